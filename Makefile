@@ -1,0 +1,111 @@
+# firstalloc - reading this file is reading the architecture: one library a folder, in the order in
+# which they may use each other (tools/layers.txt, checked by `make check`).
+B       ?= build
+PREFIX  ?= /usr
+VERSION := 0.1.0
+
+CSTD    := -std=c17 -D_GNU_SOURCE -DFA_VERSION='"$(VERSION)"'
+WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+           -Wold-style-definition -Wwrite-strings -Wpointer-arith -Wvla -Wformat=2 -Wundef -fno-common
+-include config/build.mk
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+COMMON  := $(CSTD) $(WARN) -O2 -g -fcf-protection=full -Isrc -I. -MMD -MP $(CFLAGS)
+HOST    := $(COMMON) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(SAN_FLAGS)
+# No sanitizer, no stack protector, no builtins that call libc: it lives in other people's programs.
+SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin \
+           -fno-stack-protector -fno-plt -fasynchronous-unwind-tables -fomit-frame-pointer \
+           -fno-tree-loop-distribute-patterns -U_FORTIFY_SOURCE
+
+# Folders under src/ that become libraries; each may use those before it.
+folders  := base format registry trace collector symbols analysis report
+libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
+# Link order: users before what they use.
+link     := $(foreach f,report analysis symbols collector trace registry format base,$(B)/lib$(f).a)
+LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -lpthread
+
+src       = $(wildcard src/$(1)/*.c)
+obj       = $(patsubst %.c,$(B)/%.o,$(1))
+cli_obj  := $(call obj,$(call src,cli))
+daemon_obj := $(call obj,$(call src,daemon))
+shim_src := $(wildcard shim/*.c) src/format/index_format.c
+shim_obj := $(patsubst %.c,$(B)/pic/%.o,$(shim_src)) $(patsubst %.S,$(B)/pic/%.o,$(wildcard shim/*.S))
+unit_src := $(wildcard tests/unit/test_*.c)
+unit_bin := $(patsubst %.c,$(B)/%,$(unit_src))
+fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_bin := $(patsubst %.c,$(B)/%,$(fuzz_src))
+prog_bin := $(patsubst %.c,$(B)/%,$(wildcard tests/programs/*.c)) \
+            $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc))
+
+all: $(B)/firstalloc $(B)/firstallocd $(B)/libfirstalloc_preload.so ## build the programs and the shim
+
+$(foreach f,$(folders),$(eval $(B)/lib$(f).a: $(call obj,$(call src,$(f)))))
+$(libs):
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/firstalloc: $(cli_obj) $(link)
+	$(CC) $(HOST) -pie -o $@ $^ $(LDLIBS)
+$(B)/firstallocd: $(daemon_obj) $(link)
+	$(CC) $(HOST) -pie -o $@ $^ $(LDLIBS)
+# Needs nothing and nobody: no DT_NEEDED, so it cannot bring a library into a process.
+$(B)/libfirstalloc_preload.so: $(shim_obj) shim/exports.map
+	$(CC) -shared -nostdlib -o $@ $(shim_obj) -Wl,--version-script=shim/exports.map \
+		-Wl,-z,now -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,noexecstack -Wl,--hash-style=gnu \
+		-Wl,-soname,libfirstalloc_preload.so -Wl,-z,nodelete -Wl,-z,ibt,-z,shstk
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -c -o $@ $<
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(SHIM) -c -o $@ $<
+$(B)/pic/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(SHIM) -c -o $@ $<
+
+# A unit test or fuzz target names the folders that it may use in its first lines: "libs: trace format
+# base", and objects of its own: "objs: shim/cfi.c".
+named    = $(shell sed -n 's|.*$(2): \([^*]*\).*|\1|p' $(1) | head -1)
+.SECONDEXPANSION:
+$(B)/tests/unit/%: tests/unit/%.c tests/unit/test.h $$(foreach l,$$(call named,tests/unit/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/unit/$$*.c,objs))
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o %.a,$^) $(LDLIBS) $(call named,$<,ldlibs)
+$(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $$(foreach l,$$(call named,tests/fuzz/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/fuzz/$$*.c,objs))
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o %.a,$^) $(LDLIBS)
+# Test programs are ordinary programs: own flags may stand in their first lines: "cflags: -O0".
+$(B)/tests/programs/%: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O1 -g -w -o $@ $< $(call named,$<,cflags) -lpthread -ldl
+
+$(B)/tests/programs/%: tests/programs/%.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 -O1 -g -w -o $@ $< -lpthread
+
+everything: all $(unit_bin) $(fuzz_bin) $(prog_bin)
+
+test: ## install what is missing, build, run all tests
+	tools/deps.sh test
+	+$(MAKE) everything check
+	B=$(B) tests/run.sh
+test-long: ## the tests that take longer, too (45 minutes at most)
+	tools/deps.sh test
+	+$(MAKE) everything check
+	B=$(B) tests/run.sh --long
+check: all ## layers, the shim's symbols
+	tools/check-layers.sh
+	tools/check-shim.sh $(B)/libfirstalloc_preload.so
+demo: ## install what is missing, build, and show the main job on real programs
+	tools/deps.sh demo
+	+$(MAKE) all $(B)/tests/programs/leak_server
+	B=$(B) tools/demo.sh
+bench: everything ## measure, beside the peers that are installed
+	B=$(B) tests/bench/run.sh
+format: ## rewrite the tree with clang-format
+	clang-format -i $(shell git ls-files '*.c' '*.h' | grep -v tests/programs)
+include install.mk
+clean: ## remove build/
+	rm -rf $(B)
+help: ## this list
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' Makefile install.mk | expand -t 26
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all everything test test-long check demo bench format install uninstall clean help
+.DELETE_ON_ERROR:

@@ -1,0 +1,69 @@
+/*
+ * config.h - firstalloc.ini and its drop-ins.
+ *
+ * Read by the keeper at its start and by `firstalloc autologger`. Root's files, but typed by hand:
+ * each value is checked where it is read, and what is wrong is told with file, line and key. A
+ * wrong value breaks the section it stands in and no other: an autologger with a broken section
+ * does not start, a broken [Daemon] value keeps its default.
+ *
+ * Order: firstalloc.ini, then firstalloc.ini.d/NAME.ini by name; the last value of a key counts.
+ */
+#ifndef FA_CONFIG_H
+#define FA_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+enum {
+	FA_CONFIG_AUTOLOGGERS = 32,
+	FA_CONFIG_PROBLEMS = 32,
+	FA_CONFIG_NAME = 40,
+};
+
+/* [Autologger NAME], with ETW's value names. */
+struct fa_autologger {
+	char name[FA_CONFIG_NAME];
+	bool start;               /* Start */
+	bool status_known;        /* Status: the last start's result is written beside, not here */
+	uint32_t buffer_size;     /* BufferSize (KB), here bytes; 0: default */
+	uint32_t minimum_buffers; /* MinimumBuffers */
+	uint32_t maximum_buffers; /* MaximumBuffers */
+	uint32_t flush_timer;     /* FlushTimer, seconds */
+	uint64_t max_file_size;   /* MaxFileSize (MB), here bytes; 0: no limit */
+	uint64_t min_free;        /* MinFree (MB), here bytes; ~0: default */
+	bool count;               /* Policy: wait (default) or count */
+	char file_name[256];      /* FileName, default /var/log/firstalloc/NAME.falloc */
+	char source[256];         /* the file in which the section was met first */
+	char problem[384];        /* "": the section is good; else "FILE:LINE: KEY: ..." */
+};
+
+struct fa_config {
+	/* [Daemon] */
+	uint32_t workers;          /* Workers: threads that answer the doorbell */
+	uint32_t arenas_per_user;  /* ArenasPerUser */
+	uint64_t mapped_per_user;  /* MappedPerUser (MB), here bytes */
+	uint64_t min_free;         /* MinFree (MB), here bytes; 0: larger of 5 % and 1 GB */
+	uint32_t sessions_per_user;/* SessionsPerUser */
+	struct fa_autologger autologger[FA_CONFIG_AUTOLOGGERS];
+	int autologgers;
+	char problem[FA_CONFIG_PROBLEMS][384]; /* all of them, in order of reading */
+	int problems;
+};
+
+/*
+ * Read what lies below `root` ("" for the machine). A missing file is an empty one. Returns 0 also
+ * when there are problems (they are in *ret), -ENOMEM, -errno of a file that is there but cannot
+ * be read. Never prints.
+ */
+int fa_config_read(const char *root, struct fa_config *ret) FA_MUST_USE;
+
+/* One file more into *c, which fa_config_read() filled or fa_config_defaults() began. */
+int fa_config_read_file(const char *path, struct fa_config *c) FA_MUST_USE;
+void fa_config_defaults(struct fa_config *c);
+
+/* NULL: there is none of that name. */
+const struct fa_autologger *fa_config_autologger(const struct fa_config *c, const char *name);
+
+#endif

@@ -1,0 +1,57 @@
+# lib.sh - for tests/spec/*.sh: numbered claims, each a command that must succeed.
+#   it 2.1 "a sentence" command [args]   runs it; its output is shown when it fails
+#   skip 2.2 "a sentence" "why"          cannot be tried here
+#   results                              last line of every spec: "N passed, N failed, N skipped"
+set -u
+B=$(realpath "${B:-build}")
+SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+FA=$B/firstalloc
+P=$B/tests/programs
+T=$(mktemp -d /tmp/firstalloc-spec.XXXXXX)
+trap 'chmod -R u+w "$T" 2>/dev/null; rm -rf "$T"' EXIT
+passed=0 failed=0 skipped=0
+
+it() {
+	local number=$1 claim=$2
+	shift 2
+	if ( set -e; "$@" ) >"$T/.out" 2>&1; then
+		echo "ok $number $claim"
+		passed=$((passed + 1))
+	else
+		echo "not ok $number $claim"
+		sed 's/^/    /' "$T/.out" | tail -n 25
+		failed=$((failed + 1))
+	fi
+}
+
+skip() {
+	echo "skip $1 $2: $3"
+	skipped=$((skipped + 1))
+}
+
+results() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ]
+}
+
+# same A B: two files or texts are equal; shows the difference
+same() {
+	[ "$1" = "$2" ] || { printf 'expected: %s\n     got: %s\n' "$2" "$1"; return 1; }
+}
+
+# json FILE EXPR: a Python expression over the object `j`
+json() {
+	python3 -c 'import json,sys
+j=json.load(open(sys.argv[1])); v=eval(sys.argv[2]); print(v if not isinstance(v,bool) else str(v).lower())' "$1" "$2"
+}
+
+# wait_for SECONDS command: until it succeeds
+wait_for() {
+	local tries=$(($1 * 20))
+	shift
+	while ! "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
