@@ -1,0 +1,188 @@
+/*
+ * control_format.h - what the command line may ask firstallocd, and what it answers.
+ *
+ * The control socket is SOCK_SEQPACKET, mode 0666; rights are decided per request from the peer's
+ * credentials. A request is one message of exactly sizeof(struct fa_control_request) bytes; START
+ * carries the trace file's descriptor. A reply is one message of exactly sizeof(struct
+ * fa_control_reply); the reply to STATUS carries a memfd of the layout below. Both sides run on one
+ * machine and in one version, so a foreign version is refused and not converted; all integers are
+ * in native order.
+ *
+ * STATUS memfd: struct fa_status_header, then sessions x struct fa_status_session, processes x
+ * struct fa_status_process, coverage x struct fa_status_coverage.
+ */
+#ifndef FA_CONTROL_FORMAT_H
+#define FA_CONTROL_FORMAT_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "format/arena_format.h"
+
+#define FA_CONTROL_MAGIC 0x4c4f525443414646ULL
+
+enum {
+	FA_CONTROL_VERSION = 1,
+	FA_SESSION_NAME = 64,  /* bytes of a session's name, NUL included */
+	FA_SESSION_IMAGES = 16,
+	FA_IMAGE_NAME = 256, /* NAME_MAX and NUL */
+	FA_SESSIONS_MAX = 64,
+	FA_STATUS_MAX = 65536, /* entries of each kind in a status */
+};
+
+enum fa_control_verb {
+	FA_CONTROL_PING = 1,
+	FA_CONTROL_START = 2,
+	FA_CONTROL_STOP = 3,
+	FA_CONTROL_STATUS = 4,
+};
+
+/* ETW's LogFileMode values; one mode so far. */
+enum fa_log_file_mode { FA_LOG_SEQUENTIAL = 1 };
+
+enum fa_session_flags {
+	FA_SESSION_USER = 1 << 0,       /* only processes of the uid that started it */
+	FA_SESSION_AUTOLOGGER = 1 << 1, /* from an [Autologger NAME] section */
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+/* What a session is, in ETW's words. Zero means the default where a default is said. */
+struct fa_session_options {
+	char name[FA_SESSION_NAME]; /* NUL terminated, see fa_session_name_ok() */
+	uint32_t flags;             /* enum fa_session_flags */
+	uint32_t policy;            /* enum fa_arena_policy */
+	uint32_t buffer_size;       /* bytes of a trace block, 0: 64 KB */
+	uint32_t minimum_buffers;
+	uint32_t maximum_buffers; /* with buffer_size: how far one family's arena may grow, 0: as far
+				     as it can */
+	uint32_t flush_timer;     /* seconds, 0: 1 */
+	uint32_t log_file_mode;   /* enum fa_log_file_mode, 0: sequential */
+	uint32_t image_count;
+	uint64_t maximum_file_size; /* bytes, 0: no limit */
+	uint64_t minimum_free;      /* bytes, 0: the larger of 5 % and 1 GB; ~0: not watched */
+	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME]; /* base names; none: all flagged images */
+};
+
+struct fa_control_request {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t verb; /* enum fa_control_verb */
+	uint32_t all;  /* STOP: every session that the caller may stop */
+	uint32_t reserved;
+	struct fa_session_options session; /* STOP: the name counts */
+};
+
+struct fa_control_reply {
+	uint64_t magic;
+	uint32_t version;
+	int32_t error; /* 0 or an errno, positive */
+	/* STOP: of the sessions that were stopped */
+	uint64_t events;
+	uint64_t lost;
+	uint64_t bytes;
+	uint32_t processes;
+	uint32_t sessions;
+	uint32_t end_reason; /* as struct fa_rec_end has it, of the last one */
+	uint32_t end_error;
+	uint32_t pending_families; /* START: families that were attached already and joined */
+	uint32_t reserved;
+	char text[256]; /* one line for the user, "" when there is nothing to say */
+};
+
+enum fa_daemon_run { FA_RUN_BACKGROUND = 0, FA_RUN_UNIT = 1, FA_RUN_FOREGROUND = 2 };
+
+enum fa_session_state {
+	FA_SESSION_RUNNING = 1,
+	FA_SESSION_ENDED = 2, /* by itself: the reason says why; still to be stopped */
+};
+
+struct fa_status_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t sessions;
+	uint32_t processes;
+	uint32_t coverage;
+	uint64_t unknown_starts; /* programs that started while the kernel could not tell us */
+	uint64_t started_real;   /* when firstallocd started, seconds */
+	uint32_t connector;      /* 1: the kernel tells us of program starts */
+	uint32_t run;            /* enum fa_daemon_run */
+	int32_t keeper_pid;
+	int32_t doorman_pid;
+	int32_t collector_pid;
+	uint32_t restarts; /* of doorman and collector */
+	uint32_t bell;     /* 1: the doorman answers the doorbell */
+	uint32_t system;   /* 1: the caller sees everything */
+};
+
+struct fa_status_session {
+	char name[FA_SESSION_NAME];
+	uint32_t flags;
+	uint32_t uid;
+	uint32_t policy;
+	uint32_t state; /* enum fa_session_state */
+	uint32_t end_reason; /* as struct fa_rec_end has it */
+	uint32_t end_error;
+	uint32_t image_count;
+	uint32_t processes; /* ever seen */
+	uint64_t events;
+	uint64_t events_lost;
+	uint64_t buffers_written;
+	uint64_t log_buffers_lost;
+	uint64_t bytes;
+	uint64_t started_real; /* seconds */
+	uint32_t buffer_size;
+	uint32_t flush_timer;
+	uint64_t maximum_file_size;
+	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME];
+	char file[256]; /* as the kernel names the descriptor; may be cut */
+};
+
+enum fa_status_state {
+	FA_STATUS_TRACED = 1,
+	FA_STATUS_WAITING = 2, /* flagged; no session wants it */
+	FA_STATUS_REFUSED = 3, /* `reason` says why */
+};
+
+struct fa_status_process {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t state;  /* enum fa_status_state */
+	uint32_t reason; /* enum fa_reason */
+	uint64_t events;
+	uint64_t lost;
+	uint64_t bytes;
+	char image[FA_IMAGE_NAME];
+};
+
+struct fa_status_coverage {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t reason; /* enum fa_reason */
+	uint32_t reserved;
+	uint64_t when_real; /* seconds */
+	char image[FA_IMAGE_NAME];
+};
+#pragma GCC diagnostic pop
+
+/* Letters, digits and . _ - @ +, at least one, not starting with a dot or dash. Pure. */
+int fa_session_name_ok(const char *name);
+
+/* Everything a receiver must know before it uses the options: terminated strings, known numbers.
+ * 0 or -EINVAL with *ret_what naming the field. Pure. */
+int fa_session_options_check(const struct fa_session_options *o, const char **ret_what) FA_MUST_USE;
+
+/* Magic, version, verb and, for START, the options; strings of `r` are terminated after success.
+ * 0, -EPROTO no request, -EPROTONOSUPPORT a foreign version, -EINVAL options. */
+int fa_control_check(const struct fa_control_request *r, size_t len, const char **ret_what)
+	FA_MUST_USE;
+
+/* Do the counts of a status agree with its length? 0 or -EPROTO. */
+int fa_status_check(const void *bytes, size_t len) FA_MUST_USE;
+
+/* "0" stopped, 1 size limit, ... as text for users. */
+const char *fa_end_reason_text(unsigned reason);
+
+#endif

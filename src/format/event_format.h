@@ -1,0 +1,262 @@
+/*
+ * event_format.h - event codec 1: the bytes of heap events in a buffer and in EVENTS records.
+ *
+ * The shim encodes (once per heap call, so this is inline and without branches on values), the
+ * collector skims, the reader decodes. State per run of events: last address, last stack, last
+ * stamp; it starts at what the buffer or EVENTS header says, so that every buffer stands alone.
+ *
+ * Integers are little endian, of the stated length; stamps are unsigned deltas to the last stamp
+ * (ticks of the trace's clock), stacks are zigzag deltas to the last stack id, addresses are
+ * address deltas: with m = |a - last|, s = 1 when a < last:  (m >> 4) << 1 | s | (m & 15) << 59.
+ *
+ *   byte 0: bits 0-2 kind
+ *   FREE    (1)  bits 4-6 address length - 1; bit 3: byte 1 follows, with bits 0-2 stamp length,
+ *                bits 4-6 stack length (0, 1, 2, 3, 4). Then address, stack, stamp.
+ *   ALLOC   (2)  bits 4-6 address length - 1; bit 3: function byte follows byte 1.
+ *                byte 1: bits 0-1 size length (1, 2, 4, 8), bits 2-3 stack length (0, 1, 2, 4),
+ *                bits 4-6 stamp length (0-7), bit 7: no stack was taken (the last stack id stays).
+ *                [function byte: bits 0-2 enum fa_alloc_function, bits 3-7 log2 of the alignment]
+ *                Then address, size, stack, stamp.
+ *   REALLOC (3)  bits 4-6 old address length - 1; bit 3: there is no old block (realloc(NULL, n)),
+ *                the field is left out. byte 1 as ALLOC. byte 2: bits 0-2 new address length - 1,
+ *                bit 3: there is no new block (realloc(p, 0)), the field is left out; bit 4:
+ *                reallocarray. Then old address, new address, size, stack, stamp.
+ *   STAMP   (4)  bits 4-6 stamp length. Then stamp.
+ *   0, 5-7, and set bits that have no meaning above: malformed.
+ *
+ * A stack of FREE with stack length 0 and no byte 1 was not taken.
+ */
+#ifndef FA_EVENT_FORMAT_H
+#define FA_EVENT_FORMAT_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+enum { FA_EVENT_CODEC = 1 };
+
+enum fa_event_kind { FA_EV_FREE = 1, FA_EV_ALLOC = 2, FA_EV_REALLOC = 3, FA_EV_STAMP = 4 };
+
+enum fa_alloc_function {
+	FA_FN_MALLOC = 0,
+	FA_FN_CALLOC = 1,
+	FA_FN_MEMALIGN = 2,
+	FA_FN_ALIGNED_ALLOC = 3,
+	FA_FN_POSIX_MEMALIGN = 4,
+	FA_FN_VALLOC = 5,
+	FA_FN_PVALLOC = 6,
+};
+
+/* No encoder below writes more than this; it may store up to 8 bytes beyond what it returns. */
+enum { FA_EVENT_MAX = 3 + 8 + 8 + 8 + 4 + 7, FA_EVENT_SLACK = 8 };
+
+struct fa_event_state {
+	uint64_t addr;
+	uint64_t stamp;
+	uint32_t stack;
+	uint32_t reserved;
+};
+
+/* A decoded event. */
+struct fa_event {
+	uint8_t kind;
+	uint8_t fn;         /* enum fa_alloc_function; REALLOC: 1 is reallocarray */
+	uint8_t align_log2; /* 0: none asked for */
+	uint8_t stamped;    /* carries its own stamp */
+	uint8_t has_stack;
+	uint8_t reserved[3];
+	uint32_t stack; /* node id, 0: none */
+	uint64_t addr;  /* block; REALLOC: the new block, 0: none */
+	uint64_t old;   /* REALLOC: the old block, 0: none */
+	uint64_t size;
+	uint64_t stamp; /* own or the last one of this thread */
+};
+
+static FA_INLINE unsigned fa_ev_len(uint64_t v) /* bytes of v, at least 1 */
+{
+	return (71 - (unsigned)__builtin_clzll(v | 1)) >> 3;
+}
+
+static FA_INLINE void fa_ev_put(unsigned char *p, uint64_t v)
+{
+	__builtin_memcpy(p, &v, 8);
+}
+
+static FA_INLINE uint64_t fa_ev_addr(uint64_t addr, uint64_t last)
+{
+	uint64_t d = addr - last;
+	uint64_t s = d >> 63;
+	uint64_t m = (d ^ (0 - s)) + s;
+
+	return (m >> 4) << 1 | s | (m & 15) << 59;
+}
+
+static FA_INLINE uint64_t fa_ev_zigzag(uint32_t v, uint32_t last)
+{
+	uint32_t d = v - last;
+
+	return (uint32_t)(d << 1) ^ (uint32_t)((int32_t)d >> 31);
+}
+
+/* code 0..3 -> 1, 2, 4, 8 and the smallest code for v */
+static FA_INLINE unsigned fa_ev_size_code(uint64_t v)
+{
+	unsigned bits = 63 - (unsigned)__builtin_clzll(v | 1);
+
+	return (bits >= 8) + (bits >= 16) + (bits >= 32);
+}
+
+/* code 0..3 -> 0, 1, 2, 4 */
+static FA_INLINE unsigned fa_ev_stack_code(uint64_t z)
+{
+	return (z != 0) + (z > 0xff) + (z > 0xffff);
+}
+
+static FA_INLINE unsigned fa_ev_stamp_len(uint64_t d) /* 0..7 */
+{
+	return d == 0 ? 0 : fa_ev_len(d);
+}
+
+static FA_INLINE uint64_t fa_ev_stamp_delta(uint64_t stamp, uint64_t last)
+{
+	uint64_t d = stamp - last;
+
+	/* A clock that went back (it moved to another CPU) counts as no time. */
+	return d >> 56 ? 0 : d;
+}
+
+/* stamp 0: not stamped. stack is used only with has_stack. Returns bytes written at p. */
+static FA_INLINE unsigned fa_event_put_free(unsigned char *p, struct fa_event_state *st,
+					    uint64_t addr, uint64_t stamp, int has_stack,
+					    uint32_t stack)
+{
+	uint64_t a = fa_ev_addr(addr, st->addr);
+	unsigned alen = fa_ev_len(a), n = 1;
+
+	st->addr = addr;
+	p[0] = (unsigned char)(FA_EV_FREE | (alen - 1) << 4);
+	if (FA_LIKELY(stamp == 0 && !has_stack)) {
+		fa_ev_put(p + n, a);
+		return n + alen;
+	}
+	uint64_t d = stamp ? fa_ev_stamp_delta(stamp, st->stamp) : 0;
+	unsigned dlen = stamp ? fa_ev_len(d) : 0;
+	uint64_t z = has_stack ? fa_ev_zigzag(stack, st->stack) : 0;
+	unsigned zlen = has_stack ? fa_ev_len(z) : 0;
+
+	p[0] |= 1 << 3;
+	p[1] = (unsigned char)(dlen | zlen << 4);
+	n = 2;
+	fa_ev_put(p + n, a);
+	n += alen;
+	fa_ev_put(p + n, z);
+	n += zlen;
+	fa_ev_put(p + n, d);
+	n += dlen;
+	st->stack = has_stack ? stack : st->stack;
+	st->stamp += d;
+	return n;
+}
+
+/* The tail that ALLOC and REALLOC share: size, stack, stamp; fills byte 1. */
+static FA_INLINE unsigned fa_event_put_tail(unsigned char *byte1, unsigned char *p,
+					    struct fa_event_state *st, uint64_t size,
+					    uint64_t stamp, int has_stack, uint32_t stack)
+{
+	uint64_t z = has_stack ? fa_ev_zigzag(stack, st->stack) : 0;
+	uint64_t d = stamp ? fa_ev_stamp_delta(stamp, st->stamp) : 0;
+	unsigned sc = fa_ev_size_code(size), zc = fa_ev_stack_code(z);
+	/* A stamped event says so by a length of at least 1. */
+	unsigned dlen = stamp ? fa_ev_len(d) : 0, n = 0;
+
+	*byte1 = (unsigned char)(sc | zc << 2 | dlen << 4 | (has_stack ? 0 : 0x80));
+	fa_ev_put(p, size);
+	n += 1u << sc;
+	fa_ev_put(p + n, z);
+	n += (1u << zc) >> 1;
+	fa_ev_put(p + n, d);
+	st->stack = has_stack ? stack : st->stack;
+	st->stamp += d;
+	return n + dlen;
+}
+
+static FA_INLINE unsigned fa_event_put_alloc(unsigned char *p, struct fa_event_state *st,
+					     uint64_t addr, uint64_t size, uint64_t stamp,
+					     int has_stack, uint32_t stack)
+{
+	uint64_t a = fa_ev_addr(addr, st->addr);
+	unsigned alen = fa_ev_len(a);
+
+	st->addr = addr;
+	p[0] = (unsigned char)(FA_EV_ALLOC | (alen - 1) << 4);
+	fa_ev_put(p + 2, a);
+	return 2 + alen + fa_event_put_tail(p + 1, p + 2 + alen, st, size, stamp, has_stack, stack);
+}
+
+/* ALLOC by another function than malloc. */
+static FA_INLINE unsigned fa_event_put_alloc_fn(unsigned char *p, struct fa_event_state *st,
+						uint64_t addr, uint64_t size, uint64_t stamp,
+						int has_stack, uint32_t stack, unsigned fn,
+						unsigned align_log2)
+{
+	uint64_t a = fa_ev_addr(addr, st->addr);
+	unsigned alen = fa_ev_len(a);
+
+	st->addr = addr;
+	p[0] = (unsigned char)(FA_EV_ALLOC | 1 << 3 | (alen - 1) << 4);
+	p[2] = (unsigned char)(fn | (align_log2 > 31 ? 31 : align_log2) << 3);
+	fa_ev_put(p + 3, a);
+	return 3 + alen + fa_event_put_tail(p + 1, p + 3 + alen, st, size, stamp, has_stack, stack);
+}
+
+/* old or addr 0: none. The last address is then the new one, or the old one when there is no new. */
+static FA_INLINE unsigned fa_event_put_realloc(unsigned char *p, struct fa_event_state *st,
+					       uint64_t old, uint64_t addr, uint64_t size,
+					       uint64_t stamp, int has_stack, uint32_t stack,
+					       int is_array)
+{
+	unsigned n = 3, olen = 1, alen = 1;
+
+	if (old != 0) {
+		uint64_t o = fa_ev_addr(old, st->addr);
+
+		olen = fa_ev_len(o);
+		fa_ev_put(p + n, o);
+		n += olen;
+		st->addr = old;
+	}
+	if (addr != 0) {
+		uint64_t a = fa_ev_addr(addr, st->addr);
+
+		alen = fa_ev_len(a);
+		fa_ev_put(p + n, a);
+		n += alen;
+		st->addr = addr;
+	}
+	p[0] = (unsigned char)(FA_EV_REALLOC | (old == 0 ? 1 << 3 : 0) | (olen - 1) << 4);
+	p[2] = (unsigned char)((alen - 1) | (addr == 0 ? 1 << 3 : 0) | (is_array ? 1 << 4 : 0));
+	return n + fa_event_put_tail(p + 1, p + n, st, size, stamp, has_stack, stack);
+}
+
+static FA_INLINE unsigned fa_event_put_stamp(unsigned char *p, struct fa_event_state *st,
+					     uint64_t stamp)
+{
+	uint64_t d = fa_ev_stamp_delta(stamp, st->stamp);
+	unsigned dlen = fa_ev_stamp_len(d);
+
+	p[0] = (unsigned char)(FA_EV_STAMP | dlen << 4);
+	fa_ev_put(p + 1, d);
+	st->stamp += d;
+	return 1 + dlen;
+}
+
+/*
+ * Decode the event at p, of `left` readable bytes. Trusts nothing; touches *st only on success.
+ * Returns the bytes used, or -EBADMSG (malformed or cut).
+ */
+int fa_event_get(const unsigned char *p, size_t left, struct fa_event_state *st,
+		 struct fa_event *ret) FA_MUST_USE;
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * parts_format.h - messages between the three parts of firstallocd: keeper, doorman, collector.
+ *
+ * One fixed size for all (struct fa_part_msg), over SOCK_SEQPACKET pairs made by the keeper before
+ * it forks; descriptors ride along. A receiver takes exactly that size or drops the message, and
+ * reads only the member that `type` names. The collector reads bytes that any user can write, so
+ * what it sends is not trusted by the others: they check every field that they use.
+ */
+#ifndef FA_PARTS_FORMAT_H
+#define FA_PARTS_FORMAT_H
+
+#include <stdint.h>
+
+#include "format/control_format.h"
+
+#define FA_PART_MAGIC 0x54524150u
+
+enum fa_part_msg_type {
+	/* doorman to collector */
+	FA_MSG_ARENA = 1, /* somebody rang; answer ATTACHED: with arena and, where known, pidfd */
+	FA_MSG_SEGMENT,   /* answer to WANT_SEGMENT; error 0: with its descriptor */
+	FA_MSG_GONE,      /* a process that we knew exited, or runs another program now */
+	FA_MSG_MISSED,    /* a flagged program started and did not ring; with its executable */
+	FA_MSG_WANTS_DONE,
+	FA_MSG_BLIND, /* program starts that could not be seen; whether the connector works */
+	/* collector to doorman */
+	FA_MSG_WANTS, /* what sessions want, all of it */
+	FA_MSG_WANT_SEGMENT,
+	FA_MSG_KNOWN,   /* to a doorman that was restarted: an arena that is attached already */
+	FA_MSG_DRAINED, /* nothing more is needed of this arena */
+	/* keeper to collector and back */
+	FA_MSG_LINK,    /* to both: a new socket to the other part */
+	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
+	FA_MSG_SESSION_OVER,
+	FA_MSG_STARTED, /* a rule was used (it may be one "for N starts") */
+	FA_MSG_AUTOLOGGER,
+	FA_MSG_STOP,
+	FA_MSG_STOPPED,
+	FA_MSG_INFO,  /* down: facts for status */
+	FA_MSG_READY, /* up: this part is at work */
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+struct fa_msg_arena {
+	uint64_t handle; /* inode number of segment 0: names the arena while it lives */
+	uint64_t when_mono;
+	int32_t pid;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t slot;
+	uint32_t size;
+	uint32_t answer; /* enum fa_arena_answer_word */
+	uint32_t reason; /* enum fa_reason, with REFUSED */
+	uint32_t adopted; /* 1: sent again to a collector that was restarted */
+	char exe[1024];  /* "" unknown */
+};
+
+struct fa_msg_segment {
+	uint64_t handle; /* of segment 0 */
+	int32_t pid;     /* a process of the family, as the collector believes */
+	uint32_t slot;
+	uint32_t size0;
+	uint32_t segment;
+	int32_t error;
+	uint32_t reserved;
+};
+
+struct fa_msg_gone {
+	uint64_t when_mono;
+	int32_t pid;
+	int32_t status; /* as wait(2) has it, -1: not known */
+	uint32_t exec;  /* 1: not gone, but runs another program */
+	uint32_t reserved;
+};
+
+struct fa_msg_missed {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t alive;
+	uint32_t reserved;
+	char image[FA_IMAGE_NAME];
+};
+
+struct fa_msg_blind {
+	uint64_t unknown_starts;
+	uint32_t connector; /* 1: works */
+	uint32_t bell;      /* 1: the mark is set */
+};
+
+struct fa_want {
+	uint32_t uid; /* FA_USER_ANY: everybody */
+	uint32_t policy;
+};
+
+struct fa_msg_wants {
+	uint64_t number;
+	uint32_t count;
+	uint32_t reserved;
+	struct fa_want want[FA_SESSIONS_MAX];
+};
+
+struct fa_msg_session {
+	uint64_t id; /* of this start; 0: the collector gives one */
+	uint64_t started_real;
+	uint64_t events, lost; /* carried over a restart */
+	uint32_t uid;          /* who started it */
+	uint32_t resumed;      /* 1: the file has blocks of a collector that died */
+	struct fa_session_options options;
+};
+
+struct fa_msg_autologger {
+	int32_t error;
+	uint32_t reserved;
+	char name[FA_SESSION_NAME];
+	char text[192];
+};
+
+struct fa_msg_started {
+	uint32_t rule_id;
+	uint32_t uid;
+	int32_t pid;
+	uint32_t reserved;
+	char image[FA_IMAGE_NAME];
+};
+
+struct fa_msg_info {
+	uint64_t started_real;
+	uint32_t run; /* enum fa_daemon_run */
+	int32_t keeper_pid;
+	int32_t doorman_pid;
+	uint32_t restarts;
+};
+
+struct fa_part_msg {
+	uint32_t magic;
+	uint32_t type;
+	union {
+		struct fa_msg_arena arena;
+		struct fa_msg_segment segment;
+		struct fa_msg_gone gone;
+		struct fa_msg_missed missed;
+		struct fa_msg_blind blind;
+		struct fa_msg_wants wants;
+		struct fa_msg_session session;
+		struct fa_msg_autologger autologger;
+		struct fa_msg_started started;
+		struct fa_msg_info info;
+	} u;
+};
+#pragma GCC diagnostic pop
+
+#endif
