@@ -1,0 +1,501 @@
+/* arena.c - making, growing and sharing the arena: all but the events themselves. */
+#include "shim/arena.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "shim/sys.h"
+#include "shim/text.h"
+
+struct fa_arena fa_arena;
+
+/* Linux 4.17; older kernels take it for a hint, which the address tells. */
+#define FA_MAP_FIXED_NOREPLACE 0x100000
+#define FA_MADV_DONTDUMP       16
+
+/* As long as no collector has come (boot), these many segments may be used: 8 MB. */
+enum { UNATTACHED_SEGMENTS = 3 };
+
+static uint64_t soft_limit(int resource)
+{
+	struct rlimit limit = {0, 0};
+
+	if (fa_sys_call4(SYS_prlimit64, 0, resource, 0, (long)&limit) != 0)
+		return UINT64_MAX;
+	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+/* A large reservation starves a program under RLIMIT_AS: at most a sixteenth of it. */
+static uint32_t first_size(void)
+{
+	uint64_t limit = soft_limit(RLIMIT_AS) / 16;
+	uint32_t size = FA_ARENA_MAX0;
+
+	while (size > limit && size >= FA_ARENA_MIN)
+		size /= 2;
+	return size >= FA_ARENA_MIN ? size : 0;
+}
+
+/* The folder of `firstalloc run` is believed only when it is ours alone. */
+static int open_run_dir(void)
+{
+	struct stat st;
+	int fd = fa_sys_openat(AT_FDCWD, fa_arena.run_dir,
+			       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	if (fa_sys_call3(SYS_fstat, fd, (long)&st, 0) != 0 || st.st_uid != fa_arena.euid ||
+	    (st.st_mode & 07777) != 0700) {
+		(void)fa_sys_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void run_file_name(char *to, unsigned segment)
+{
+	to = fa_text_put_number(to, (uint64_t)fa_arena.pid);
+	*to++ = '.';
+	to = fa_text_put_number(to, fa_arena.nonce);
+	*to++ = '.';
+	to = fa_text_put_number(to, segment);
+	*to = '\0';
+}
+
+static int create_run_file(unsigned segment, uint32_t size)
+{
+	char name[64];
+	int dir, fd;
+
+	if (soft_limit(RLIMIT_FSIZE) < size)
+		return -1; /* growing the file would be answered by SIGXFSZ */
+	dir = open_run_dir();
+	if (dir < 0)
+		return -1;
+	run_file_name(name, segment);
+	fd = fa_sys_openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	(void)fa_sys_close(dir);
+	/* Allocated, not only sized: a full tmpfs must be an error here, not SIGBUS later. */
+	if (fd >= 0 && fa_sys_call4(SYS_fallocate, fd, 0, 0, size) != 0) {
+		(void)fa_sys_close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static bool map_at(uint64_t address, unsigned segment, uint32_t size)
+{
+	int flags = MAP_SHARED | MAP_NORESERVE | FA_MAP_FIXED_NOREPLACE;
+	int fd = -1;
+	void *p;
+
+	if (fa_arena.run_mode) {
+		fd = create_run_file(segment, size);
+		if (fd < 0)
+			return false;
+	} else {
+		flags |= MAP_ANONYMOUS;
+	}
+	p = fa_sys_mmap((void *)address, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (fd >= 0)
+		(void)fa_sys_close(fd);
+	if (fa_sys_failed((long)p))
+		return false;
+	if ((uint64_t)p != address) {
+		(void)fa_sys_munmap(p, size);
+		return false;
+	}
+	(void)fa_sys_madvise(p, size, FA_MADV_DONTDUMP);
+	return true;
+}
+
+static void add_segment(unsigned k, unsigned char *base)
+{
+	struct fa_segment *s = &fa_arena.segment[k];
+
+	s->base = base;
+	fa_arena_geometry(fa_arena_segment_size(fa_arena.size0, k), k, &s->g);
+	if (k > 0) {
+		const struct fa_segment *before = s - 1;
+
+		s->first_module = before->first_module + before->g.modules;
+		s->first_node = before->first_node + before->g.nodes;
+		s->first_buffer = before->first_buffer + before->g.buffers;
+	}
+	__atomic_store_n(&fa_arena.mapped, k + 1, __ATOMIC_RELEASE);
+}
+
+static struct fa_arena_process *process_at(uint32_t slot)
+{
+	const struct fa_segment *s = &fa_arena.segment[0];
+
+	return (struct fa_arena_process *)(void *)(s->base + s->g.process_offset) +
+	       slot % FA_ARENA_PROCESSES;
+}
+
+static void write_head(const struct fa_start *start)
+{
+	struct fa_arena_header *h = fa_arena_head();
+
+	h->version = FA_ARENA_VERSION;
+	h->size = fa_arena.size0;
+	h->pid = fa_arena.pid;
+	h->uid = start->uid;
+	h->rule_id = fa_arena.wish.rule_id;
+	h->tracing_flags = fa_arena.wish.tracing_flags;
+	h->options = fa_arena.wish.options;
+	h->depth = (uint16_t)fa_arena.wish.depth;
+	h->stacks = (uint8_t)fa_arena.wish.stacks;
+	h->stamp_mode = (uint8_t)fa_arena.wish.stamp_mode;
+	h->clock_source = fa_arena.clock_source;
+	h->slot = fa_arena.slot;
+	h->start_stamp = fa_stamp();
+	h->node_count = 1; /* 0 is the root */
+	fa_text_copy(h->exec_path, sizeof(h->exec_path), start->exec_path);
+
+	struct fa_arena_process *p = process_at(0);
+
+	p->pid = fa_arena.pid;
+	p->parent_slot = ~0u;
+	p->origin = FA_ORIGIN_EXEC;
+	p->start_stamp = h->start_stamp;
+	p->fork_thread = ~0u;
+	__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
+	__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
+}
+
+unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+{
+	uint32_t size = first_size();
+
+	if (size == 0)
+		return FA_REASON_NO_MEMORY;
+	fa_arena.wish = *wish;
+	fa_arena.pid = pid;
+	fa_arena.size0 = size;
+	fa_arena.nonce = fa_clock_mono_ns();
+	fa_arena.euid = start->euid;
+	fa_arena.clock_source = (uint8_t)fa_clock_source();
+	fa_arena.run_mode = start->run_dir != NULL;
+	if (fa_arena.run_mode) {
+		if (fa_text_length(start->run_dir) >= sizeof(fa_arena.run_dir))
+			return FA_REASON_RUN_DIR;
+		fa_text_copy(fa_arena.run_dir, sizeof(fa_arena.run_dir), start->run_dir);
+	}
+	for (unsigned slot = 0; slot < FA_ARENA_SLOTS; slot++) {
+		uint64_t address = fa_arena_slot_address(slot);
+
+		fa_arena.slot = slot;
+		if (!map_at(address, 0, size)) {
+			if (fa_arena.run_mode)
+				return FA_REASON_RUN_DIR;
+			continue;
+		}
+		fa_arena.base = (unsigned char *)address;
+		add_segment(0, fa_arena.base);
+		write_head(start);
+		return 0;
+	}
+	return FA_REASON_NO_PLACE;
+}
+
+void fa_arena_destroy(void)
+{
+	(void)fa_sys_munmap(fa_arena.base, fa_arena.size0);
+	fa_arena.base = NULL;
+	fa_arena.mapped = 0;
+}
+
+bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
+{
+	uint32_t parent = fa_arena.process;
+
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
+		struct fa_arena_process *p = process_at(i);
+		uint32_t is_free = FA_PROCESS_FREE;
+
+		if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) != FA_PROCESS_FREE ||
+		    !__atomic_compare_exchange_n(&p->state, &is_free, FA_PROCESS_CLAIMED, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		p->pid = pid;
+		p->parent_slot = parent;
+		p->parent_generation = fa_arena.process_generation;
+		p->origin = FA_ORIGIN_FORK;
+		p->start_stamp = fa_stamp();
+		p->fork_thread = fork_thread;
+		p->fork_buffer_seq = fork_seq;
+		p->fork_offset = fork_offset;
+		p->next_thread = 0;
+		for (unsigned c = 0; c < FA_LOST_CAUSES; c++)
+			p->lost[c] = 0;
+		fa_arena.process = i;
+		fa_arena.process_generation = p->generation;
+		fa_arena.pid = pid;
+		__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
+		return true;
+	}
+	return false;
+}
+
+uint32_t fa_arena_next_thread(void)
+{
+	return __atomic_fetch_add(&process_at(fa_arena.process)->next_thread, 1,
+				  __ATOMIC_RELAXED) &
+	       0x7fffffff;
+}
+
+void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events)
+{
+	__atomic_fetch_add(&process_at(fa_arena.process)->lost[cause], events, __ATOMIC_RELAXED);
+}
+
+/* Segments whose contents will be read: attached, or the first ones while nobody has come. */
+static uint32_t usable_segments(void)
+{
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint32_t mapped = __atomic_load_n(&fa_arena.mapped, __ATOMIC_ACQUIRE);
+	uint32_t bits = __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
+	uint32_t n = 1;
+
+	if (__atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_NONE && !fa_arena.run_mode)
+		return mapped < UNATTACHED_SEGMENTS ? mapped : UNATTACHED_SEGMENTS;
+	while (n < mapped && (bits & 1u << n) != 0)
+		n++;
+	return n;
+}
+
+/* Ask for one segment more, unless one is still under way. */
+static void grow(void)
+{
+	uint32_t k = __atomic_load_n(&fa_arena.mapped, __ATOMIC_ACQUIRE);
+	static uint32_t growing;
+	uint32_t idle = 0;
+	uint64_t address;
+
+	if (k >= FA_ARENA_SEGMENTS || usable_segments() < k)
+		return;
+	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE &&
+	    k >= UNATTACHED_SEGMENTS)
+		return;
+	/* Another process of the family may have mapped this place for itself: each maps its own
+	 * view only of what it made, so growing is left to the process that made the arena. */
+	if (fa_arena.process != 0)
+		return;
+	if (!__atomic_compare_exchange_n(&growing, &idle, 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return;
+	address = (uint64_t)fa_arena.base + fa_arena_segment_at(fa_arena.size0, k);
+	if (map_at(address, k, fa_arena_segment_size(fa_arena.size0, k))) {
+		struct fa_arena_header *h = (struct fa_arena_header *)address;
+
+		h->version = FA_ARENA_VERSION;
+		h->size = fa_arena_segment_size(fa_arena.size0, k);
+		__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
+		add_segment(k, (unsigned char *)address);
+		__atomic_store_n(&fa_arena_head()->want_segment, k + 1, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&growing, 0, __ATOMIC_RELEASE);
+}
+
+static struct fa_arena_buffer *buffer_at(uint32_t id)
+{
+	for (unsigned k = 0; k < FA_ARENA_SEGMENTS; k++) {
+		const struct fa_segment *s = &fa_arena.segment[k];
+
+		if (id < s->first_buffer + s->g.buffers)
+			return (struct fa_arena_buffer *)(void *)(s->base + s->g.buffer_offset +
+								  (uint64_t)(id - s->first_buffer) *
+									  FA_BUFFER_SIZE);
+	}
+	return NULL;
+}
+
+static bool claim(struct fa_arena_buffer *b)
+{
+	uint32_t is_free = FA_BUFFER_FREE;
+
+	return __atomic_compare_exchange_n(&b->state, &is_free, FA_BUFFER_CLAIMED, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* The number of usable buffers; buffers follow each other over the segments. */
+static uint32_t buffer_count(void)
+{
+	const struct fa_segment *last = &fa_arena.segment[usable_segments() - 1];
+
+	return last->first_buffer + last->g.buffers;
+}
+
+struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
+					     uint64_t lost_before, uint64_t stamp)
+{
+	static uint32_t hint;
+	uint32_t n = buffer_count(), owned = 0;
+	uint32_t start = __atomic_load_n(&hint, __ATOMIC_RELAXED);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct fa_arena_buffer *b = buffer_at((start + i) % n);
+		uint32_t state = __atomic_load_n(&b->state, __ATOMIC_RELAXED);
+
+		owned += state == FA_BUFFER_OWNED || state == FA_BUFFER_CLAIMED;
+		if (state != FA_BUFFER_FREE || !claim(b))
+			continue;
+		__atomic_store_n(&hint, start + i + 1, __ATOMIC_RELAXED);
+		b->committed = 0;
+		b->process = fa_arena.process;
+		b->process_generation = fa_arena.process_generation;
+		b->thread = thread;
+		b->tid = tid;
+		b->buffer_seq = seq;
+		b->lost_before = lost_before;
+		b->base_stamp = stamp;
+		__atomic_store_n(&b->state, FA_BUFFER_OWNED, __ATOMIC_RELEASE);
+		/* While a reserve is left, ask for more: threads keep what they own. */
+		if (i > n / 2)
+			grow();
+		return b;
+	}
+	if (owned * 2 >= n ||
+	    __atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE)
+		grow();
+	return NULL;
+}
+
+/* --- stacks ------------------------------------------------------------------------------- */
+
+static struct fa_arena_node *node_at(const struct fa_segment *s, uint32_t id)
+{
+	return (struct fa_arena_node *)(void *)(s->base + s->g.node_offset) + (id - s->first_node);
+}
+
+static uint32_t *index_of(const struct fa_segment *s)
+{
+	return (uint32_t *)(void *)(s->base + s->g.index_offset);
+}
+
+static bool holds(const struct fa_segment *s, uint32_t id)
+{
+	return id - s->first_node < s->g.nodes;
+}
+
+/* The id in the slot, when it is that of (parent, pc); else 0. */
+static uint32_t match(const struct fa_segment *s, uint32_t id, uint32_t parent, uint64_t pc)
+{
+	const struct fa_arena_node *n;
+
+	if (!holds(s, id))
+		return 0;
+	n = node_at(s, id);
+	return n->parent == parent && __atomic_load_n(&n->pc, __ATOMIC_ACQUIRE) == pc ? id : 0;
+}
+
+/* Search one segment: the id, or 0 and *ret_slot the empty slot where it would go (~0: none). */
+static uint32_t search(const struct fa_segment *s, uint32_t parent, uint64_t pc, uint32_t *ret_slot)
+{
+	uint32_t mask = s->g.index_slots - 1, at = fa_node_hash(parent, pc) & mask;
+	uint32_t *index = index_of(s);
+
+	*ret_slot = ~0u;
+	for (unsigned probes = 0; probes < 256; probes++, at = (at + 1) & mask) {
+		uint32_t id = __atomic_load_n(&index[at], __ATOMIC_ACQUIRE);
+
+		if (id == 0) {
+			*ret_slot = at;
+			return 0;
+		}
+		if (match(s, id, parent, pc) != 0)
+			return id;
+	}
+	return 0;
+}
+
+static const struct fa_segment *segment_of_node(uint32_t id, uint32_t n)
+{
+	for (uint32_t k = 0; k < n; k++)
+		if (holds(&fa_arena.segment[k], id))
+			return &fa_arena.segment[k];
+	return NULL;
+}
+
+static uint32_t publish(const struct fa_segment *s, uint32_t slot, uint32_t id, uint32_t parent,
+			uint64_t pc)
+{
+	uint32_t mask = s->g.index_slots - 1;
+	uint32_t *index = index_of(s);
+
+	for (unsigned probes = 0; probes < 256; probes++, slot = (slot + 1) & mask) {
+		uint32_t seen = 0;
+
+		if (__atomic_compare_exchange_n(&index[slot], &seen, id, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return id;
+		/* Another thread was faster with the same frame: use its node, ours is wasted. */
+		if (match(s, seen, parent, pc) != 0)
+			return seen;
+	}
+	return id; /* not findable, but right: the next one that needs it makes another */
+}
+
+uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks)
+{
+	struct fa_arena_header *h = fa_arena_head();
+	uint32_t n = usable_segments(), slot = ~0u, id;
+	const struct fa_segment *s;
+
+	for (uint32_t k = 0; k < n; k++) {
+		id = search(&fa_arena.segment[k], parent, pc, &slot);
+		if (id != 0)
+			return id;
+	}
+	s = &fa_arena.segment[n - 1];
+	if (__atomic_load_n(&h->node_count, __ATOMIC_RELAXED) - s->first_node > s->g.nodes / 4 * 3)
+		grow();
+	id = __atomic_fetch_add(&h->node_count, 1, __ATOMIC_RELAXED);
+	s = segment_of_node(id, n);
+	if (id == 0 || s == NULL) {
+		/* A count beyond the capacity would wrap in the end. */
+		__atomic_fetch_sub(&h->node_count, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	struct fa_arena_node *node = node_at(s, id);
+
+	node->parent = parent;
+	node->marks = marks;
+	__atomic_store_n(&node->pc, pc, __ATOMIC_RELEASE);
+	if (s != &fa_arena.segment[n - 1])
+		(void)search(s, parent, pc, &slot);
+	return slot == ~0u ? id : publish(s, slot, id, parent, pc);
+}
+
+uint32_t fa_arena_module(const struct fa_module_seen *seen)
+{
+	struct fa_arena_header *h = fa_arena_head();
+	uint32_t n = usable_segments();
+	uint32_t id = __atomic_fetch_add(&h->module_count, 1, __ATOMIC_RELAXED);
+
+	for (uint32_t k = 0; k < n; k++) {
+		const struct fa_segment *s = &fa_arena.segment[k];
+		struct fa_arena_module *m;
+		uint32_t len = seen->build_id_len < FA_BUILD_ID ? seen->build_id_len : FA_BUILD_ID;
+
+		if (id - s->first_module >= s->g.modules || id >= FA_MODULE_UNKNOWN)
+			continue;
+		m = (struct fa_arena_module *)(void *)(s->base + s->g.module_offset) +
+		    (id - s->first_module);
+		m->state = 1;
+		m->base = seen->base;
+		m->end = seen->end;
+		m->bias = seen->bias;
+		m->stamp = fa_stamp();
+		m->build_id_len = seen->build_id == NULL ? 0 : len;
+		for (uint32_t i = 0; i < m->build_id_len; i++)
+			m->build_id[i] = seen->build_id[i];
+		fa_text_copy(m->path, sizeof(m->path), seen->path == NULL ? "" : seen->path);
+		__atomic_store_n(&m->state, 2, __ATOMIC_RELEASE);
+		return id;
+	}
+	return FA_MODULE_UNKNOWN;
+}

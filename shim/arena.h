@@ -1,0 +1,90 @@
+/*
+ * arena.h - our side of the shared memory (format/arena_format.h).
+ *
+ * Geometry and addresses are kept in private memory; what is read back from the arena is masked or
+ * checked, because another process of the family may have lost its rights and be hostile.
+ */
+#ifndef FA_ARENA_H
+#define FA_ARENA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/state.h"
+#include "shim/unwind.h"
+
+/* Private description of the arena. */
+struct fa_segment {
+	unsigned char *base;
+	struct fa_arena_geometry g;
+	uint32_t first_module;
+	uint32_t first_node;
+	uint32_t first_buffer;
+};
+
+struct fa_arena {
+	unsigned char *base; /* NULL: none */
+	struct fa_segment segment[FA_ARENA_SEGMENTS];
+	uint32_t mapped;    /* segments that we have mapped */
+	uint32_t size0;
+	uint32_t slot;
+	uint32_t process;   /* our slot in the process table */
+	uint32_t process_generation;
+	int32_t pid;
+	bool run_mode;      /* segments are files in run_dir */
+	uint8_t clock_source;
+	uint32_t euid;
+	uint64_t nonce;
+	struct fa_wish wish;
+	char run_dir[256];
+};
+extern FA_HIDDEN struct fa_arena fa_arena;
+
+static FA_INLINE struct fa_arena_header *fa_arena_head(void)
+{
+	return (struct fa_arena_header *)(void *)fa_arena.base;
+}
+
+/* Map, fill, and for `run` publish segment 0. Returns 0 or the reason why not (enum fa_reason). */
+unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid);
+void fa_arena_destroy(void); /* only before anything was recorded */
+
+uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record */
+
+/* A fork child takes a place in the family. false: the table is full. */
+bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset);
+
+/* A free buffer of the pool, its header written; NULL: none is free. Never waits. */
+struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
+					     uint64_t lost_before, uint64_t stamp);
+void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
+
+/* The id of (parent, pc), made when new; 0 when no node is left. */
+uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks);
+uint32_t fa_arena_module(const struct fa_module_seen *seen);
+
+/* The clock of stamps, and CLOCK_MONOTONIC ns without a system call (0: not to be had). */
+void fa_clock_init(void);
+uint32_t fa_clock_source(void);
+uint64_t fa_clock_mono_ns(void);
+uint64_t fa_clock_real_seconds(void);
+
+static FA_INLINE uint64_t fa_rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
+/* A stamp, never 0. Images that may not read a clock get the time of the collector's last tick. */
+static FA_INLINE uint64_t fa_stamp(void)
+{
+	if (FA_UNLIKELY(fa_arena.wish.stamp_mode == FA_STAMP_NONE))
+		return __atomic_load_n(&fa_arena_head()->answer.now, __ATOMIC_RELAXED) | 1;
+	if (FA_LIKELY(fa_arena.clock_source == FA_CLOCK_TSC))
+		return fa_rdtsc();
+	return fa_clock_mono_ns() | 1;
+}
+
+#endif

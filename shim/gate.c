@@ -1,0 +1,382 @@
+/*
+ * gate.c - is this process to be traced? Asked once, by the constructor, or by the first heap call
+ * where that comes sooner (another object may have taken the one initfirst slot).
+ *
+ * Uses only what the dynamic linker itself has just used (open, read, close, mmap), so that no
+ * system call filter that lets a dynamic program start can be angered. libc is not initialised
+ * yet: nothing of it may be called. In an AT_SECURE process nothing is read from the environment.
+ */
+#include "shim/state.h"
+
+#include <elf.h>
+#include <link.h>
+
+#include "shim/arena.h"
+#include "shim/real.h"
+#include "shim/sys.h"
+#include "shim/text.h"
+#include "shim/tracer.h"
+
+struct fa_state_page fa_state_page FA_ALIGNED(4096);
+FA_EXPORT struct fa_process_block firstalloc_process_block = {
+	.magic = FA_BLOCK_MAGIC,
+	.version = 1,
+};
+
+/* Where ld.so found argc on the stack: for when no constructor has brought it. */
+extern void *__libc_stack_end __attribute__((weak));
+
+#define FA_MADV_WIPEONFORK 18
+
+/* The index is read into .bss: pages that are not needed cost nothing. */
+static unsigned char index_bytes[FA_INDEX_MAX + 8] FA_ALIGNED(8);
+
+static void dormant(enum fa_reason reason)
+{
+	firstalloc_process_block.reason = reason;
+	fa_state_set(FA_DORMANT);
+}
+
+static const char *env_value(const char *entry, const char *name)
+{
+	while (*name != '\0' && *entry == *name) {
+		entry++;
+		name++;
+	}
+	return *name == '\0' && *entry == '=' ? entry + 1 : NULL;
+}
+
+static void read_auxv(const ElfW(auxv_t) *aux, struct fa_start *start)
+{
+	for (; aux->a_type != AT_NULL; aux++) {
+		if (aux->a_type == AT_SECURE)
+			start->secure = aux->a_un.a_val != 0;
+		else if (aux->a_type == AT_EXECFN)
+			start->exec_path = (const char *)aux->a_un.a_val;
+		else if (aux->a_type == AT_UID)
+			start->uid = (uint32_t)aux->a_un.a_val;
+		else if (aux->a_type == AT_EUID)
+			start->euid = (uint32_t)aux->a_un.a_val;
+		else if (aux->a_type == AT_PHDR)
+			start->phdr = aux->a_un.a_val;
+	}
+}
+
+static void read_start(int argc, char **argv, struct fa_start *start)
+{
+	char **env = argv + argc + 1;
+	char **end = env;
+
+	*start = (struct fa_start){.argc = argc, .argv = argv, .exec_path = ""};
+	while (*end != NULL)
+		end++;
+	read_auxv((const ElfW(auxv_t) *)(const void *)(end + 1), start);
+	if (start->secure)
+		return;
+	for (; *env != NULL; env++) {
+		const char *dir = env_value(*env, FA_RUN_ENV);
+		const char *opts = env_value(*env, FA_RUN_OPTS);
+
+		start->run_dir = dir != NULL ? dir : start->run_dir;
+		start->run_opts = opts != NULL ? opts : start->run_opts;
+	}
+}
+
+/* The parts of a line of /proc/PID/maps that we need: the range, and the path if it has one. */
+static bool covers(const char *line, uint64_t address, const char **ret_path)
+{
+	uint64_t bound[2] = {0, 0};
+	const char *p = line;
+
+	for (int i = 0; i < 2; i++, p++)
+		for (; *p != '-' && *p != ' ' && *p != '\0'; p++)
+			bound[i] = bound[i] << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	while (*p != '/' && *p != '\n' && *p != '\0')
+		p++;
+	*ret_path = p;
+	return *p == '/' && address >= bound[0] && address < bound[1];
+}
+
+/*
+ * The path of the executable, from the mapping that holds its program headers. readlink would be
+ * shorter, but a filter may kill for it; reading is what the dynamic linker does as well. The
+ * kernel makes only as many lines as are asked for, and the program's is nearly always the first.
+ */
+static const char *read_exe_path(const struct fa_start *start, char *text, long size)
+{
+	const char *path = NULL;
+	int fd = fa_sys_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	long have = 0;
+
+	if (fd < 0)
+		return NULL;
+	while (path == NULL && have < size - 1) {
+		long n = fa_sys_read(fd, text + have, (size_t)(size - 1 - have));
+		char *line = text;
+
+		if (n <= 0)
+			break;
+		have += n;
+		text[have] = '\0';
+		for (char *p = text; *p != '\0' && path == NULL; p++) {
+			if (*p != '\n')
+				continue;
+			*p = '\0';
+			if (!covers(line, start->phdr, &path))
+				path = NULL;
+			line = p + 1;
+		}
+		if (path != NULL)
+			break;
+		/* What is left over is the start of a line. */
+		have = text + have - line;
+		for (long i = 0; i < have; i++)
+			text[i] = line[i];
+	}
+	(void)fa_sys_close(fd);
+	return path;
+}
+
+static const char *script_name(const struct fa_start *start)
+{
+	for (int i = 1; i < start->argc; i++)
+		if (start->argv[i][0] != '-')
+			return fa_text_base(start->argv[i]);
+	return NULL;
+}
+
+static const struct fa_index_rule *find_rule(const struct fa_start *start)
+{
+	static char text[4096];
+	struct fa_index_who who = {.uid = start->uid};
+	const struct fa_index_rule *rule;
+	const char *path = read_exe_path(start, text, sizeof(text));
+
+	who.exe_path = path;
+	who.exe_name = path == NULL ? NULL : fa_text_base(path);
+	who.exec_name = fa_text_base(start->exec_path);
+	who.script = script_name(start);
+	rule = fa_index_find(index_bytes, &who, 0);
+	if (rule == NULL || rule->expires_real == 0)
+		return rule;
+	fa_clock_init();
+	return fa_index_find(index_bytes, &who, fa_clock_real_seconds());
+}
+
+/* Fills index_bytes. false: there is no usable index, or nothing in it. */
+static bool read_index(void)
+{
+	const struct fa_index_header *h = (const struct fa_index_header *)(void *)index_bytes;
+	int fd = fa_sys_openat(AT_FDCWD, FA_INDEX_PATH, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	long n;
+
+	if (fd < 0)
+		return false;
+	n = fa_sys_read(fd, index_bytes, FA_INDEX_MAX + 1);
+	(void)fa_sys_close(fd);
+	if (n <= 0 || n > FA_INDEX_MAX || fa_index_check(index_bytes, (size_t)n) != 0)
+		return false;
+	firstalloc_process_block.index_generation = h->generation;
+	return h->rule_count > 0 && (h->flags & FA_INDEX_OFF) == 0;
+}
+
+bool fa_has_sanitizer(void)
+{
+	static const char names[][20] = {"__asan_init", "__tsan_init", "__msan_init",
+					 "__hwasan_init"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (fa_symbol_from(fa_objects(), names[i]) != NULL)
+			return true;
+	return false;
+}
+
+static bool is_own_program(const char *name)
+{
+	return fa_text_equal(name, "firstalloc") || fa_text_equal(name, "firstallocd");
+}
+
+/* Another copy of the shim before us in load order does the work. */
+static bool is_second_copy(void)
+{
+	const struct link_map *o = fa_objects();
+
+	for (; o != NULL && !fa_object_is_self(o); o = o->l_next)
+		if (fa_object_symbol(o, "firstalloc_process_block") != NULL)
+			return true;
+	return false;
+}
+
+/* The program's allocator lies before us in load order: its calls do not come here. */
+static bool has_own_allocator(void)
+{
+	const struct link_map *o = fa_objects();
+
+	for (; o != NULL && !fa_object_is_self(o); o = o->l_next)
+		if (fa_object_symbol(o, "malloc") != NULL)
+			return true;
+	return false;
+}
+
+/* Why a flagged process is not traced all the same; 0: nothing speaks against it. */
+static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+{
+	if (is_own_program(fa_text_base(start->exec_path)))
+		return FA_REASON_OWN_PROGRAM;
+	if (start->secure && (wish->options & FA_RULE_SECURE) == 0)
+		return FA_REASON_SECURE;
+	if (pid == 1 && (wish->options & FA_RULE_PID1) == 0)
+		return FA_REASON_PID1;
+	if (fa_has_sanitizer() && (wish->options & FA_RULE_SANITIZER) == 0)
+		return FA_REASON_SANITIZER;
+	if (has_own_allocator())
+		return FA_REASON_OWN_ALLOCATOR;
+	return 0;
+}
+
+static void ring(void)
+{
+	int fd = fa_sys_openat(AT_FDCWD, FA_BELL_PATH,
+			       O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+
+	/* The kernel has held us until the doorman had answered, or there is none. */
+	if (fd >= 0)
+		(void)fa_sys_close(fd);
+}
+
+/* What the answer means: 0 record, else the reason to stay dormant. */
+static unsigned judge_answer(void)
+{
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	const struct fa_index_header *h = (const struct fa_index_header *)(void *)index_bytes;
+
+	switch (__atomic_load_n(&a->word, __ATOMIC_ACQUIRE)) {
+	case FA_ANSWER_ATTACHED:
+		return 0;
+	case FA_ANSWER_NO_SESSION:
+		return FA_REASON_NO_SESSION;
+	case FA_ANSWER_REFUSED:
+		return FA_REASON_LIMIT;
+	default:
+		return (h->flags & FA_INDEX_AUTOLOGGER) != 0 ? 0 : FA_REASON_NO_COLLECTOR;
+	}
+}
+
+/* Flagged: arena, bell, tracer. Returns the reason (enum fa_reason), TRACED when all went well. */
+static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
+{
+	struct fa_process_block *b = &firstalloc_process_block;
+	int32_t pid = fa_sys_getpid();
+	unsigned reason = refusal(start, wish, pid);
+
+	b->pid = pid;
+	b->rule_id = wish->rule_id;
+	b->tracing_flags |= wish->tracing_flags;
+	if ((b->tracing_flags & FA_TRACING_HEAP) == 0 || is_second_copy())
+		return FA_REASON_NONE;
+	if (reason != 0)
+		return reason;
+	fa_clock_init();
+	reason = fa_tracer_init();
+	if (reason == 0)
+		reason = fa_arena_create(start, wish, pid);
+	if (reason != 0)
+		return reason;
+	if (start->run_dir == NULL) {
+		ring();
+		reason = judge_answer();
+	}
+	if (reason == 0 && fa_sys_madvise(&fa_state_page, sizeof(fa_state_page),
+					  FA_MADV_WIPEONFORK) != 0)
+		reason = FA_REASON_NO_MEMORY; /* a fork child would write into our buffers */
+	if (reason != 0) {
+		fa_arena_destroy();
+		return reason;
+	}
+	b->arena = (uint64_t)fa_arena.base;
+	b->nonce = fa_arena.nonce;
+	return FA_REASON_TRACED;
+}
+
+/* "depth,stacks,stamp,flags,options"; what is missing or wrong keeps its default. */
+static struct fa_wish run_wish(const char *opts)
+{
+	struct fa_wish w = {0, FA_TRACING_HEAP, 0, FA_DEPTH_DEFAULT,
+			    FA_STACK_ALLOC | FA_STACK_REALLOC, FA_STAMP_ALLOC};
+	uint32_t *field[] = {&w.depth, &w.stacks, &w.stamp_mode, &w.tracing_flags, &w.options};
+	uint64_t v;
+
+	for (unsigned i = 0; opts != NULL && i < 5 && fa_text_number(&opts, &v); i++) {
+		*field[i] = (uint32_t)v;
+		if (*opts == ',')
+			opts++;
+	}
+	if (w.depth < 1 || w.depth > FA_DEPTH_MAX)
+		w.depth = FA_DEPTH_DEFAULT;
+	return w;
+}
+
+static void gate(int argc, char **argv)
+{
+	const struct fa_index_rule *rule;
+	struct fa_start start;
+	struct fa_wish wish;
+	unsigned reason;
+
+	read_start(argc, argv, &start);
+	if (start.run_dir != NULL) {
+		wish = run_wish(start.run_opts);
+	} else {
+		rule = read_index() ? find_rule(&start) : NULL;
+		if (rule == NULL) {
+			dormant(FA_REASON_NONE);
+			return;
+		}
+		wish = (struct fa_wish){rule->id,    rule->flags,  rule->options,
+					rule->depth, rule->stacks, rule->stamp};
+	}
+	reason = arm(&start, &wish);
+	if (reason != FA_REASON_TRACED) {
+		dormant(reason);
+		return;
+	}
+	firstalloc_process_block.reason = reason;
+	fa_state_set(FA_ACTIVE);
+}
+
+/* ASK -> BUSY, by one thread only. */
+static bool begin(void)
+{
+	uint8_t ask = FA_ASK;
+
+	return __atomic_compare_exchange_n(&fa_state_page.state, &ask, FA_BUSY, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+void fa_ask(void)
+{
+	if (!fa_real_resolve() || !begin())
+		return;
+	if (fa_arena.base != NULL) {
+		/* We were active, and the kernel wiped the page: a fork child. */
+		if (fa_tracer_join())
+			fa_state_set(FA_ACTIVE);
+		else
+			dormant(FA_REASON_FAMILY_FULL);
+		return;
+	}
+	if (&__libc_stack_end == NULL) {
+		dormant(FA_REASON_OTHER_LIBC);
+		return;
+	}
+	gate(*(int *)__libc_stack_end, (char **)__libc_stack_end + 1);
+}
+
+static void constructor(int argc, char **argv, char **envp);
+__attribute__((constructor)) static void constructor(int argc, char **argv, char **envp)
+{
+	(void)envp;
+	if (!fa_real_resolve() || argv == NULL || !begin())
+		return;
+	gate(argc, argv);
+}

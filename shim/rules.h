@@ -1,0 +1,103 @@
+/*
+ * rules.h - the modules of this process and the cache of compiled rules, shared by all its threads.
+ *
+ * A rule is one 64-bit word: read and replaced whole, so no reader ever sees half of one.
+ *
+ *   bits  0-15  module id (FA_MODULE_UNKNOWN: of no module)
+ *   bits 16-27  index in the module table
+ *   bit  28     the module may be unloaded: ask fa_rule_still_valid() before use
+ *   bits 29-31  enum fa_rule_kind
+ *   bits 32-47  FA_RULE_K: the caller's rbp lies at CFA - 8 K; 0: rbp is unchanged
+ *   bits 48-63  FA_RULE_N: 8-byte steps, by kind
+ *
+ * The table is open-addressing, keyed by the return address. An entry is claimed by compare-and-swap
+ * of its key and then filled; a full or contended table only costs a compilation more. It grows into
+ * new memory; old tables stay, because a reader may be in them (together they are no larger than the
+ * new one).
+ */
+#ifndef FA_RULES_H
+#define FA_RULES_H
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "shim/cfi.h"
+#include "shim/unwind.h"
+
+enum fa_rule_kind {
+	FA_RULE_NONE = 0, /* no CFI for this pc; never in the table */
+	FA_RULE_RSP,      /* CFA = rsp + 8 N */
+	FA_RULE_RBP,      /* CFA = rbp + 8 N + 8 */
+	FA_RULE_REALIGNED, /* CFA = *(rbp - 8 N), caller's rbp at rbp */
+	FA_RULE_END,      /* the return address is undefined: the outermost frame */
+	FA_RULE_FULL,     /* anything else: fa_full_step() */
+	FA_RULE_BAD,      /* damaged CFI */
+};
+
+#define FA_RULE_KIND(rule)   ((enum fa_rule_kind)((rule) >> 29 & 7))
+#define FA_RULE_MODULE(rule) ((rule) & 0xffff)
+#define FA_RULE_INDEX(rule)  ((uint32_t)((rule) >> 16 & 0xfff))
+#define FA_RULE_MORTAL       (1ULL << 28)
+#define FA_RULE_K(rule)      ((rule) >> 32 & 0xffff)
+#define FA_RULE_N(rule)      ((rule) >> 48)
+
+struct fa_rule_entry {
+	uint64_t pc;
+	uint64_t rule; /* 0: being filled */
+};
+
+struct fa_rule_table {
+	uint32_t shift; /* entry of a pc: fa_rule_slot() */
+	uint32_t mask;  /* entries - 1 */
+	uint32_t used;
+	uint32_t reserved;
+	struct fa_rule_entry entries[];
+};
+
+/* The current table; never NULL. Load once a walk, again after fa_rule_make(). */
+extern FA_HIDDEN struct fa_rule_table *fa_rules_current;
+
+static FA_INLINE struct fa_rule_table *fa_rules(void)
+{
+	return __atomic_load_n(&fa_rules_current, __ATOMIC_ACQUIRE);
+}
+
+static FA_INLINE uint32_t fa_rule_slot(const struct fa_rule_table *table, uint64_t pc)
+{
+	return (uint32_t)(pc * 0x9e3779b97f4a7c15ULL >> table->shift);
+}
+
+/* The rule for a return address, 0: not in the table. */
+static FA_INLINE uint64_t fa_rule_find(const struct fa_rule_table *table, uint64_t pc)
+{
+	uint32_t slot = fa_rule_slot(table, pc);
+	const struct fa_rule_entry *entry = &table->entries[slot];
+
+	if (FA_LIKELY(__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) == pc))
+		return __atomic_load_n(&entry->rule, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) != 0) {
+		slot = (slot + 1) & table->mask;
+		entry = &table->entries[slot];
+		if (__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) == pc)
+			return __atomic_load_n(&entry->rule, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+FA_HIDDEN int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);
+
+/* Compile the rule for return address pc and keep it. FA_RULE_NONE with FA_MODULE_UNKNOWN when no
+ * module has it. */
+FA_HIDDEN uint64_t fa_rule_make(uint64_t pc);
+
+/* Is the module that this rule was made from still the one at pc? */
+FA_HIDDEN int fa_rule_still_valid(uint64_t rule, uint64_t pc);
+
+/*
+ * All rules of the frame with this pc. interrupted: pc is where the frame stopped, else it is a
+ * return address. *ret_module: its module id. -ENOENT: no CFI; -EBADMSG: damaged.
+ */
+FA_HIDDEN int fa_rule_row(uint64_t pc, int interrupted, struct fa_cfi_row *ret_row,
+			  const struct fa_cfi_image **ret_image, uint32_t *ret_module);
+
+#endif

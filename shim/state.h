@@ -1,0 +1,73 @@
+/*
+ * state.h - what a process is to us, and the one struct that holds all that the shim knows.
+ *
+ *   ASK      nothing is known: the first heap call (or the constructor) asks. Every process starts
+ *            here, and so does a fork child of an active one: its page is wiped by the kernel.
+ *     -> BUSY      one thread is asking: fa_ask()
+ *   BUSY     the others go on untraced for these microseconds
+ *     -> DORMANT   not flagged, or cannot be traced; block.reason says why
+ *     -> ACTIVE    fa_arm() or fa_join()
+ *   ACTIVE   heap calls are recorded
+ *     -> DORMANT   sessions ended: fa_tick()
+ *     -> ASK       in a fork child only, by the kernel
+ */
+#ifndef FA_STATE_H
+#define FA_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "format/arena_format.h"
+#include "format/index_format.h"
+
+enum fa_state { FA_ASK = 0, FA_DORMANT = 1, FA_ACTIVE = 2, FA_BUSY = 3 };
+
+/* The byte that the entry points test; alone on a page of .bss because of MADV_WIPEONFORK. */
+struct fa_state_page {
+	uint8_t state;
+	uint8_t rest[FA_ARENA_PAGE - 1];
+};
+extern FA_HIDDEN struct fa_state_page fa_state_page;
+extern struct fa_process_block firstalloc_process_block;
+
+static FA_INLINE enum fa_state fa_state_now(void)
+{
+	return __atomic_load_n(&fa_state_page.state, __ATOMIC_RELAXED);
+}
+
+static FA_INLINE void fa_state_set(enum fa_state state)
+{
+	__atomic_store_n(&fa_state_page.state, (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+/* What a rule (or `run`) asks for. */
+struct fa_wish {
+	uint32_t rule_id;
+	uint32_t tracing_flags;
+	uint32_t options;
+	uint32_t depth;
+	uint32_t stacks;
+	uint32_t stamp_mode;
+};
+
+/* What the kernel told this program at its start. */
+struct fa_start {
+	int argc;
+	char **argv;
+	const char *exec_path; /* AT_EXECFN, "" unknown */
+	const char *run_dir;   /* environment of `firstalloc run`, NULL: none */
+	const char *run_opts;
+	uint64_t phdr; /* of the main program, as it is mapped */
+	uint32_t uid;
+	uint32_t euid;
+	bool secure;
+};
+
+/* gate.c */
+void fa_ask(void); /* leaves ASK; returns at once when another thread or an outer frame is asking */
+
+/* Is any of these defined in the process? */
+bool fa_has_sanitizer(void);
+
+#endif

@@ -1,0 +1,119 @@
+/* thread.c - memory of threads, and where their stacks lie. */
+#include "shim/thread.h"
+
+#include <sys/resource.h>
+
+#include "shim/sys.h"
+
+extern void *__libc_stack_end __attribute__((weak));
+
+/* All that were ever made, newest first; never removed. */
+static struct fa_thread *all;
+
+/*
+ * glibc keeps where a thread's stack begins and how long it is in two adjacent words of struct
+ * pthread, behind the thread pointer; their offset depends on the version, what they say does not:
+ * a page-aligned block in which the thread pointer itself lies near the end.
+ */
+static uint64_t stack_of_thread(uint64_t tp)
+{
+	const uint64_t *word = (const uint64_t *)tp;
+
+	for (unsigned i = 0x200 / 8; i < 0x8f0 / 8; i++) {
+		uint64_t lo = word[i], size = word[i + 1];
+
+		if (lo != 0 && (lo & 4095) == 0 && (size & 4095) == 0 && lo < tp &&
+		    size < 1ULL << 40 && lo + size > tp && lo + size <= tp + 0x3000)
+			return lo;
+	}
+	return 0;
+}
+
+static void find_stack(struct fa_thread *t)
+{
+	uint64_t end = &__libc_stack_end == NULL ? 0 : (uint64_t)__libc_stack_end;
+	struct rlimit limit = {8 << 20, 8 << 20};
+
+	t->stack_lo = 0;
+	t->stack_hi = 0;
+	if (t->tid != fa_arena.pid) {
+		t->stack_lo = stack_of_thread(t->thread_pointer);
+		t->stack_hi = t->stack_lo == 0 ? 0 : t->thread_pointer;
+		return;
+	}
+	/* The main thread: the kernel maps nothing else below the stack's end within its limit. */
+	if (fa_sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) != 0 ||
+	    limit.rlim_cur > 128 << 20)
+		limit.rlim_cur = 128 << 20;
+	if (end != 0) {
+		t->stack_hi = end;
+		t->stack_lo = end - limit.rlim_cur;
+	}
+}
+
+struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp)
+{
+	struct fa_stack_bounds b = {0, 0};
+
+	if (sp >= t->stack_lo && sp < t->stack_hi) {
+		b.lo = sp - 8;
+		b.hi = t->stack_hi;
+	}
+	return b;
+}
+
+static size_t block_size(void)
+{
+	return ((sizeof(struct fa_thread) + 4095) & ~(size_t)4095) + 2 * FA_UNWIND_THREAD_BYTES;
+}
+
+static struct fa_thread *new_block(void)
+{
+	unsigned char *p = fa_sys_mmap(NULL, block_size(), PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct fa_thread *t = (struct fa_thread *)(void *)p;
+	size_t at = (sizeof(struct fa_thread) + 4095) & ~(size_t)4095;
+
+	if (fa_sys_failed((long)p))
+		return NULL;
+	for (unsigned i = 0; i < 2; i++, at += FA_UNWIND_THREAD_BYTES)
+		t->unwind[i] = (struct fa_unwind_thread *)(void *)(p + at);
+	t->thread_pointer = fa_thread_pointer();
+	t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&all, &t->next, t, false, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+	return t;
+}
+
+/* The serial is taken at the first event, so that threads are numbered as they come to the heap. */
+void fa_thread_reset(struct fa_thread *t)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct fa_writer *w = &t->writer[i];
+
+		*w = (struct fa_writer){0};
+		w->nested = i << 31;
+	}
+	t->serial = fa_arena_next_thread();
+	t->known = 0;
+}
+
+struct fa_thread *fa_thread_make(void)
+{
+	uint64_t tp = fa_thread_pointer();
+	struct fa_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
+	int32_t tid = fa_tcb_tid();
+
+	while (t != NULL && t->thread_pointer != tp)
+		t = t->next;
+	if (t == NULL)
+		t = new_block();
+	if (t == NULL)
+		return NULL;
+	/* The thread that had this thread pointer is gone; the collector takes its buffers back. */
+	t->tid = tid;
+	fa_thread_reset(t);
+	find_stack(t);
+	return t;
+}

@@ -1,0 +1,78 @@
+/*
+ * thread.h - what the tracer keeps for each thread, and how a thread gets and keeps it.
+ *
+ * Threads are not hooked. A thread's memory is made at its first event and belongs to its thread
+ * pointer: when a later thread has the same one, the earlier is gone, and its memory is used again.
+ */
+#ifndef FA_THREAD_H
+#define FA_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/arena.h"
+#include "shim/unwind.h"
+
+/* One stream of events. Each thread has two: the second is for signal handlers that interrupt the
+ * tracer while it writes the first. */
+struct fa_writer {
+	unsigned char *at;  /* where the next event goes */
+	unsigned char *end; /* no event may begin at or behind this */
+	struct fa_arena_buffer *buffer; /* NULL: none */
+	uint32_t *committed;
+	struct fa_event_state state;
+	uint32_t buffer_seq; /* of the next buffer */
+	uint32_t tick;       /* of the last look */
+	uint32_t unstamped;  /* frees since the last stamp */
+	uint32_t nested;     /* 0 or 1u << 31 */
+	uint64_t lost;       /* events of this stream that found no buffer */
+	uint64_t guard;      /* frame of the hook that is writing, 0: none */
+};
+
+enum { FA_STACK_CACHE = 2048 };
+
+struct fa_stack_entry {
+	uint64_t hash; /* of the whole stack, 0: empty */
+	uint32_t id;
+	uint32_t reserved;
+};
+
+struct fa_thread {
+	struct fa_writer writer[2];
+	uint64_t thread_pointer; /* whose memory this is, 0: nobody's yet */
+	uint32_t serial;
+	int32_t tid;
+	uint32_t known; /* node[0..known) belong to the walk before */
+	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
+	struct fa_thread *next;
+	struct fa_unwind_thread *unwind[2];
+	uint32_t node[FA_DEPTH_MAX];  /* ids of the frames of the last walk, outermost first; 0: unknown */
+	struct fa_stack_entry cache[FA_STACK_CACHE];
+};
+
+/* This thread's; NULL when there is no memory. Slow. */
+struct fa_thread *fa_thread_make(void);
+/* The forking thread of a new process goes on with the same memory. */
+void fa_thread_reset(struct fa_thread *t);
+/* The stack that `sp` lies on: bounds, or 0, 0. */
+struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp);
+
+static FA_INLINE uint64_t fa_thread_pointer(void)
+{
+	uint64_t p;
+
+	__asm__("movq %%fs:0, %0" : "=r"(p));
+	return p;
+}
+
+/* The thread id as libc keeps it. Offset of struct pthread.tid: x86-64 glibc 2.4 to 2.41; checked at
+ * the gate against getpid. */
+static FA_INLINE int32_t fa_tcb_tid(void)
+{
+	int32_t tid;
+
+	__asm__ volatile("movl %%fs:0x2d0, %0" : "=r"(tid));
+	return tid;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * tracer.h - from a heap call to bytes in a buffer. Runs in the traced process on every heap call:
+ * no lock, no atomic read-modify-write and no system call but on the paths that are named slow.
+ */
+#ifndef FA_TRACER_H
+#define FA_TRACER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "shim/unwind.h"
+
+/* Before the arena is made. 0 or the reason why this process cannot be traced (enum fa_reason). */
+unsigned fa_tracer_init(void);
+
+/* In a fork child of an active process: take a place in the family. false: there is none. */
+bool fa_tracer_join(void);
+
+/* What the entry points call (hooks.S). */
+void *fa_hook_malloc(size_t size, const struct fa_regs *regs);
+void fa_hook_free(void *block, const struct fa_regs *regs);
+void *fa_hook_calloc(size_t count, size_t size, const struct fa_regs *regs);
+void *fa_hook_realloc(void *block, size_t size, const struct fa_regs *regs);
+void *fa_hook_reallocarray(void *block, size_t count, size_t size, const struct fa_regs *regs);
+int fa_hook_posix_memalign(void **ret, size_t alignment, size_t size, const struct fa_regs *regs);
+void *fa_hook_aligned_alloc(size_t alignment, size_t size, const struct fa_regs *regs);
+void *fa_hook_memalign(size_t alignment, size_t size, const struct fa_regs *regs);
+void *fa_hook_valloc(size_t size, const struct fa_regs *regs);
+void *fa_hook_pvalloc(size_t size, const struct fa_regs *regs);
+void fa_hook_free_sized(void *block, size_t size, const struct fa_regs *regs);
+void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
+				const struct fa_regs *regs);
+
+#endif
