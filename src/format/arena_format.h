@@ -188,7 +188,8 @@ struct fa_arena_header {
 	uint64_t reserved1[5];
 	/* offset 192 */
 	char exec_path[1024]; /* AT_EXECFN, NUL terminated, cut if longer */
-	unsigned char args_reserved[2880];
+	char exe_path[1024]; /* of the executable, as the process read it: `run` has no better word */
+	unsigned char args_reserved[1856];
 };
 #pragma GCC diagnostic pop
 

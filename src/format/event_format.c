@@ -13,6 +13,7 @@
  */
 #include "format/event_format.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -34,12 +35,6 @@ static FA_INLINE uint64_t take(const unsigned char *p, unsigned len)
 	return load(p) << unused >> unused;
 }
 
-/* The first len bytes, 0..7. */
-static FA_INLINE uint64_t take_or_none(const unsigned char *p, unsigned len)
-{
-	return load(p) & ((1ULL << 8 * len) - 1);
-}
-
 /* The address that a delta stands for; *malformed becomes non-zero when it is none. */
 static FA_INLINE uint64_t address(uint64_t delta, uint64_t last, uint64_t *malformed)
 {
@@ -57,96 +52,85 @@ static FA_INLINE uint32_t unzigzag(uint64_t z, uint32_t last)
 	return last + ((v >> 1) ^ (0 - (v & 1)));
 }
 
-static FA_INLINE int get_free(const unsigned char *p, struct fa_event_state *st,
-			      struct fa_event *ret)
+/*
+ * What byte 1 of ALLOC and REALLOC says: bits 0-3 size length, 4-7 stack length, 8-11 stamp length,
+ * 12-15 has a stack, 16-19 malformed, 24-31 sum of the lengths. An event without a stack has no stack
+ * field either.
+ */
+#define SIZE_LENGTH(b)  (1u << ((b)&3))
+#define STACK_LENGTH(b) ((1u << ((b) >> 2 & 3)) >> 1)
+#define STAMP_LENGTH(b) ((unsigned)(b) >> 4 & 7)
+#define HAS_STACK(b)    ((b) < 0x80)
+#define MALFORMED(b)    ((b) >= 0x80 && STACK_LENGTH(b) != 0)
+#define TAIL(b)                                                                                    \
+	(SIZE_LENGTH(b) | STACK_LENGTH(b) << 4 | STAMP_LENGTH(b) << 8 | HAS_STACK(b) << 12 |       \
+	 MALFORMED(b) << 16 | (SIZE_LENGTH(b) + STACK_LENGTH(b) + STAMP_LENGTH(b)) << 24)
+#define TAIL_4(b)  TAIL(b), TAIL((b) + 1), TAIL((b) + 2), TAIL((b) + 3)
+#define TAIL_16(b) TAIL_4(b), TAIL_4((b) + 4), TAIL_4((b) + 8), TAIL_4((b) + 12)
+#define TAIL_64(b) TAIL_16(b), TAIL_16((b) + 16), TAIL_16((b) + 32), TAIL_16((b) + 48)
+static const uint32_t tails[256] = {TAIL_64(0), TAIL_64(64), TAIL_64(128), TAIL_64(192)};
+#define TAIL_HAS_STACK(tail) ((tail) >> 12 & 1)
+#define TAIL_MALFORMED(tail) ((tail)&1u << 16)
+#define TAIL_SUM(tail)       ((tail) >> 24)
+
+/*
+ * What byte 0 of the common events says: bits 0-7 length of the control bytes, 8-15 of the address,
+ * 16-23 their sum, bit 24: it is an ALLOC. 0: not one of them.
+ */
+#define FIRST_SUM(control, alen) ((control) | (alen) << 8 | ((control) + (alen)) << 16)
+#define FIRST_16(alen)                                                                             \
+	0, FIRST_SUM(1u, alen), FIRST_SUM(2u, alen) | 1 << 24, 0, 0, 0, 0, 0, 0, 0,                \
+		FIRST_SUM(3u, alen) | 1 << 24, 0, 0, 0, 0, 0
+static const uint32_t firsts[256] = {
+	FIRST_16(1u), FIRST_16(2u), FIRST_16(3u), FIRST_16(4u),
+	FIRST_16(5u), FIRST_16(6u), FIRST_16(7u), FIRST_16(8u),
+};
+
+/* The first n bytes, 0..8, are those of a field. */
+static const uint64_t masks[9] = {
+	0,
+	0xff,
+	0xffff,
+	0xffffff,
+	0xffffffff,
+	0xffffffffff,
+	0xffffffffffff,
+	0xffffffffffffff,
+	0xffffffffffffffff,
+};
+
+/* Size, stack and stamp at p, as `tail` says; fills those members of *ret, and the first eight bytes
+ * with the rest of them. */
+static FA_INLINE void get_tail(uint32_t tail, uint64_t kind_fn_align, const unsigned char *p,
+			       struct fa_event_state *st, struct fa_event *ret)
 {
-	unsigned b0 = p[0], alen = (b0 >> 4 & 7) + 1, dlen = 0, zlen = 0, n = 1;
-	uint64_t malformed = b0 & 0x80;
+	unsigned slen = tail & 15, zlen = tail >> 4 & 15, dlen = tail >> 8 & 15;
+	uint32_t has_stack = TAIL_HAS_STACK(tail);
+	uint64_t head = kind_fn_align | (uint64_t)(dlen != 0) << 24 | (uint64_t)has_stack << 32;
 
-	if (FA_UNLIKELY(b0 & 8)) {
-		dlen = p[1] & 7;
-		zlen = p[1] >> 4 & 7;
-		malformed |= (p[1] & 0x88) | (zlen > 4);
-		n = 2;
-	}
-	uint64_t addr = address(take(p + n, alen), st->addr, &malformed);
-
-	if (FA_UNLIKELY(malformed))
-		return -EBADMSG;
-	n += alen;
-	*ret = (struct fa_event){.kind = FA_EV_FREE, .addr = addr};
-	if (FA_UNLIKELY(zlen != 0)) {
-		st->stack = unzigzag(take(p + n, zlen), st->stack);
-		ret->has_stack = 1;
-		ret->stack = st->stack;
-		n += zlen;
-	}
-	if (FA_UNLIKELY(dlen != 0)) {
-		st->stamp += take_or_none(p + n, dlen);
-		ret->stamped = 1;
-		n += dlen;
-	}
-	ret->stamp = st->stamp;
-	st->addr = addr;
-	return (int)n;
-}
-
-/* Size, stack and stamp at p, as byte1 says. Returns their length; fills those members of *ret. */
-static FA_INLINE unsigned get_tail(unsigned byte1, const unsigned char *p,
-				   struct fa_event_state *st, struct fa_event *ret)
-{
-	unsigned slen = 1u << (byte1 & 3), zlen = (1u << (byte1 >> 2 & 3)) >> 1;
-	unsigned dlen = byte1 >> 4 & 7;
-	uint32_t has_stack = 1 - (byte1 >> 7);
-
-	st->stack = unzigzag(take_or_none(p + slen, zlen), st->stack);
-	st->stamp += take_or_none(p + slen + zlen, dlen);
-	ret->size = take(p, slen);
-	ret->has_stack = (uint8_t)has_stack;
+	ret->size = load(p) & masks[slen];
+	st->stack = unzigzag(load(p + slen) & masks[zlen], st->stack);
+	st->stamp += load(p + slen + zlen) & masks[dlen];
+	/* kind, fn, align_log2, stamped, has_stack, reserved: one store instead of eight */
+	__builtin_memcpy(ret, &head, sizeof(head));
 	ret->stack = st->stack & (0 - has_stack);
-	ret->stamped = dlen != 0;
 	ret->stamp = st->stamp;
-	return slen + zlen + dlen;
 }
+static_assert(offsetof(struct fa_event, kind) == 0 && offsetof(struct fa_event, fn) == 1 &&
+		      offsetof(struct fa_event, align_log2) == 2 &&
+		      offsetof(struct fa_event, stamped) == 3 &&
+		      offsetof(struct fa_event, has_stack) == 4 &&
+		      offsetof(struct fa_event, stack) == 8,
+	      "get_tail() writes the first eight bytes at once");
 
-/* Byte 1 of an event without a stack has no stack field either. */
-static FA_INLINE unsigned tail_malformed(unsigned byte1)
-{
-	return byte1 >= 0x80 && (byte1 & 0xc);
-}
-
-static FA_INLINE int get_alloc(const unsigned char *p, struct fa_event_state *st,
-			       struct fa_event *ret)
-{
-	unsigned b0 = p[0], alen = (b0 >> 4 & 7) + 1, fn = 0, n = 2;
-	uint64_t malformed = (b0 & 0x80) | tail_malformed(p[1]);
-
-	if (FA_UNLIKELY(b0 & 8)) {
-		fn = p[2];
-		malformed |= (fn & 7) > FA_FN_PVALLOC;
-		n = 3;
-	}
-	uint64_t addr = address(take(p + n, alen), st->addr, &malformed);
-
-	if (FA_UNLIKELY(malformed))
-		return -EBADMSG;
-	*ret = (struct fa_event){
-		.kind = FA_EV_ALLOC,
-		.fn = fn & 7,
-		.align_log2 = (uint8_t)(fn >> 3),
-		.addr = addr,
-	};
-	st->addr = addr;
-	return (int)(n + alen + get_tail(p[1], p + n + alen, st, ret));
-}
-
-/* Not inlined: rare, and the two above are then decoded in fewer instructions. */
 static FA_NOINLINE int get_realloc(const unsigned char *p, struct fa_event_state *st,
 				   struct fa_event *ret)
 {
-	unsigned b0 = p[0], b2 = p[2], olen = (b0 >> 4 & 7) + 1, alen = (b2 & 7) + 1, n = 3;
+	unsigned b0 = p[0], b2 = p[2], n = 3;
+	uint32_t tail = tails[p[1]];
+	unsigned olen = (b0 >> 4 & 7) + 1, alen = (b2 & 7) + 1;
 	bool no_old = b0 & 8, no_new = b2 & 8;
-	uint64_t malformed = (b0 & 0x80) | (b2 & 0xe0) | tail_malformed(p[1]);
+	uint64_t malformed = (b0 & 0x80) | (b2 & 0xe0) | TAIL_MALFORMED(tail);
 	uint64_t last = st->addr, old = 0, addr = 0;
 
 	malformed |= (no_old && olen != 1) || (no_new && alen != 1);
@@ -160,14 +144,35 @@ static FA_NOINLINE int get_realloc(const unsigned char *p, struct fa_event_state
 	}
 	if (malformed)
 		return -EBADMSG;
-	*ret = (struct fa_event){
-		.kind = FA_EV_REALLOC,
-		.fn = b2 >> 4 & 1,
-		.addr = addr,
-		.old = old,
-	};
+	ret->addr = addr;
+	ret->old = old;
 	st->addr = last;
-	return (int)(n + get_tail(p[1], p + n, st, ret));
+	get_tail(tail, FA_EV_REALLOC | (b2 >> 4 & 1) << 8, p + n, st, ret);
+	return (int)(n + TAIL_SUM(tail));
+}
+
+/* FREE with byte 1: with a stack or a stamp. */
+static FA_NOINLINE int get_long_free(const unsigned char *p, struct fa_event_state *st,
+				     struct fa_event *ret)
+{
+	unsigned b0 = p[0], b1 = p[1], alen = (b0 >> 4 & 7) + 1, dlen = b1 & 7, zlen = b1 >> 4 & 7;
+	uint64_t malformed = (b0 & 0x80) | (b1 & 0x88) | (zlen > 4);
+	uint64_t addr = address(take(p + 2, alen), st->addr, &malformed);
+
+	if (malformed)
+		return -EBADMSG;
+	st->addr = addr;
+	st->stack = unzigzag(load(p + 2 + alen) & masks[zlen], st->stack);
+	st->stamp += load(p + 2 + alen + zlen) & masks[dlen];
+	*ret = (struct fa_event){
+		.kind = FA_EV_FREE,
+		.stamped = dlen != 0,
+		.has_stack = zlen != 0,
+		.stack = zlen != 0 ? st->stack : 0,
+		.addr = addr,
+		.stamp = st->stamp,
+	};
+	return (int)(2 + alen + zlen + dlen);
 }
 
 static FA_NOINLINE int get_stamp(const unsigned char *p, struct fa_event_state *st,
@@ -177,19 +182,17 @@ static FA_NOINLINE int get_stamp(const unsigned char *p, struct fa_event_state *
 
 	if (p[0] & 0x88)
 		return -EBADMSG;
-	st->stamp += take_or_none(p + 1, dlen);
+	st->stamp += load(p + 1) & masks[dlen];
 	*ret = (struct fa_event){.kind = FA_EV_STAMP, .stamped = 1, .stamp = st->stamp};
 	return (int)(1 + dlen);
 }
 
-/* The event at p, of which at least WINDOW bytes are readable. */
-static FA_INLINE int get(const unsigned char *p, struct fa_event_state *st, struct fa_event *ret)
+static FA_NOINLINE int get_rare(const unsigned char *p, struct fa_event_state *st,
+				struct fa_event *ret)
 {
 	switch (p[0] & 7) {
 	case FA_EV_FREE:
-		return get_free(p, st, ret);
-	case FA_EV_ALLOC:
-		return get_alloc(p, st, ret);
+		return get_long_free(p, st, ret);
 	case FA_EV_REALLOC:
 		return get_realloc(p, st, ret);
 	case FA_EV_STAMP:
@@ -198,6 +201,34 @@ static FA_INLINE int get(const unsigned char *p, struct fa_event_state *st, stru
 		return -EBADMSG;
 	}
 }
+
+/*
+ * The event at p, of which at least WINDOW bytes are readable. Which of malloc and free comes next
+ * is as good as random, and a wrongly predicted branch costs more than all the rest; so both go the
+ * same way, and a free has the fields that it lacks with length 0.
+ */
+static FA_INLINE int get(const unsigned char *p, struct fa_event_state *st, struct fa_event *ret)
+{
+	unsigned b0 = p[0];
+	uint32_t first = firsts[b0];
+
+	if (FA_UNLIKELY(first == 0))
+		return get_rare(p, st, ret);
+
+	uint32_t tail = tails[p[1]] & (0 - (first >> 24));
+	unsigned fn = p[2] & (0 - (b0 >> 3 & 1)), n = first >> 16 & 0xff;
+	uint64_t malformed = TAIL_MALFORMED(tail) | ((fn & 7) + 1) >> 3;
+	uint64_t addr =
+		address(load(p + (first & 0xff)) & masks[first >> 8 & 0xff], st->addr, &malformed);
+
+	if (FA_UNLIKELY(malformed))
+		return -EBADMSG;
+	ret->addr = st->addr = addr;
+	ret->old = 0;
+	get_tail(tail, (b0 & 7) | (fn & 7) << 8 | (fn & 0xf8) << 13, p + n, st, ret);
+	return (int)(n + TAIL_SUM(tail));
+}
+static_assert(FA_FN_PVALLOC == 6, "7 is the only function that is none");
 
 /* The last events of a buffer: what lies behind `left` must not be read. */
 static FA_NOINLINE int get_near_end(const unsigned char *p, size_t left, struct fa_event_state *st,

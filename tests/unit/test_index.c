@@ -151,6 +151,28 @@ SPEC(a_script_is_found_by_its_own_name)
 	CHECK(found(&who, 1) == 1);
 }
 
+SPEC(of_several_names_the_most_specific_rule_wins_then_the_executable)
+{
+	static const struct row rows[] = {
+		{"python3.11", NULL, NULL, ANY, 0, 9, 0},
+		{"backup.py", NULL, NULL, ANY, 0, 8, 0},
+		{"backup.py", NULL, NULL, 5, 0, 7, 0},
+		{"job.py", "/usr/bin/python3.11", NULL, ANY, FA_RULE_SCRIPT, 6, 0},
+	};
+	struct fa_index_who who = {
+		.exe_name = "python3.11", .exec_name = "backup.py", .script = "job.py"};
+
+	build(rows, 4);
+	CHECK(found(&who, 1) == 9);
+	who.uid = 5;
+	CHECK(found(&who, 1) == 7);
+	who.exe_path = "/usr/bin/python3.11";
+	CHECK(found(&who, 1) == 6);
+	who.script = NULL;
+	who.exe_name = "other";
+	CHECK(found(&who, 1) == 7);
+}
+
 SPEC(an_expired_rule_does_not_match)
 {
 	struct fa_index_who who = {.exe_name = "nginx"};
@@ -295,6 +317,7 @@ int main(void)
 	RUN(names_match_exactly_and_never_as_substrings);
 	RUN(a_scoped_rule_is_used_instead_of_the_plain_one);
 	RUN(a_script_is_found_by_its_own_name);
+	RUN(of_several_names_the_most_specific_rule_wins_then_the_executable);
 	RUN(an_expired_rule_does_not_match);
 	RUN(off_means_that_nothing_is_flagged);
 	RUN(an_empty_index_is_sound_and_finds_nothing);

@@ -1,0 +1,124 @@
+/* cmd_disable.c - take rules away: the next start of the program is not traced. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/rules.h"
+
+static struct {
+	bool all;
+	const char *path;
+	const char *user;
+} given;
+
+static const struct fa_option options[] = {
+	{0, "all", NULL, FA_OPT_FLAG, &given.all, "all rules of all images", NULL},
+	{0, "path", "FILE", FA_OPT_STRING, &given.path,
+	 "only the rule for the executable with this full path", NULL},
+	{0, "user", "USER", FA_OPT_STRING, &given.user,
+	 "only the rule for this user: a name, a number, or self", NULL},
+	{0}};
+
+static const char *plural(uint32_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static int disable_all(const struct fa_cli *cli, struct fa_registry *reg,
+		       const struct fa_rule_filter *filter)
+{
+	uint32_t removed = 0;
+	int r = fa_registry_remove(reg, filter, NULL, &removed);
+
+	if (r < 0)
+		return fa_rules_fail(cli, r);
+	printf("%u rule%s removed.\n", removed, plural(removed));
+	return FA_EXIT_OK;
+}
+
+/* 0 also when there was none: counted by the caller. */
+static int disable_one(const struct fa_cli *cli, struct fa_registry *reg,
+		       const struct fa_rule_filter *filter, int *missing)
+{
+	FA_CLEANUP(fa_rule_list_done) struct fa_rule_list all = {0};
+	uint32_t removed = 0;
+	int r = fa_registry_remove(reg, filter, NULL, &removed);
+
+	if (r < 0)
+		return fa_rules_fail(cli, r);
+	if (removed > 0) {
+		printf("%s: %u rule%s removed; its next start is not traced.\n", filter->image,
+		       removed, plural(removed));
+		return 0;
+	}
+	(*missing)++;
+	r = fa_registry_list(reg, NULL, &all);
+	if (r < 0)
+		return fa_rules_fail(cli, r);
+	for (uint32_t i = 0; i < all.count; i++) {
+		if (strcmp(all.rule[i].image, filter->image) == 0) {
+			(void)fa_fail(0,
+				      "%s has rules, but none of that scope; 'firstalloc show "
+				      "%s' shows them",
+				      filter->image, filter->image);
+			return 0;
+		}
+	}
+	(void)fa_rules_not_found(&all, filter->image);
+	return 0;
+}
+
+static int disable_names(const struct fa_cli *cli, struct fa_registry *reg,
+			 struct fa_rule_filter filter, int argc, char **argv)
+{
+	int missing = 0;
+
+	for (int i = 0; i < argc; i++) {
+		filter.image = argv[i];
+		int status = disable_one(cli, reg, &filter, &missing);
+
+		if (status != 0)
+			return status;
+	}
+	if (missing == 0)
+		return FA_EXIT_OK;
+	return missing == argc ? FA_EXIT_NOT_FOUND : FA_EXIT_USAGE;
+}
+
+static int run(const struct fa_cli *cli, int argc, char **argv)
+{
+	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
+	struct fa_rule_filter filter = {.path = given.path};
+	int status;
+
+	if (given.all == (argc > 0))
+		return fa_usage(cli, given.all ? "disable takes --all or names, not both"
+					       : "disable what? A name, or --all");
+	if (given.user != NULL) {
+		if (fa_rules_user(given.user, &filter.uid) < 0)
+			return fa_fail(FA_EXIT_USAGE, "--user: there is no user '%s'", given.user);
+		filter.has_uid = true;
+	}
+	status = fa_rules_open_change(cli, &reg);
+	if (status != 0)
+		return status;
+	if (given.all)
+		return disable_all(cli, reg, &filter);
+	return disable_names(cli, reg, filter, argc, argv);
+}
+
+const struct fa_command fa_cmd_disable = {
+	.name = "disable",
+	.group = "Rules",
+	.summary = "no longer trace programs of these names",
+	.synopsis = "NAME... | --all [--path FILE] [--user USER]",
+	.description =
+		"Removes all rules of the images, or with --path and --user only those of exactly "
+		"that scope. The next start is not traced; a process that is traced already goes "
+		"on until it ends or its session stops.",
+	.examples = "firstalloc disable git nginx # both\n"
+		    "firstalloc disable --all # leave nothing armed\n",
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,270 @@
+/* cmd_enable.c - arm programs by name: make or replace a rule, and say what will come of it. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/parse.h"
+#include "cli/command.h"
+#include "cli/outlook.h"
+#include "cli/rules.h"
+
+static struct {
+	const char *flags, *path, *user, *stacks, *stamp, *note;
+	bool script, secure, pid1, sanitizer, args;
+	uint32_t depth, starts;
+	uint64_t time;
+} given = {.depth = FA_DEPTH_DEFAULT, .time = UINT64_MAX};
+
+static const struct fa_option options[] = {
+	{'f', "flags", "FLAGS", FA_OPT_STRING, &given.flags,
+	 "what to trace: heap,lock,loader,snapshot,vm or a number (default heap)", NULL},
+	{0, "path", "FILE", FA_OPT_STRING, &given.path, "only the executable with this full path",
+	 NULL},
+	{0, "script", NULL, FA_OPT_FLAG, &given.script,
+	 "also match a script that an interpreter is given", NULL},
+	{'u', "user", "USER", FA_OPT_STRING, &given.user,
+	 "only processes of this user: a name, a number, or self", NULL},
+	{0, "depth", "N", FA_OPT_U32, &given.depth, "frames of a stack (default 64, at most 512)",
+	 NULL},
+	{0, "stacks", "EVENTS", FA_OPT_STRING, &given.stacks,
+	 "events that carry a stack: alloc,realloc,free or none (default alloc,realloc)", NULL},
+	{0, "stamp", "EVENTS", FA_OPT_CHOICE, &given.stamp,
+	 "events that carry a time (default alloc)", "alloc|all|none"},
+	{0, "for", "DURATION", FA_OPT_DURATION, &given.time, "the rule ends by itself: 2h, 30m, 1d",
+	 NULL},
+	{0, "starts", "N", FA_OPT_U32, &given.starts, "the rule ends after N starts", NULL},
+	{0, "note", "TEXT", FA_OPT_STRING, &given.note, "why; shown by images and show", NULL},
+	{0, "secure", NULL, FA_OPT_FLAG, &given.secure,
+	 "set-user-id programs and those with capabilities too", NULL},
+	{0, "pid1", NULL, FA_OPT_FLAG, &given.pid1, "process 1 too", NULL},
+	{0, "sanitizer", NULL, FA_OPT_FLAG, &given.sanitizer, "sanitizer builds too", NULL},
+	{0, "record-args", NULL, FA_OPT_FLAG, &given.args,
+	 "record the arguments, which may hold secrets", NULL},
+	{0}};
+
+struct word {
+	const char *name;
+	uint32_t bit;
+};
+
+/* "a,b,c" or a number with no other bits than those of the words. */
+static int parse_bits(const char *text, const struct word *words, uint32_t *ret)
+{
+	uint32_t bits = 0, known = 0;
+
+	for (const struct word *w = words; w->name != NULL; w++)
+		known |= w->bit;
+	if (fa_parse_u32(text, &bits) == 0) {
+		if ((bits & ~known) != 0)
+			return -EINVAL;
+		*ret = bits;
+		return 0;
+	}
+	for (bits = 0;; text++) {
+		size_t len = strcspn(text, ",");
+		const struct word *w = words;
+
+		while (w->name != NULL &&
+		       (strlen(w->name) != len || memcmp(w->name, text, len) != 0))
+			w++;
+		if (w->name == NULL)
+			return -EINVAL;
+		bits |= w->bit;
+		text += len;
+		if (*text == '\0')
+			break;
+	}
+	*ret = bits;
+	return 0;
+}
+
+static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
+{
+	static const struct word words[] = {
+		{"heap", FA_TRACING_HEAP},     {"lock", FA_TRACING_LOCK},
+		{"loader", FA_TRACING_LOADER}, {"snapshot", FA_TRACING_SNAPSHOT},
+		{"vm", FA_TRACING_VM},         {NULL, 0}};
+
+	rule->flags = FA_TRACING_HEAP;
+	if (given.flags == NULL)
+		return 0;
+	if (parse_bits(given.flags, words, &rule->flags) < 0)
+		return fa_usage(
+			cli,
+			"--flags: '%s' is not made of heap (0x1), lock (0x2), loader (0x4), "
+			"snapshot (0x10), vm (0x20)",
+			given.flags);
+	if (rule->flags == 0)
+		return fa_usage(cli, "--flags: nothing to trace; 'firstalloc disable' removes a "
+				     "rule");
+	if ((rule->flags & ~(uint32_t)FA_TRACING_HEAP) != 0)
+		fa_warn("this version records heap events only; the other flags are stored for one "
+			"that can");
+	return 0;
+}
+
+static int set_events(const struct fa_cli *cli, struct fa_rule *rule)
+{
+	static const struct word words[] = {{"alloc", FA_STACK_ALLOC},
+					    {"realloc", FA_STACK_REALLOC},
+					    {"free", FA_STACK_FREE},
+					    {"none", 0},
+					    {NULL, 0}};
+
+	rule->stacks = FA_STACK_ALLOC | FA_STACK_REALLOC;
+	if (given.stacks != NULL && parse_bits(given.stacks, words, &rule->stacks) < 0)
+		return fa_usage(cli, "--stacks: '%s' is not made of alloc, realloc, free, none",
+				given.stacks);
+	if (given.stamp != NULL && strcmp(given.stamp, "all") == 0)
+		rule->stamp = FA_STAMP_ALL;
+	else if (given.stamp != NULL && strcmp(given.stamp, "none") == 0)
+		rule->stamp = FA_STAMP_NONE;
+	return 0;
+}
+
+static int set_limits(const struct fa_cli *cli, struct fa_rule *rule)
+{
+	const uint64_t now = fa_real_ns() / 1000000000u;
+
+	if (given.depth < 1 || given.depth > FA_DEPTH_MAX)
+		return fa_usage(cli, "--depth: 1 to %u frames are recorded", FA_DEPTH_MAX);
+	rule->depth = given.depth;
+	rule->starts_left = given.starts;
+	if (given.time == 0)
+		return fa_usage(cli, "--for: a rule must last; 'firstalloc disable' ends it now");
+	if (given.time != UINT64_MAX)
+		/* Rounded up: "for 1 s" is a whole second. */
+		rule->expires = now + (given.time + 999999999u) / 1000000000u;
+	if (given.note != NULL && strlen(given.note) > FA_NOTE_MAX)
+		return fa_usage(cli, "--note: at most %u bytes", FA_NOTE_MAX);
+	rule->note = given.note;
+	return 0;
+}
+
+static int set_scope(const struct fa_cli *cli, struct fa_rule *rule)
+{
+	rule->uid = FA_USER_ANY;
+	if (given.user != NULL && fa_rules_user(given.user, &rule->uid) < 0)
+		return fa_fail(FA_EXIT_USAGE, "--user: there is no user '%s'", given.user);
+	if (given.path == NULL)
+		return 0;
+	if (given.path[0] != '/' || strlen(given.path) >= PATH_MAX)
+		return fa_usage(cli, "--path: '%s' is no full path", given.path);
+	rule->path = given.path;
+	return 0;
+}
+
+static void set_options(struct fa_rule *rule)
+{
+	rule->options = (given.script ? FA_RULE_SCRIPT : 0u) |
+			(given.secure ? FA_RULE_SECURE : 0u) | (given.pid1 ? FA_RULE_PID1 : 0u) |
+			(given.sanitizer ? FA_RULE_SANITIZER : 0u) |
+			(given.args ? FA_RULE_ARGS : 0u);
+}
+
+static int check_image(const struct fa_cli *cli, const char *image)
+{
+	if (*image == '\0' || strcmp(image, ".") == 0 || strcmp(image, "..") == 0)
+		return fa_usage(cli, "'%s' is no name of a program", image);
+	if (strchr(image, '/') != NULL)
+		return fa_usage(cli,
+				"'%s' is a path; the image is a base name: 'firstalloc enable %s "
+				"--path %s'",
+				image, fa_base_name(image), image);
+	if (strlen(image) > FA_IMAGE_MAX)
+		return fa_usage(cli, "the name is longer than the %d bytes that a file's may have",
+				FA_IMAGE_MAX);
+	if (strcmp(image, "firstalloc") == 0 || strcmp(image, "firstallocd") == 0)
+		return fa_fail(FA_EXIT_USAGE, "%s is never traced: it would wait for itself",
+			       image);
+	return 0;
+}
+
+static void say_enabled(const struct fa_registry *reg, const struct fa_rule *rule, bool replaced,
+			uint32_t id)
+{
+	char flags[96], stacks[64], scope[4200], end[96];
+
+	printf("%s: %s for %s (rule %u, generation %llu), stacks of %s, %u frames\n", rule->image,
+	       replaced ? "changed" : "enabled",
+	       fa_rules_flags_text(flags, sizeof(flags), rule->flags), id,
+	       (unsigned long long)fa_registry_generation(reg),
+	       fa_rules_stacks_text(stacks, sizeof(stacks), rule->stacks), rule->depth);
+	if (*fa_rules_scope_text(scope, sizeof(scope), rule) != '\0')
+		printf("  Only %s.\n", scope);
+	if (*fa_rules_end_text(end, sizeof(end), rule) != '\0')
+		printf("  Ends by itself %s.\n", end);
+	fa_outlook_running(rule);
+}
+
+static int enable_one(const struct fa_cli *cli, struct fa_registry *reg, const char *image,
+		      struct fa_rule *rule)
+{
+	bool replaced = false;
+	uint32_t id = 0;
+	int r;
+
+	rule->image = image;
+	r = fa_registry_put(reg, rule, NULL, &replaced, &id);
+	if (r < 0)
+		return fa_rules_fail(cli, r);
+	fa_outlook_program(rule);
+	say_enabled(reg, rule, replaced, id);
+	return FA_EXIT_OK;
+}
+
+static int run(const struct fa_cli *cli, int argc, char **argv)
+{
+	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
+	struct fa_rule rule = {0};
+	int status = 0;
+
+	if (argc == 0)
+		return fa_usage(cli, "enable what? The base name of a program");
+	/* All is looked at before the first change, so that a slip changes nothing. */
+	for (int i = 0; i < argc && status == 0; i++)
+		status = check_image(cli, argv[i]);
+	if (status == 0)
+		status = set_scope(cli, &rule);
+	if (status == 0)
+		status = set_flags(cli, &rule);
+	if (status == 0)
+		status = set_events(cli, &rule);
+	if (status == 0)
+		status = set_limits(cli, &rule);
+	if (status == 0)
+		status = fa_rules_open_change(cli, &reg);
+	set_options(&rule);
+	for (int i = 0; i < argc && status == 0; i++)
+		status = enable_one(cli, reg, argv[i], &rule);
+	if (status == 0)
+		fa_outlook_machine(cli, reg);
+	return status;
+}
+
+const struct fa_command fa_cmd_enable = {
+	.name = "enable",
+	.group = "Rules",
+	.summary = "trace programs of these names from their next start on",
+	.synopsis = "NAME... [--flags F] [--for DURATION] [--path FILE] [--user USER]",
+	.description =
+		"Makes a rule for each image name, or replaces the one of the same scope. The name "
+		"is the base name of the executable or of the script that was executed; it matches "
+		"exactly. The rule is stored and published when the command returns: the next "
+		"program that starts sees it, whoever starts it.\n\n"
+		"A rule with --path or --user is used instead of a plain one for the processes "
+		"that "
+		"it fits; both may stand side by side. Set-user-id programs, process 1 and "
+		"sanitizer builds are left alone unless the rule says otherwise.\n\n"
+		"What is flagged costs nothing until a session records it: see "
+		"firstalloc-start(1).",
+	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"
+		    "firstalloc enable python3 --user self # only my own\n"
+		    "firstalloc enable backup.py --script --starts 1 # its next run only\n"
+		    "firstalloc enable nginx --path /opt/nginx/sbin/nginx --depth 128\n",
+	.options = options,
+	.run = run,
+};

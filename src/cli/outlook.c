@@ -1,0 +1,246 @@
+/*
+ * outlook.c - look at the machine and say what a rule will and will not do.
+ *
+ * The commonest disappointment with a flag by name is silence: nothing is traced and nothing says
+ * why. So whoever arms a program is told at once what is missing. These are hints: what cannot be
+ * read is left out, and no finding makes `enable` fail.
+ */
+#include "cli/outlook.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/paths.h"
+
+/* The program that a shell would start under this name; 0 or -ENOENT. */
+static int find_in_path(const char *image, char *ret, size_t size)
+{
+	const char *list = getenv("PATH");
+
+	for (const char *p = list; p != NULL && *p != '\0';) {
+		size_t len = strcspn(p, ":");
+		int n = snprintf(ret, size, "%.*s/%s", (int)len, p, image);
+
+		if (n > 0 && (size_t)n < size && len > 0 && access(ret, X_OK) == 0)
+			return 0;
+		p += len + (p[len] == ':');
+	}
+	return -ENOENT;
+}
+
+/* What is wrong with tracing this ELF file; NULL: nothing that can be seen here. */
+static const char *elf_problem(int fd)
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr segment;
+	char interpreter[256] = "";
+
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+		return NULL;
+	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
+		return "is no 64-bit x86 program";
+	if (head.e_phentsize != sizeof(segment))
+		return NULL;
+	for (int i = 0; i < head.e_phnum; i++) {
+		off_t at = (off_t)(head.e_phoff + (Elf64_Off)i * sizeof(segment));
+
+		if (pread(fd, &segment, sizeof(segment), at) != sizeof(segment))
+			return NULL;
+		if (segment.p_type != PT_INTERP || segment.p_filesz >= sizeof(interpreter))
+			continue;
+		if (pread(fd, interpreter, segment.p_filesz, (off_t)segment.p_offset) < 1)
+			return NULL;
+		break;
+	}
+	if (*interpreter == '\0')
+		return "is linked statically, no library can be loaded into it";
+	if (strstr(interpreter, "musl") != NULL)
+		return "uses musl, not glibc";
+	return NULL;
+}
+
+void fa_outlook_program(const struct fa_rule *rule)
+{
+	char path[PATH_MAX], real[PATH_MAX], capability[32];
+	const char *problem;
+	struct stat st;
+
+	if (rule->path != NULL && *rule->path != '\0')
+		(void)snprintf(path, sizeof(path), "%s", rule->path);
+	else if (find_in_path(rule->image, path, sizeof(path)) < 0)
+		return;
+	FA_CLEANUP(fa_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		if (errno == ENOENT)
+			fa_warn("%s does not exist; the rule waits for it", path);
+		return;
+	}
+	/* A process knows its executable by the path behind all links. */
+	if (rule->path != NULL && *rule->path != '\0' && realpath(path, real) != NULL &&
+	    strcmp(path, real) != 0)
+		fa_warn("%s leads to %s, and that is the path that a process has: use --path %s",
+			path, real, real);
+	problem = S_ISREG(st.st_mode) ? elf_problem(fd) : "is no program";
+	if (problem != NULL)
+		fa_warn("%s %s: it will not be traced", path, problem);
+	if ((rule->options & FA_RULE_SECURE) != 0)
+		return;
+	if ((st.st_mode & (S_ISUID | S_ISGID)) != 0)
+		fa_warn("%s is set-user-id or set-group-id: it will not be traced without "
+			"--secure",
+			path);
+	else if (fgetxattr(fd, "security.capability", capability, sizeof(capability)) > 0)
+		fa_warn("%s has file capabilities: it will not be traced without --secure", path);
+}
+
+static bool shim_is_installed(const char *root)
+{
+	char path[PATH_MAX];
+	char *text = NULL;
+	size_t len = 0;
+	bool found;
+
+	if (fa_path_join(path, sizeof(path), root, FA_PATH_PRELOAD) < 0 ||
+	    fa_read_file(path, 1 << 20, &text, &len) < 0)
+		return false;
+	found = strstr(text, FA_SHIM_NAME) != NULL;
+	free(text);
+	return found;
+}
+
+/* A folder's descriptor stands for it in the address: names of sockets end at 107 bytes. */
+static bool collector_runs(const char *root)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char path[PATH_MAX];
+
+	if (fa_path_join(path, sizeof(path), root, FA_DIR_RUN) < 0)
+		return false;
+	FA_CLEANUP(fa_close) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	FA_CLEANUP(fa_close) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (dir < 0 || fd < 0)
+		return false;
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir,
+		       fa_base_name(FA_PATH_CONTROL));
+	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* Name of the executable, full or base, without the mark of a deleted file. */
+static bool executable_is(int proc, const char *pid, const struct fa_rule *rule)
+{
+	char link[PATH_MAX], name[300];
+	static const char deleted[] = " (deleted)";
+	ssize_t n;
+
+	(void)snprintf(name, sizeof(name), "%.16s/exe", pid);
+	n = readlinkat(proc, name, link, sizeof(link) - 1);
+	if (n <= 0)
+		return false;
+	link[n] = '\0';
+	size_t tail = sizeof(deleted) - 1;
+
+	if ((size_t)n > tail && strcmp(link + n - tail, deleted) == 0)
+		link[(size_t)n - tail] = '\0';
+	if (rule->path != NULL && *rule->path != '\0')
+		return strcmp(link, rule->path) == 0;
+	return strcmp(fa_base_name(link), rule->image) == 0;
+}
+
+/* A script runs under the interpreter's executable; its own name is what the kernel calls it, cut
+ * to 15 bytes. */
+static bool script_is(int proc, const char *pid, const struct fa_rule *rule)
+{
+	char name[300];
+	char *comm = NULL;
+	size_t len = 0;
+	bool same;
+
+	if (rule->path != NULL && *rule->path != '\0')
+		return false;
+	(void)snprintf(name, sizeof(name), "%.16s/comm", pid);
+	if (fa_read_file_at(proc, name, 256, &comm, &len) < 0)
+		return false;
+	comm[strcspn(comm, "\n")] = '\0';
+	same = strncmp(comm, rule->image, 15) == 0;
+	free(comm);
+	return same;
+}
+
+static bool user_is(int proc, const char *pid, uint32_t uid)
+{
+	struct stat st;
+
+	return uid == FA_USER_ANY || (fstatat(proc, pid, &st, 0) == 0 && st.st_uid == uid);
+}
+
+enum { SHOWN = 5 };
+
+/* How many, and the first few of their numbers. */
+static int running_instances(const struct fa_rule *rule, int pids[SHOWN])
+{
+	DIR *proc = opendir("/proc");
+	int count = 0;
+
+	if (proc == NULL)
+		return 0;
+	for (struct dirent *e; (e = readdir(proc)) != NULL;) {
+		if (!isdigit((unsigned char)e->d_name[0]) ||
+		    !user_is(dirfd(proc), e->d_name, rule->uid))
+			continue;
+		if (!executable_is(dirfd(proc), e->d_name, rule) &&
+		    !script_is(dirfd(proc), e->d_name, rule))
+			continue;
+		if (count < SHOWN)
+			pids[count] = (int)strtol(e->d_name, NULL, 10);
+		count++;
+	}
+	(void)closedir(proc);
+	return count;
+}
+
+void fa_outlook_running(const struct fa_rule *rule)
+{
+	int pids[SHOWN];
+	int n = running_instances(rule, pids);
+
+	if (n == 0)
+		return;
+	printf("  %d running instance%s not affected (pid", n, n == 1 ? " is" : "s are");
+	for (int i = 0; i < n && i < SHOWN; i++)
+		printf("%s %d", i > 0 ? "," : "", pids[i]);
+	printf("%s): restart %s.\n", n > SHOWN ? ", ..." : "", n == 1 ? "it" : "them");
+}
+
+void fa_outlook_machine(const struct fa_cli *cli, struct fa_registry *reg)
+{
+	bool off = false;
+
+	if (!shim_is_installed(cli->root))
+		printf("Nothing is flagged yet: the shim is not installed in %s%s ('firstalloc "
+		       "install').\n",
+		       cli->root, FA_PATH_PRELOAD);
+	else if (fa_registry_get_flag(reg, FA_INDEX_OFF, &off) == 0 && off)
+		printf("Nothing is flagged: tracing is switched off as a whole.\n");
+	else
+		printf("The next start is flagged, whoever starts it.\n");
+	if (!collector_runs(cli->root))
+		printf("Nothing is recorded yet: no collector is running ('firstalloc start NAME "
+		       "-o "
+		       "FILE').\n");
+}

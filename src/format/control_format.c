@@ -1,0 +1,113 @@
+/* control_format.c - checks of what comes through the control socket. Pure: no I/O, no memory. */
+#include "format/control_format.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int terminated(const char *s, size_t size)
+{
+	return memchr(s, '\0', size) != NULL;
+}
+
+int fa_session_name_ok(const char *name)
+{
+	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@+";
+	size_t len = strlen(name);
+
+	return len > 0 && len < FA_SESSION_NAME && name[0] != '.' && name[0] != '-' &&
+	       strspn(name, good) == len;
+}
+
+static int images_ok(const struct fa_session_options *o)
+{
+	if (o->image_count > FA_SESSION_IMAGES)
+		return 0;
+	for (uint32_t i = 0; i < o->image_count; i++)
+		if (!terminated(o->image[i], FA_IMAGE_NAME) || o->image[i][0] == '\0' ||
+		    strchr(o->image[i], '/') != NULL)
+			return 0;
+	return 1;
+}
+
+static int buffer_size_ok(uint32_t size)
+{
+	return size == 0 || (size >= 4096 && size <= 4u << 20);
+}
+
+int fa_session_options_check(const struct fa_session_options *o, const char **ret_what)
+{
+	const char *what = NULL;
+
+	if (!terminated(o->name, sizeof(o->name)) || !fa_session_name_ok(o->name))
+		what = "name";
+	else if (!buffer_size_ok(o->buffer_size))
+		what = "BufferSize";
+	else if (o->maximum_buffers != 0 && o->minimum_buffers > o->maximum_buffers)
+		what = "MinimumBuffers";
+	else if (o->flush_timer > 3600)
+		what = "FlushTimer";
+	else if (o->log_file_mode > FA_LOG_SEQUENTIAL)
+		what = "LogFileMode";
+	else if (o->policy > FA_POLICY_COUNT)
+		what = "policy";
+	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER)) != 0)
+		what = "flags";
+	else if (!images_ok(o))
+		what = "image";
+	if (what == NULL)
+		return 0;
+	*ret_what = what;
+	return -EINVAL;
+}
+
+int fa_control_check(const struct fa_control_request *r, size_t len, const char **ret_what)
+{
+	if (len != sizeof(*r) || r->magic != FA_CONTROL_MAGIC)
+		return -EPROTO;
+	if (r->version != FA_CONTROL_VERSION)
+		return -EPROTONOSUPPORT;
+	switch (r->verb) {
+	case FA_CONTROL_PING:
+	case FA_CONTROL_STATUS:
+		return 0;
+	case FA_CONTROL_STOP:
+		if (r->all || (terminated(r->session.name, sizeof(r->session.name)) &&
+			       fa_session_name_ok(r->session.name)))
+			return 0;
+		*ret_what = "name";
+		return -EINVAL;
+	case FA_CONTROL_START:
+		return fa_session_options_check(&r->session, ret_what);
+	}
+	return -EPROTO;
+}
+
+int fa_status_check(const void *bytes, size_t len)
+{
+	struct fa_status_header h;
+	size_t want = sizeof(h);
+
+	if (len < sizeof(h))
+		return -EPROTO;
+	memcpy(&h, bytes, sizeof(h));
+	if (h.magic != FA_CONTROL_MAGIC || h.version != FA_CONTROL_VERSION ||
+	    h.sessions > FA_STATUS_MAX || h.processes > FA_STATUS_MAX || h.coverage > FA_STATUS_MAX)
+		return -EPROTO;
+	want += h.sessions * sizeof(struct fa_status_session);
+	want += h.processes * sizeof(struct fa_status_process);
+	want += h.coverage * sizeof(struct fa_status_coverage);
+	return len == want ? 0 : -EPROTO;
+}
+
+const char *fa_end_reason_text(unsigned reason)
+{
+	static const char *const text[] = {
+		"stopped",
+		"its size limit was reached",
+		"too little space is left on the disk",
+		"the file could not be written",
+		"its target ended",
+	};
+
+	return reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";
+}
