@@ -1,0 +1,436 @@
+/*
+ * writer.c - gather records into blocks, encode them, write each with one write(2).
+ *
+ * Both the gathered bytes and the encoded ones lie behind room for a block header, so that whichever
+ * is stored goes out in one piece: a block that does not shrink is stored raw.
+ *
+ * Limits of the session (size, free space) are looked at when a block begins, for a full block that
+ * does not shrink; so a file stays below its limit by up to a block, and all that was accepted can
+ * always be written. END_ROOM is kept back for the END block: reaching a limit is a proper end, and
+ * fa_trace_writer_end() still works then. After an error of write(2) itself nothing works any more:
+ * the file may end within a block, and what was written before stays readable.
+ */
+#include "trace/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lz4.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "format/hash.h"
+
+enum {
+	SMALLEST_BLOCK = 4096,
+	END_ROOM = 2048,
+	FREE_CHECK_BYTES = 4 << 20,
+	FREE_CHECK_NS = 1000000000,
+	LZ4_SPEED = 1,
+	ZSTD_LEVEL = 1,
+};
+
+struct fa_trace_writer {
+	int fd;
+	int error;  /* sticky */
+	bool limit; /* `error` is a limit of ours: END can still be written */
+	uint32_t block_size;
+	uint32_t codec;
+	uint64_t maximum_bytes;
+	uint64_t minimum_free;
+	uint64_t bytes;
+	uint64_t blocks;
+	uint64_t synced;       /* bytes whose write-back was started */
+	uint64_t free_bytes;   /* `bytes` when free space was last looked at */
+	uint64_t free_ns;      /* and when that was, 0: never */
+	unsigned char *raw;    /* room for a block header, then the records gathered */
+	size_t raw_len;        /* of the records */
+	size_t raw_cap;        /* for records */
+	unsigned char *stored; /* room for a block header, then the encoded records */
+	size_t stored_cap;
+	ZSTD_CCtx *zstd; /* only with FA_CODEC_ZSTD */
+};
+
+/* Every failure passes here: the first one is kept. */
+static int fail(struct fa_trace_writer *w, int error)
+{
+	if (w->error == 0)
+		w->error = error;
+	return w->error;
+}
+
+static int fail_limit(struct fa_trace_writer *w, int error)
+{
+	w->limit = w->error == 0;
+	return fail(w, error);
+}
+
+/* Room for a block of `len` bytes of records. */
+static int reserve(struct fa_trace_writer *w, size_t len)
+{
+	size_t bound = (size_t)LZ4_compressBound((int)len);
+	unsigned char *p;
+
+	if (w->codec == FA_CODEC_ZSTD)
+		bound = ZSTD_compressBound(len);
+	if (w->codec != FA_CODEC_RAW && bound > w->stored_cap) {
+		p = realloc(w->stored, sizeof(struct fa_block_header) + bound);
+		if (p == NULL)
+			return -ENOMEM;
+		w->stored = p;
+		w->stored_cap = bound;
+	}
+	if (len > w->raw_cap) {
+		p = realloc(w->raw, sizeof(struct fa_block_header) + len);
+		if (p == NULL)
+			return -ENOMEM;
+		w->raw = p;
+		w->raw_cap = len;
+	}
+	return 0;
+}
+
+static int write_header(struct fa_trace_writer *w)
+{
+	struct fa_trace_header header = {
+		.magic = {'F', 'A', 'T', 'R', 'A', 'C', '\r', '\n'},
+		.version = FA_TRACE_VERSION,
+		.min_reader = FA_TRACE_MIN_READER,
+		.header_size = sizeof(header),
+		.created_real = fa_real_ns(),
+	};
+	int r;
+
+	/* Without randomness the uuid stays zero: it only helps to tell traces apart. */
+	(void)!getrandom(header.uuid, sizeof(header.uuid), GRND_NONBLOCK);
+	header.uuid[6] = (unsigned char)((header.uuid[6] & 0x0f) | 0x40);
+	header.uuid[8] = (unsigned char)((header.uuid[8] & 0x3f) | 0x80);
+	header.checksum = fa_hash64(&header, offsetof(struct fa_trace_header, checksum), 0);
+	r = fa_write_all(w->fd, &header, sizeof(header));
+	if (r < 0)
+		return r;
+	w->bytes = sizeof(header);
+	return 0;
+}
+
+static void done(struct fa_trace_writer **w)
+{
+	fa_trace_writer_free(*w);
+}
+
+static uint32_t block_size_for(const struct fa_trace_writer_options *options)
+{
+	uint64_t size = options->block_size ? options->block_size : FA_TRACE_DEFAULT_BLOCK;
+
+	/* A small file gets small blocks: what stays unused below its limit is up to a block. */
+	if (options->maximum_bytes != 0 && size > options->maximum_bytes / 16)
+		size = options->maximum_bytes / 16;
+	if (size < SMALLEST_BLOCK)
+		size = SMALLEST_BLOCK;
+	return (uint32_t)(size > FA_BLOCK_MAX ? FA_BLOCK_MAX : size);
+}
+
+static int new_writer(int fd, const struct fa_trace_writer_options *options,
+		      struct fa_trace_writer **ret)
+{
+	FA_CLEANUP(done) struct fa_trace_writer *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (w == NULL)
+		return -ENOMEM;
+	w->fd = fd;
+	w->codec = options->codec;
+	w->block_size = block_size_for(options);
+	w->maximum_bytes = options->maximum_bytes;
+	w->minimum_free = options->minimum_free;
+	if (w->codec > FA_CODEC_ZSTD)
+		return -EINVAL;
+	if (w->codec == FA_CODEC_ZSTD && (w->zstd = ZSTD_createCCtx()) == NULL)
+		return -ENOMEM;
+	r = reserve(w, w->block_size);
+	if (r < 0)
+		return r;
+	*ret = fa_take_ptr(&w);
+	return 0;
+}
+
+int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
+			 struct fa_trace_writer **ret)
+{
+	FA_CLEANUP(done) struct fa_trace_writer *w = NULL;
+	int r = new_writer(fd, options, &w);
+
+	if (r == 0)
+		r = write_header(w);
+	if (r < 0)
+		return r;
+	*ret = fa_take_ptr(&w);
+	return 0;
+}
+
+/*
+ * How far the block at `at` reaches, of a file of `size` bytes: behind it, 0 when it is cut there, or
+ * -errno. Only its frame is looked at: a block that was cut by the death of its writer is the last
+ * one, and is found by its length.
+ */
+static int64_t block_end(const struct fa_trace_writer *w, uint64_t at, uint64_t size)
+{
+	struct fa_block_header block;
+	ssize_t n = pread(w->fd, &block, sizeof(block), (off_t)at);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(block))
+		return 0;
+	/* Damage, not a cut: what stands behind it is not ours to throw away. */
+	if (block.magic != FA_BLOCK_MAGIC_WORD || block.sequence != w->blocks ||
+	    block.stored_size > FA_BLOCK_MAX)
+		return -EBADMSG;
+	at += sizeof(block) + block.stored_size;
+	if (at > size)
+		return 0;
+	return block.flags & FA_BLOCK_LAST ? -EALREADY : (int64_t)at;
+}
+
+/* Find where the last whole block ends, cut the file there, and go there. */
+static int find_end(struct fa_trace_writer *w)
+{
+	struct fa_trace_header file;
+	off_t size = lseek(w->fd, 0, SEEK_END);
+	int64_t end;
+
+	if (size < 0)
+		return -errno;
+	if (pread(w->fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file) ||
+	    memcmp(file.magic, FA_TRACE_MAGIC, sizeof(file.magic)) != 0 ||
+	    file.version != FA_TRACE_VERSION || file.header_size != sizeof(file))
+		return -EBADMSG;
+	w->bytes = sizeof(file);
+	while ((end = block_end(w, w->bytes, (uint64_t)size)) > 0) {
+		w->bytes = (uint64_t)end;
+		w->blocks++;
+	}
+	if (end < 0)
+		return (int)end;
+	w->synced = w->bytes;
+	if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
+		return -errno;
+	return 0;
+}
+
+int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options,
+			   struct fa_trace_writer **ret)
+{
+	FA_CLEANUP(done) struct fa_trace_writer *w = NULL;
+	int r = new_writer(fd, options, &w);
+
+	if (r == 0)
+		r = find_end(w);
+	if (r < 0)
+		return r;
+	*ret = fa_take_ptr(&w);
+	return 0;
+}
+
+/* Encode what was gathered behind the header room of w->stored. 0: it does not shrink. */
+static size_t encode(struct fa_trace_writer *w)
+{
+	const unsigned char *from = w->raw + sizeof(struct fa_block_header);
+	unsigned char *to = w->stored + sizeof(struct fa_block_header);
+	size_t n = 0;
+
+	if (w->codec == FA_CODEC_LZ4) {
+		int len = LZ4_compress_fast((const char *)from, (char *)to, (int)w->raw_len,
+					    (int)w->stored_cap, LZ4_SPEED);
+
+		n = len > 0 ? (size_t)len : 0;
+	} else if (w->codec == FA_CODEC_ZSTD) {
+		n = ZSTD_compressCCtx(w->zstd, to, w->stored_cap, from, w->raw_len, ZSTD_LEVEL);
+		if (ZSTD_isError(n))
+			n = 0;
+	}
+	return n < w->raw_len ? n : 0;
+}
+
+/* One block with what was gathered; it may be empty only for the last one. */
+static int write_block(struct fa_trace_writer *w, uint8_t flags)
+{
+	size_t stored_size = encode(w);
+	unsigned char *block = stored_size ? w->stored : w->raw;
+	struct fa_block_header header = {
+		.magic = FA_BLOCK_MAGIC_WORD,
+		.codec = (uint8_t)(stored_size ? w->codec : FA_CODEC_RAW),
+		.flags = flags,
+		.raw_size = (uint32_t)w->raw_len,
+		.sequence = w->blocks,
+	};
+	int r;
+
+	if (stored_size == 0)
+		stored_size = w->raw_len;
+	header.stored_size = (uint32_t)stored_size;
+	header.checksum = fa_hash64(&header, offsetof(struct fa_block_header, checksum), 0);
+	header.checksum = fa_hash64(block + sizeof(header), stored_size, header.checksum);
+	memcpy(block, &header, sizeof(header));
+	r = fa_write_all(w->fd, block, sizeof(header) + stored_size);
+	if (r < 0)
+		return r;
+	w->bytes += sizeof(header) + stored_size;
+	w->blocks++;
+	w->raw_len = 0;
+	return 0;
+}
+
+/* Is there enough free space? Asked of the kernel each few MB and each second only. */
+static bool space_left(struct fa_trace_writer *w, size_t block_len)
+{
+	struct statvfs fs;
+	uint64_t now = fa_mono_ns();
+
+	if (w->free_ns != 0 && w->bytes - w->free_bytes < FREE_CHECK_BYTES &&
+	    now - w->free_ns < FREE_CHECK_NS)
+		return true;
+	w->free_ns = now;
+	w->free_bytes = w->bytes;
+	/* A file system that cannot say is no reason to stop. */
+	if (fstatvfs(w->fd, &fs) < 0)
+		return true;
+	return (uint64_t)fs.f_bavail * fs.f_frsize >= w->minimum_free + block_len;
+}
+
+/* May a block of up to `len` bytes of records begin? */
+static int begin_block(struct fa_trace_writer *w, size_t len)
+{
+	size_t block_len = sizeof(struct fa_block_header) + len;
+
+	if (w->maximum_bytes != 0 && w->bytes + block_len + END_ROOM > w->maximum_bytes)
+		return fail_limit(w, -E2BIG);
+	if (w->minimum_free != 0 && !space_left(w, block_len))
+		return fail_limit(w, -ENOSPC);
+	return 0;
+}
+
+static void add(struct fa_trace_writer *w, const void *data, size_t len)
+{
+	if (len != 0)
+		memcpy(w->raw + sizeof(struct fa_block_header) + w->raw_len, data, len);
+	w->raw_len += len;
+}
+
+static void add_record(struct fa_trace_writer *w, const struct fa_record_header *header,
+		       const void *head, const void *tail, size_t tail_len, const void *tail2)
+{
+	add(w, header, sizeof(*header));
+	add(w, head, header->head_size);
+	add(w, tail, tail_len);
+	add(w, tail2, header->size - header->head_size - tail_len);
+}
+
+int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, size_t head_len,
+		   const void *tail, size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct fa_record_header header = {.tag = (uint16_t)tag, .head_size = (uint16_t)head_len};
+	size_t size, len;
+	int r;
+
+	if (w->error != 0)
+		return w->error;
+	if (tag > UINT16_MAX || head_len > UINT16_MAX)
+		return fail(w, -EINVAL);
+	if (tail_len > FA_RECORD_MAX || tail2_len > FA_RECORD_MAX ||
+	    (size = head_len + tail_len + tail2_len) > FA_RECORD_MAX)
+		return fail_limit(w, -E2BIG);
+	header.size = (uint32_t)size;
+	len = sizeof(header) + size;
+	if (w->raw_len != 0 && w->raw_len + len > w->block_size) {
+		r = fa_trace_writer_flush(w);
+		if (r < 0)
+			return r;
+	}
+	if (w->raw_len == 0) {
+		/* A record that is larger than a block gets a block of its own. */
+		size_t block = len > w->block_size ? len : w->block_size;
+
+		r = reserve(w, block);
+		if (r < 0)
+			return fail(w, r);
+		r = begin_block(w, block);
+		if (r < 0)
+			return r;
+	}
+	add_record(w, &header, head, tail, tail_len, tail2);
+	return 0;
+}
+
+int fa_trace_writer_flush(struct fa_trace_writer *w)
+{
+	int r;
+
+	if (w->error != 0)
+		return w->error;
+	if (w->raw_len == 0)
+		return 0;
+	r = write_block(w, 0);
+	return r < 0 ? fail(w, r) : 0;
+}
+
+void fa_trace_writer_sync(struct fa_trace_writer *w)
+{
+	/* Refused for pipes and by some file systems: then the kernel's own write-back has to do. */
+	if (w->bytes > w->synced)
+		(void)sync_file_range(w->fd, (off_t)w->synced, (off_t)(w->bytes - w->synced),
+				      SYNC_FILE_RANGE_WRITE);
+	w->synced = w->bytes;
+}
+
+int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end, const char *text)
+{
+	size_t text_len = text != NULL ? strnlen(text, END_ROOM / 2) : 0;
+	struct fa_record_header header = {
+		.tag = FA_TAG_END,
+		.head_size = sizeof(*end),
+		.size = (uint32_t)(sizeof(*end) + text_len + 1),
+	};
+	int r = 0;
+
+	if (w->error != 0 && !w->limit)
+		return w->error;
+	/* What is gathered goes out as it would have; END_ROOM was kept back for the rest. */
+	if (w->raw_len != 0)
+		r = write_block(w, 0);
+	if (r == 0) {
+		add_record(w, &header, end, text, text_len, "");
+		r = write_block(w, FA_BLOCK_LAST);
+	}
+	if (r == 0 && fdatasync(w->fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOSYS)
+		r = -errno;
+	w->limit = false;
+	w->error = r < 0 ? r : -ESHUTDOWN;
+	return r;
+}
+
+uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w)
+{
+	return w->bytes;
+}
+
+uint64_t fa_trace_writer_blocks(const struct fa_trace_writer *w)
+{
+	return w->blocks;
+}
+
+void fa_trace_writer_free(struct fa_trace_writer *w)
+{
+	if (w == NULL)
+		return;
+	ZSTD_freeCCtx(w->zstd);
+	free(w->stored);
+	free(w->raw);
+	free(w);
+}

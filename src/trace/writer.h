@@ -1,0 +1,62 @@
+/*
+ * writer.h - the one writer of trace files.
+ *
+ * Records are gathered into blocks of `block_size` decoded bytes; a block is encoded, framed and
+ * written with one write(2). One thread per writer. Never closes or seeks a descriptor it does not
+ * own; does not own the one it is given.
+ */
+#ifndef FA_TRACE_WRITER_H
+#define FA_TRACE_WRITER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "format/trace_format.h"
+
+struct fa_trace_writer;
+
+struct fa_trace_writer_options {
+	uint32_t block_size;    /* 0: FA_TRACE_DEFAULT_BLOCK */
+	uint32_t codec;         /* enum fa_trace_codec */
+	uint64_t maximum_bytes; /* of the file, 0: no limit */
+	uint64_t minimum_free;  /* bytes that must stay free on the file system, 0: not watched */
+};
+
+/* Write the header to fd (empty, seekable not needed). Returns 0 or -errno of write(2), -ENOMEM. */
+int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
+			 struct fa_trace_writer **ret) FA_MUST_USE;
+
+/*
+ * Go on with a trace whose writer died: fd is open for reading and writing, and seekable. What stands
+ * of the block that was being written is cut off. -EBADMSG: no trace of this version, or damaged (then
+ * nothing is changed); -EALREADY: it was ended properly.
+ */
+int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options,
+			   struct fa_trace_writer **ret) FA_MUST_USE;
+
+/*
+ * Add a record: fixed part `head`, then up to two further pieces (tails may be NULL with length 0).
+ * Returns 0; -E2BIG: the size limit or FA_RECORD_MAX; -ENOSPC: free space fell below minimum_free;
+ * -errno of write(2). After the first failure every later call returns the same and writes nothing;
+ * what was written before stays readable.
+ */
+int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, size_t head_len,
+		   const void *tail, size_t tail_len, const void *tail2,
+		   size_t tail2_len) FA_MUST_USE;
+
+/* Write out the block that is being filled, if it has records. */
+int fa_trace_writer_flush(struct fa_trace_writer *w) FA_MUST_USE;
+
+/* Start write-back of what was written since the last call (sync_file_range). Errors are ignored. */
+void fa_trace_writer_sync(struct fa_trace_writer *w);
+
+/* END record, last block, fdatasync. */
+int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
+			const char *text) FA_MUST_USE;
+
+uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w);  /* written to the file */
+uint64_t fa_trace_writer_blocks(const struct fa_trace_writer *w); /* written to the file */
+void fa_trace_writer_free(struct fa_trace_writer *w);             /* NULL is fine; writes nothing */
+
+#endif
