@@ -242,9 +242,12 @@ int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options
 static size_t encode(struct fa_trace_writer *w)
 {
 	const unsigned char *from = w->raw + sizeof(struct fa_block_header);
-	unsigned char *to = w->stored + sizeof(struct fa_block_header);
+	unsigned char *to;
 	size_t n = 0;
 
+	if (w->codec == FA_CODEC_RAW)
+		return 0;
+	to = w->stored + sizeof(struct fa_block_header);
 	if (w->codec == FA_CODEC_LZ4) {
 		int len = LZ4_compress_fast((const char *)from, (char *)to, (int)w->raw_len,
 					    (int)w->stored_cap, LZ4_SPEED);

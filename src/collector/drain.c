@@ -1,0 +1,282 @@
+/*
+ * drain.c - one sweep over the buffers of a family: committed bytes become EVENTS records.
+ *
+ * The order of one sweep:
+ *   1. look at all buffers: state and committed bytes;
+ *   2. look again, so that of streams that have gone on to a next buffer the earlier ones, which are
+ *      FULL by then, are seen to their ends;
+ *   3. processes, modules, nodes: whatever the bytes seen in 1 and 2 refer to was there before them;
+ *   4. by stream, in the order of its buffers, copy, walk and write the bytes; a FULL buffer goes back;
+ *   5. lost counts, then PASS.
+ *
+ * Of the last buffer of a stream only what look 1 saw is written, of those before it all. So every
+ * event that was committed before the sweep began is in it, and a stream has no gap.
+ *
+ * What PASS promises: all events committed before its stamp stand before it. An event in front of it
+ * may have a cause (in another thread) that stands in the next pass, never in a later one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "collector/family_internal.h"
+
+void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
+{
+	struct fa_arena_buffer *b = family_buffer(f, id);
+	uint32_t generation = f->reading[id].generation;
+
+	if (raise_generation)
+		__atomic_store_n(&b->generation, ++generation, __ATOMIC_RELAXED);
+	memset(&f->reading[id], 0, sizeof(f->reading[id]));
+	f->reading[id].generation = generation;
+	/* The next owner writes the header anew; nobody shall read the old one until then. */
+	__atomic_store_n(&b->committed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->state, FA_BUFFER_FREE, __ATOMIC_RELEASE);
+}
+
+/* State first: what a FULL buffer says after that is final. */
+static uint8_t look_at(const struct fa_arena_buffer *b, uint32_t *ret_committed)
+{
+	uint32_t state = arena_load(&b->state);
+
+	*ret_committed = 0;
+	if (state != FA_BUFFER_OWNED && state != FA_BUFFER_FULL)
+		return FA_BUFFER_FREE;
+	*ret_committed = arena_load(&b->committed);
+	return (uint8_t)state;
+}
+
+static bool look_once(struct fa_family *f)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < f->buffers; i++) {
+		struct fa_reading *r = &f->reading[i];
+
+		r->state1 = look_at(family_buffer(f, i), &r->limit1);
+		any |= r->limit1 != r->read || r->state1 == FA_BUFFER_FULL;
+	}
+	return any;
+}
+
+/* Whose bytes these are. The header was written before the first of them was committed. */
+static bool identify_reading(struct fa_family *f, uint32_t id)
+{
+	struct fa_reading *r = &f->reading[id];
+	struct fa_arena_buffer b;
+	struct fa_process *p;
+
+	arena_copy(&b, family_buffer(f, id), sizeof(b));
+	p = b.process < FA_ARENA_PROCESSES ? f->slot[b.process] : NULL;
+	if (p == NULL || b.process_generation != p->generation)
+		return false;
+	r->process = p;
+	r->thread = b.thread;
+	r->seq = b.buffer_seq;
+	r->lost_before = b.lost_before;
+	r->state = (struct fa_event_state){.stamp = b.base_stamp};
+	family_meet_thread(f, p, b.thread & 0x7fffffff, b.tid);
+	return true;
+}
+
+/* Gather the buffers with something to do. Returns how many stand in f->work. */
+static size_t gather_work(struct fa_family *f)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < f->buffers; i++) {
+		struct fa_reading *r = &f->reading[i];
+
+		if (r->state2 == FA_BUFFER_FREE ||
+		    (r->state2 == FA_BUFFER_OWNED && r->limit2 == r->read))
+			continue;
+		if (r->process == NULL && r->limit2 != 0 && !identify_reading(f, i)) {
+			/* Nobody's: of a process that we gave up, or scribbled on. */
+			if (r->state2 == FA_BUFFER_FULL)
+				family_free_buffer(f, i, false);
+			continue;
+		}
+		f->work[count++] = i;
+	}
+	return count;
+}
+
+static int compare_work(const void *a, const void *b, void *ctx)
+{
+	const struct fa_family *f = ctx;
+	uint32_t ia = *(const uint32_t *)a, ib = *(const uint32_t *)b;
+	const struct fa_reading *x = &f->reading[ia], *y = &f->reading[ib];
+	uint32_t px = x->process != NULL ? x->process->record.process : 0;
+	uint32_t py = y->process != NULL ? y->process->record.process : 0;
+
+	if (px != py)
+		return px < py ? -1 : 1;
+	if (x->thread != y->thread)
+		return x->thread < y->thread ? -1 : 1;
+	if (x->seq != y->seq) /* as differences: it may wrap */
+		return (int32_t)(x->seq - y->seq) < 0 ? -1 : 1;
+	return ia < ib ? -1 : ia > ib;
+}
+
+static bool same_stream(const struct fa_reading *x, const struct fa_reading *y)
+{
+	return x->process == y->process && x->thread == y->thread;
+}
+
+static void add_lost(struct fa_family *f, struct fa_process *p, unsigned cause, uint64_t count)
+{
+	struct fa_rec_lost r = {
+		.process = p->record.process,
+		.cause = cause,
+		.count = count,
+		.stamp = fa_drain_stamp(f->header.clock_source),
+	};
+
+	p->lost[cause] += count;
+	f->lost += count;
+	family_emit(f, FA_TAG_LOST, &r, sizeof(r), NULL, 0, NULL, 0);
+}
+
+/* Write bytes [r->read, limit) of a buffer. Returns how many. */
+static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit)
+{
+	struct fa_reading *r = &f->reading[id];
+	struct fa_process *p = r->process;
+	struct fa_event_state state = r->state;
+	struct fa_rec_events record = {
+		.process = p->record.process,
+		.thread = r->thread,
+		.buffer_seq = r->seq,
+		.buffer_offset = r->read,
+		.codec = FA_EVENT_CODEC,
+		.lost_before = r->lost_before,
+		.state = r->state,
+	};
+	struct fa_event event;
+	uint32_t at = 0, len, heap = 0;
+
+	if (r->bad || limit == r->read)
+		return 0;
+	if (limit < r->read || limit > FA_BUFFER_DATA) {
+		r->bad = true;
+		add_lost(f, p, FA_LOST_DAMAGED, 1);
+		return 0;
+	}
+	len = limit - r->read;
+	arena_copy(f->scratch, (unsigned char *)family_buffer(f, id) + FA_BUFFER_HEADER + r->read,
+		   len);
+	while (at < len) {
+		int used = fa_event_get(f->scratch + at, len - at, &state, &event);
+
+		if (used <= 0)
+			break;
+		at += (uint32_t)used;
+		record.count++;
+		heap += event.kind != FA_EV_STAMP;
+	}
+	r->read += at;
+	r->state = state;
+	p->events += heap;
+	f->events += heap;
+	p->bytes += at;
+	if (record.count > 0)
+		family_emit(f, FA_TAG_EVENTS, &record, sizeof(record), f->scratch, at, NULL, 0);
+	if (at < len) { /* how many it were cannot be known */
+		r->bad = true;
+		add_lost(f, p, FA_LOST_DAMAGED, 1);
+	}
+	return at;
+}
+
+/* Buffers f->work[from, to) are one stream, in order. Returns the bytes read. */
+static uint64_t read_stream(struct fa_family *f, size_t from, size_t to)
+{
+	uint64_t bytes = 0;
+	size_t last = to;
+
+	/* The last one that look 1 saw something new of. */
+	for (size_t i = from; i < to; i++) {
+		const struct fa_reading *r = &f->reading[f->work[i]];
+
+		if (r->state1 == FA_BUFFER_FULL || r->limit1 != r->read)
+			last = i;
+	}
+	for (size_t i = from; i < to && last < to && i <= last; i++) {
+		struct fa_reading *r = &f->reading[f->work[i]];
+		uint8_t state = i < last ? r->state2 : r->state1;
+
+		if (r->process != NULL)
+			bytes += read_events(f, f->work[i], i < last ? r->limit2 : r->limit1);
+		if (state == FA_BUFFER_FULL)
+			family_free_buffer(f, f->work[i], false);
+	}
+	return bytes;
+}
+
+static void write_lost(struct fa_family *f)
+{
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
+		struct fa_process *p = f->slot[i];
+
+		for (unsigned c = 0; p != NULL && c < FA_LOST_CAUSES; c++) {
+			uint64_t now = arena_load64(&family_slot(f, i)->lost[c]);
+
+			if (now <= p->lost_seen[c])
+				continue;
+			add_lost(f, p, c, now - p->lost_seen[c]);
+			p->lost_seen[c] = now;
+		}
+	}
+}
+
+/* The same for all in the arena. Several families share a trace: the number says whose sweep it was. */
+static void write_pass(struct fa_family *f, uint64_t stamp)
+{
+	struct fa_rec_pass r = {stamp, (uint64_t)f->arena << 32 | (uint32_t)++f->passes};
+
+	family_emit(f, FA_TAG_PASS, &r, sizeof(r), NULL, 0, NULL, 0);
+}
+
+int64_t family_sweep(struct fa_family *f)
+{
+	uint64_t stamp = fa_drain_stamp(f->header.clock_source), bytes = 0;
+	bool any = look_once(f);
+	size_t count = 0;
+	int r;
+
+	for (uint32_t i = 0; any && i < f->buffers; i++) {
+		struct fa_reading *d = &f->reading[i];
+
+		d->state2 = look_at(family_buffer(f, i), &d->limit2);
+	}
+	r = family_adopt_processes(f);
+	if (r < 0)
+		return r; /* out of memory: nothing was taken, the next sweep tries again */
+	if (any)
+		count = gather_work(f);
+	family_write_modules(f);
+	family_write_nodes(f);
+	if (count > 1)
+		qsort_r(f->work, count, sizeof(*f->work), compare_work, f);
+	for (size_t from = 0, to = 0; from < count; from = to) {
+		while (to < count &&
+		       same_stream(&f->reading[f->work[from]], &f->reading[f->work[to]]))
+			to++;
+		bytes += read_stream(f, from, to);
+	}
+	write_lost(f);
+	if (bytes > 0)
+		write_pass(f, stamp);
+	return (int64_t)bytes;
+}
+
+int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink)
+{
+	int64_t n;
+
+	f->sink = sink;
+	f->error = 0;
+	n = family_sweep(f);
+	f->sink = NULL;
+	return f->error < 0 ? f->error : n;
+}

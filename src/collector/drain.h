@@ -1,0 +1,119 @@
+/*
+ * drain.h - reads arenas and turns what is in them into trace records. Used by the collector of
+ * firstallocd and by `firstalloc run`. No privilege, no printing; trusts no byte of an arena.
+ * One thread.
+ */
+#ifndef FA_DRAIN_H
+#define FA_DRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "format/arena_format.h"
+#include "format/trace_format.h"
+
+/* Where records go: one session's writer, or several. Returns 0 or -errno (then it is given no more). */
+struct fa_sink {
+	int (*record)(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
+		      size_t tail_len, const void *tail2, size_t tail2_len);
+	void *ctx;
+};
+
+/* What the collector's side knows about the process that owns the arena: never from the arena. */
+struct fa_family_info {
+	int32_t pid; /* in the collector's pid namespace */
+	int32_t parent_pid;
+	uint32_t uid;
+	uint32_t gid;
+	char exe[1024];   /* readlink of /proc/PID/exe, "" unknown */
+	char cgroup[512]; /* "" unknown */
+};
+
+struct fa_family;
+
+/* Numbers that run on over all families of a collector (ids in the trace). */
+struct fa_drain_ids {
+	uint32_t next_arena;   /* start at 1 */
+	uint32_t next_process; /* start at 1 */
+};
+
+/* A process of a family, for status. */
+struct fa_family_process {
+	uint32_t process; /* id in the trace */
+	int32_t pid; /* in the collector's pid namespace where it could be found, else its own */
+	uint32_t uid;
+	bool live;
+	uint64_t events;
+	uint64_t lost[FA_LOST_CAUSES];
+	uint64_t bytes;    /* of events */
+	const char *image; /* base name of the executable; valid while the family lives */
+};
+
+/*
+ * Adopt an arena: segment 0 is `fd` (of `size` bytes, at fixed address slot `slot`); the fd is
+ * taken over on success. Does not write the answer.
+ * Returns 0, -EBADMSG no arena or a foreign version, -EPROTO its clock is not fa_drain_clock_source(),
+ * -ENOMEM, -errno of mmap.
+ */
+int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
+		  struct fa_drain_ids *ids, struct fa_family **ret) FA_MUST_USE;
+
+/* The answer that the waiting or polling shim reads. `word` is written last. */
+void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint32_t reason);
+
+/* Once a millisecond or so while the family is polled. */
+void fa_family_tick(struct fa_family *f);
+
+/* How many segments the shim asks for (0..FA_ARENA_SEGMENTS), hostile: bounded by the caller. */
+unsigned fa_family_wants_segments(const struct fa_family *f);
+unsigned fa_family_segments(const struct fa_family *f);
+/* Give segment `k` = fa_family_segments(f): mapped, then its bit is set in answer.segments. Takes fd. */
+int fa_family_add_segment(struct fa_family *f, int fd) FA_MUST_USE;
+
+/*
+ * One sweep: new processes, modules, nodes, then all events committed so far, then lost counts;
+ * returns buffers that were read to the end. Returns the number of event bytes read, or -errno of
+ * the sink.
+ */
+int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink) FA_MUST_USE;
+
+/* All definitions so far (processes, modules, nodes), for a session that begins now. */
+int fa_family_describe(struct fa_family *f, const struct fa_sink *sink) FA_MUST_USE;
+
+/*
+ * Look which processes and threads of the family are gone (/proc), take the buffers of the dead
+ * back, and write PROCESS_END for processes that are gone and drained. Call every 100 ms or when a
+ * pidfd fired, then drain once more. `all_gone`: the caller knows that nobody lives any more.
+ */
+int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone) FA_MUST_USE;
+
+/* A process of this family (collector's pid) ended with this wait status. */
+void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status);
+
+/* It is no more of this family although its pid lives: it executed another program. */
+void fa_family_left(struct fa_family *f, int32_t pid);
+
+/* Nobody lives, all is drained. Said half a second late: a child is seen by its first heap call. */
+bool fa_family_over(const struct fa_family *f);
+/*
+ * How many buffers wait to be read and given back: a reason to drain now. *ret_reap: so many more
+ * buffers or process slots are taken than after the last reap that it is time for the next, because
+ * some will be of the dead. Cheap.
+ */
+unsigned fa_family_full(const struct fa_family *f, bool *ret_reap);
+size_t fa_family_processes(const struct fa_family *f);
+void fa_family_process_at(const struct fa_family *f, size_t i, struct fa_family_process *ret);
+/* Of all processes so far, those included that are so long dead that they are forgotten. */
+void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t *ret_lost);
+uint64_t fa_family_mapped_bytes(const struct fa_family *f);
+void fa_family_free(struct fa_family *f); /* NULL is fine */
+
+/* The clock of stamps, from the collector's side. */
+uint64_t fa_drain_stamp(uint32_t clock_source);
+int fa_drain_write_clock(const struct fa_sink *sink, uint32_t clock_source) FA_MUST_USE;
+int fa_drain_write_machine(const struct fa_sink *sink, uint32_t clock_source) FA_MUST_USE;
+uint32_t fa_drain_clock_source(void); /* what this machine's kernel trusts: TSC or MONOTONIC */
+
+#endif

@@ -1,0 +1,431 @@
+/*
+ * families.c - see families.h.
+ *
+ * How often. The tick moves each millisecond while there are events. A family is drained when a
+ * buffer is full, and else after its interval: 1 ms when much came at the last time, growing to 20 ms,
+ * because each drain of each thread costs an EVENTS header in the trace. /proc is looked at ten times
+ * a second, and more often when buffers become few, for threads that ended hold some.
+ *
+ * PASS. Each family's drain ends with one of its own, which says nothing about the others. Those are
+ * kept back, and each turn that wrote events ends with one for all: its stamp is the beginning of the
+ * sweep that lies back farthest.
+ */
+#include "collector/families.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "collector/procfs.h"
+
+enum { MS = 1000000 };
+static const uint64_t shortest_ns = 1 * MS, longest_ns = 20 * MS;
+static const uint64_t reap_ns = 100 * MS, pressed_reap_ns = 1 * MS;
+
+struct member {
+	struct fa_family *family;
+	struct fa_run_arena arena; /* without its descriptor */
+	int32_t pid;
+	uint64_t drained_ns, interval_ns, reaped_ns;
+	uint64_t active_ns; /* when events came last */
+	uint64_t swept;     /* stamp: all that was committed before is written */
+};
+
+struct fa_families {
+	struct fa_rundir *dir;
+	const struct fa_sink *trace; /* the caller's */
+	struct fa_sink sink;         /* all but PASS, to it */
+	bool wrote;                  /* events, since the last PASS */
+	uint64_t passes;
+	const char *const *only;
+	int only_count;
+	struct fa_drain_ids ids;
+	struct member *member;
+	size_t count, room;
+	struct fa_families_totals past;    /* of families that are over */
+	int32_t exited_pid, exited_status; /* the command may be reaped before its arena is seen */
+};
+
+static int keep_pass_back(void *ctx, unsigned tag, const void *head, size_t head_len,
+			  const void *tail, size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct fa_families *s = ctx;
+
+	if (tag == FA_TAG_PASS) {
+		s->wrote = true;
+		return 0;
+	}
+	return s->trace->record(s->trace->ctx, tag, head, head_len, tail, tail_len, tail2,
+				tail2_len);
+}
+
+static int write_pass(struct fa_families *s)
+{
+	struct fa_rec_pass pass = {UINT64_MAX, s->passes + 1};
+
+	if (!s->wrote)
+		return 0;
+	for (size_t i = 0; i < s->count; i++)
+		if (s->member[i].swept < pass.stamp)
+			pass.stamp = s->member[i].swept;
+	if (pass.stamp == UINT64_MAX) /* none is left: all is written */
+		pass.stamp = fa_drain_stamp(fa_drain_clock_source());
+	s->wrote = false;
+	s->passes++;
+	return s->trace->record(s->trace->ctx, FA_TAG_PASS, &pass, sizeof(pass), NULL, 0, NULL, 0);
+}
+
+int fa_families_new(struct fa_rundir *dir, const struct fa_sink *sink, const char *const *only,
+		    int only_count, struct fa_families **ret)
+{
+	struct fa_families *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->dir = dir;
+	s->trace = sink;
+	s->sink = (struct fa_sink){keep_pass_back, s};
+	s->only = only;
+	s->only_count = only_count;
+	s->ids = (struct fa_drain_ids){1, 1};
+	*ret = s;
+	return 0;
+}
+
+/* It calls itself so in its pid namespace, is our user's, and began after us. */
+static bool is_maker(void *ctx, int32_t pid)
+{
+	const struct fa_run_arena *a = ctx;
+	struct fa_procfs_status status;
+	struct fa_procfs_stat ours, stat;
+
+	return fa_procfs_status(pid, &status) == 0 && status.own_pid == a->own_pid &&
+	       status.uid == geteuid() && fa_procfs_stat(getpid(), &ours) == 0 &&
+	       fa_procfs_stat(pid, &stat) == 0 && stat.start_time >= ours.start_time;
+}
+
+/*
+ * Who made the arena. The name of its file says the pid, in the maker's own pid namespace: nearly
+ * always ours. false: it is gone already; then it keeps that number.
+ */
+static bool find_maker(struct fa_run_arena *a, struct fa_family_info *ret)
+{
+	int32_t pid = is_maker(a, a->own_pid) ? a->own_pid : fa_procfs_find(is_maker, a);
+
+	if (pid != 0 && fa_procfs_family_info(pid, ret) == 0)
+		return true;
+	*ret = (struct fa_family_info){.pid = a->own_pid, .uid = geteuid(), .gid = getegid()};
+	return false;
+}
+
+/*
+ * The executable as the process itself read it when it started: by the time that we ask /proc, the
+ * same pid may have executed another. It is the user's own process: its word is good enough here.
+ */
+static void take_exe(const struct fa_run_arena *a, struct fa_family_info *info)
+{
+	char path[sizeof(info->exe)];
+	ssize_t n = pread(a->fd, path, sizeof(path), offsetof(struct fa_arena_header, exe_path));
+
+	if (n == sizeof(path) && path[0] == '/' && memchr(path, '\0', sizeof(path)) != NULL)
+		strcpy(info->exe, path);
+}
+
+static bool is_wanted(const struct fa_families *s, const struct fa_family_info *info)
+{
+	for (int i = 0; i < s->only_count; i++)
+		if (strcmp(fa_base_name(info->exe), s->only[i]) == 0)
+			return true;
+	return s->only_count == 0;
+}
+
+static int add_member(struct fa_families *s, struct fa_family *f, const struct fa_run_arena *a,
+		      int32_t pid)
+{
+	if (s->count == s->room) {
+		size_t room = s->room == 0 ? 8 : s->room * 2;
+		struct member *grown = reallocarray(s->member, room, sizeof(*grown));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		s->member = grown;
+		s->room = room;
+	}
+	/* The same pid again: it has executed another program. The smaller nonce is the earlier. */
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->member[i].pid != pid)
+			continue;
+		if (s->member[i].arena.nonce < a->nonce)
+			fa_family_left(s->member[i].family, pid);
+		else
+			fa_family_left(f, pid);
+	}
+	if (pid == s->exited_pid)
+		fa_family_exited(f, pid, s->exited_status);
+	s->member[s->count++] = (struct member){
+		.family = f,
+		.arena = *a,
+		.pid = pid,
+		.interval_ns = shortest_ns,
+		.reaped_ns = fa_mono_ns(),
+		.active_ns = fa_mono_ns(),
+	};
+	return 0;
+}
+
+/* Takes a->fd. */
+static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
+{
+	struct fa_family_info info;
+	struct fa_family *f;
+	bool wanted, alive = find_maker(a, &info);
+	int r;
+
+	take_exe(a, &info);
+	wanted = is_wanted(s, &info);
+	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
+	if (r < 0) {
+		fa_close(&a->fd);
+		s->past.refused++;
+		return r == -ENOMEM ? r : 0;
+	}
+	a->fd = -1;
+	r = wanted ? add_member(s, f, a, info.pid) : 0;
+	if (wanted && r == 0) {
+		if (!alive) /* its number may be another's */
+			fa_family_left(f, info.pid);
+		fa_family_answer(f, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, FA_REASON_TRACED);
+		return 0;
+	}
+	fa_family_answer(f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_NO_SESSION);
+	fa_family_free(f);
+	return r;
+}
+
+static int adopt_arenas(struct fa_families *s)
+{
+	struct fa_run_arena a;
+	int r;
+
+	while ((r = fa_rundir_next(s->dir, &a)) > 0) {
+		r = adopt_arena(s, &a);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static void give_segments(struct fa_families *s, struct member *m)
+{
+	unsigned have = fa_family_segments(m->family);
+
+	while (have < fa_family_wants_segments(m->family)) {
+		uint32_t size = fa_arena_segment_size(m->arena.size, have);
+		int fd = fa_rundir_open_segment(s->dir, &m->arena, have, size);
+
+		if (fd < 0)
+			return;
+		if (fa_family_add_segment(m->family, fd) < 0) {
+			fa_close(&fd);
+			return;
+		}
+		have++;
+	}
+}
+
+static void add_totals(const struct fa_family *f, struct fa_families_totals *t)
+{
+	uint64_t events, lost;
+
+	fa_family_totals(f, &events, &lost);
+	t->events += events;
+	t->lost += lost;
+}
+
+static void drop_member(struct fa_families *s, size_t i)
+{
+	add_totals(s->member[i].family, &s->past);
+	fa_family_free(s->member[i].family);
+	s->member[i] = s->member[--s->count];
+}
+
+static int drain_member(struct fa_families *s, struct member *m, uint64_t now)
+{
+	const int64_t much = 2 * FA_BUFFER_SIZE;
+	uint64_t stamp = fa_drain_stamp(fa_drain_clock_source());
+	int64_t n = fa_family_drain(m->family, &s->sink);
+
+	if (n < 0)
+		return (int)n;
+	m->swept = stamp;
+	m->drained_ns = now;
+	if (n > 0)
+		m->active_ns = now;
+	if (n >= much)
+		m->interval_ns = shortest_ns;
+	else if (m->interval_ns < longest_ns)
+		m->interval_ns *= 2;
+	return 0;
+}
+
+/* What is due for one family. 0 or -errno of the sink. */
+static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
+{
+	bool pressed;
+	unsigned full;
+	int r = 0;
+
+	give_segments(s, m);
+	fa_family_tick(m->family);
+	full = fa_family_full(m->family, &pressed);
+	if (now - m->reaped_ns >= (pressed ? pressed_reap_ns : reap_ns)) {
+		r = fa_family_reap(m->family, &s->sink, false);
+		m->reaped_ns = now;
+	}
+	if (r == 0 && (full > 0 || now - m->drained_ns >= m->interval_ns))
+		r = drain_member(s, m, now);
+	return r;
+}
+
+/* Milliseconds until the next turn: 1 while anything happens, 20 when nothing did for a second. */
+static int next_turn(const struct fa_families *s, uint64_t now)
+{
+	const uint64_t calm_ns = 200 * (uint64_t)MS, quiet_ns = 1000 * (uint64_t)MS;
+	int wait_ms = 20;
+
+	if (fa_rundir_waiting(s->dir))
+		return 1;
+	for (size_t i = 0; i < s->count; i++) {
+		uint64_t idle = now - s->member[i].active_ns;
+
+		if (idle < calm_ns)
+			return 1;
+		if (idle < quiet_ns)
+			wait_ms = 5;
+	}
+	return wait_ms;
+}
+
+int fa_families_turn(struct fa_families *s)
+{
+	uint64_t now = fa_mono_ns();
+	int r = adopt_arenas(s);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->count;) {
+		r = serve_member(s, &s->member[i], now);
+		if (r < 0)
+			return r;
+		if (fa_family_over(s->member[i].family))
+			drop_member(s, i);
+		else
+			i++;
+	}
+	r = write_pass(s);
+	return r < 0 ? r : next_turn(s, now);
+}
+
+void fa_families_exited(struct fa_families *s, int32_t pid, int32_t status)
+{
+	struct member *latest = NULL;
+
+	/* An arena of its last program may still lie in the folder. An error comes with the next turn. */
+	if (adopt_arenas(s) < 0)
+		s->past.refused++;
+	s->exited_pid = pid;
+	s->exited_status = status;
+	for (size_t i = 0; i < s->count; i++) {
+		struct member *m = &s->member[i];
+
+		/* Of several programs under one pid it was the last one that ended so. */
+		if (m->pid == pid && (latest == NULL || m->arena.nonce > latest->arena.nonce))
+			latest = m;
+		else if (m->pid != pid)
+			fa_family_exited(m->family, pid, status);
+	}
+	if (latest != NULL)
+		fa_family_exited(latest->family, pid, status);
+}
+
+bool fa_families_empty(const struct fa_families *s)
+{
+	return s->count == 0;
+}
+
+static int end_living(const struct fa_families *s, const struct fa_family *f)
+{
+	for (size_t i = 0; i < fa_family_processes(f); i++) {
+		struct fa_rec_process_end end = {
+			.status = -1,
+			.stamp = fa_drain_stamp(fa_drain_clock_source()),
+			.reason = 1,
+		};
+		struct fa_family_process p;
+		int r;
+
+		fa_family_process_at(f, i, &p);
+		if (!p.live)
+			continue;
+		end.process = p.process;
+		r = s->trace->record(s->trace->ctx, FA_TAG_PROCESS_END, &end, sizeof(end), NULL, 0,
+				     NULL, 0);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int fa_families_finish(struct fa_families *s)
+{
+	int r = adopt_arenas(s);
+
+	for (size_t i = 0; i < s->count; i++)
+		give_segments(s, &s->member[i]);
+	while (s->count > 0) {
+		struct fa_family *f = s->member[0].family;
+
+		/* Those whom the first of these meets are looked up by the second. */
+		if (r == 0)
+			r = fa_family_reap(f, &s->sink, false);
+		if (r == 0)
+			r = fa_family_reap(f, &s->sink, false);
+		/* Tell who still lives to stop, then read what they wrote until now. */
+		fa_family_answer(f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_ENDED);
+		if (r == 0) {
+			int64_t n = fa_family_drain(f, &s->sink);
+
+			r = n < 0 ? (int)n : end_living(s, f);
+		}
+		drop_member(s, 0);
+	}
+	return r < 0 ? r : write_pass(s);
+}
+
+void fa_families_detach(struct fa_families *s)
+{
+	while (s->count > 0)
+		drop_member(s, 0);
+}
+
+struct fa_families_totals fa_families_total(const struct fa_families *s)
+{
+	struct fa_families_totals t = s->past;
+
+	for (size_t i = 0; i < s->count; i++)
+		add_totals(s->member[i].family, &t);
+	t.processes = s->ids.next_process - 1;
+	return t;
+}
+
+void fa_families_free(struct fa_families *s)
+{
+	if (s == NULL)
+		return;
+	fa_families_detach(s);
+	free(s->member);
+	free(s);
+}

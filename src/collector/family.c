@@ -1,0 +1,338 @@
+/*
+ * family.c - life cycle of an adopted arena: mapping, answer, segments, what status shows.
+ *
+ * A family is the process that made the arena and its fork children. The files beside this one:
+ * define.c writes what records refer to, drain.c the events, reap.c takes back what the dead held.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "collector/family_internal.h"
+
+struct fa_arena_module *family_module(const struct fa_family *f, uint32_t id)
+{
+	unsigned k = f->segments - 1;
+
+	while (k > 0 && id < f->segment[k].first_module)
+		k--;
+	return (struct fa_arena_module *)(void *)(f->segment[k].base +
+						  f->segment[k].g.module_offset) +
+	       (id - f->segment[k].first_module);
+}
+
+struct fa_arena_node *family_node(const struct fa_family *f, uint32_t id)
+{
+	unsigned k = f->segments - 1;
+
+	while (k > 0 && id < f->segment[k].first_node)
+		k--;
+	return (struct fa_arena_node *)(void *)(f->segment[k].base + f->segment[k].g.node_offset) +
+	       (id - f->segment[k].first_node);
+}
+
+struct fa_arena_buffer *family_buffer(const struct fa_family *f, uint32_t id)
+{
+	unsigned k = f->segments - 1;
+
+	while (k > 0 && id < f->segment[k].first_buffer)
+		k--;
+	return (struct fa_arena_buffer *)(void *)(f->segment[k].base +
+						  f->segment[k].g.buffer_offset +
+						  (size_t)(id - f->segment[k].first_buffer) *
+							  FA_BUFFER_SIZE);
+}
+
+void family_emit(struct fa_family *f, unsigned tag, const void *head, size_t head_len,
+		 const void *tail, size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	if (f->sink == NULL || f->error < 0)
+		return;
+	f->error = f->sink->record(f->sink->ctx, tag, head, head_len, tail, tail_len, tail2,
+				   tail2_len);
+}
+
+/* Map `fd` as the next segment and make room for what it holds. */
+static int map_segment(struct fa_family *f, int fd, uint32_t size)
+{
+	struct fa_segment *s = &f->segment[f->segments];
+	struct fa_arena_module *module;
+	struct fa_reading *reading;
+	struct stat st;
+	uint32_t *work;
+	void *base;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)size)
+		return -EBADMSG;
+	fa_arena_geometry(size, f->segments, &s->g);
+	module = reallocarray(f->module, f->modules + s->g.modules, sizeof(*module));
+	if (module == NULL)
+		return -ENOMEM;
+	f->module = module;
+	reading = reallocarray(f->reading, f->buffers + s->g.buffers, sizeof(*reading));
+	if (reading == NULL)
+		return -ENOMEM;
+	f->reading = reading;
+	work = reallocarray(f->work, f->buffers + s->g.buffers, sizeof(*work));
+	if (work == NULL)
+		return -ENOMEM;
+	f->work = work;
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	(void)madvise(base, size, MADV_DONTDUMP); /* a dump of ours is not theirs */
+	s->base = base;
+	s->first_module = f->modules;
+	s->first_node = f->nodes;
+	s->first_buffer = f->buffers;
+	memset(module + f->modules, 0, s->g.modules * sizeof(*module));
+	memset(reading + f->buffers, 0, s->g.buffers * sizeof(*reading));
+	f->modules += s->g.modules;
+	f->nodes += s->g.nodes;
+	f->buffers += s->g.buffers;
+	f->segments++;
+	/* A collector before us may have raised them. */
+	for (uint32_t i = s->first_buffer; i < f->buffers; i++)
+		reading[i].generation = arena_load(&family_buffer(f, i)->generation);
+	return 0;
+}
+
+/* Take the header as it is now; it is not looked at again but for the counters. */
+static int check_header(struct fa_family *f, uint32_t size)
+{
+	const struct fa_arena_header *h = family_header(f);
+
+	if (__atomic_load_n(&h->magic, __ATOMIC_ACQUIRE) != FA_ARENA_MAGIC)
+		return -EBADMSG;
+	arena_copy(&f->header, h, sizeof(f->header));
+	if (f->header.version != FA_ARENA_VERSION || f->header.size != size)
+		return -EBADMSG;
+	if (f->header.clock_source != fa_drain_clock_source())
+		return -EPROTO;
+	f->header.exec_path[sizeof(f->header.exec_path) - 1] = '\0';
+	return 0;
+}
+
+/* Or has it executed another program already? Then what /proc says is not of the arena's. */
+static bool runs_exe(const struct fa_family_info *info)
+{
+	char path[32], exe[sizeof(info->exe)];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)info->pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	return n > 0 && (size_t)n == strlen(info->exe) && memcmp(exe, info->exe, (size_t)n) == 0;
+}
+
+int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
+		  struct fa_drain_ids *ids, struct fa_family **ret)
+{
+	struct fa_procfs_stat st;
+	struct fa_family *f;
+	int r;
+
+	if (size < FA_ARENA_MIN || size > FA_ARENA_MAX0 || (size & (size - 1)) != 0)
+		return -EBADMSG;
+	f = calloc(1, sizeof(*f));
+	if (f == NULL)
+		return -ENOMEM;
+	f->info = *info;
+	f->info.exe[sizeof(f->info.exe) - 1] = '\0';
+	f->info.cgroup[sizeof(f->info.cgroup) - 1] = '\0';
+	r = map_segment(f, fd, size);
+	if (r == 0)
+		r = check_header(f, size);
+	if (r < 0) {
+		fa_family_free(f);
+		return r;
+	}
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		f->generation[i] = arena_load(&family_slot(f, i)->generation);
+	f->ids = ids;
+	f->arena = ids->next_arena++;
+	f->next_node = 1; /* node 0 is the root */
+	f->main_status = -1;
+	if (fa_procfs_stat(info->pid, &st) == 0) {
+		f->main_start_time = st.start_time;
+		f->image = runs_exe(&f->info) ? st.image : 0;
+	}
+	(void)close(fd); /* the mapping holds the memory */
+	*ret = f;
+	return 0;
+}
+
+void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint32_t reason)
+{
+	static uint64_t number; /* of answers, over all families: changes with every one */
+	struct fa_arena_answer *a = &family_header(f)->answer;
+
+	__atomic_store_n(&a->policy, policy, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->reason, reason, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->session, ++number, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->segments, (1u << f->segments) - 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->word, word, __ATOMIC_RELEASE);
+	f->attached = word == FA_ANSWER_ATTACHED;
+	fa_family_tick(f); /* whoever records already looks at the word when the tick moves */
+}
+
+void fa_family_tick(struct fa_family *f)
+{
+	struct fa_arena_answer *a = &family_header(f)->answer;
+
+	__atomic_store_n(&a->now, fa_drain_stamp(f->header.clock_source), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&a->tick, 1, __ATOMIC_RELEASE);
+}
+
+unsigned fa_family_wants_segments(const struct fa_family *f)
+{
+	uint32_t want = arena_load(&family_header(f)->want_segment);
+
+	return want > FA_ARENA_SEGMENTS ? FA_ARENA_SEGMENTS : want;
+}
+
+unsigned fa_family_segments(const struct fa_family *f)
+{
+	return f->segments;
+}
+
+int fa_family_add_segment(struct fa_family *f, int fd)
+{
+	int r;
+
+	if (f->segments == FA_ARENA_SEGMENTS)
+		return -E2BIG;
+	r = map_segment(f, fd, fa_arena_segment_size(f->segment[0].g.size, f->segments));
+	if (r < 0)
+		return r;
+	(void)close(fd);
+	__atomic_store_n(&family_header(f)->answer.segments, (1u << f->segments) - 1,
+			 __ATOMIC_RELEASE);
+	return 0;
+}
+
+unsigned family_count_taken(const struct fa_family *f, unsigned *ret_slots, unsigned *ret_full)
+{
+	unsigned taken = 0, full = 0, slots = 0;
+
+	for (uint32_t i = 0; i < f->buffers; i++) {
+		uint32_t state = arena_load(&family_buffer(f, i)->state);
+
+		full += state == FA_BUFFER_FULL;
+		taken += state != FA_BUFFER_FREE;
+	}
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		slots += arena_load(&family_slot(f, i)->state) != FA_PROCESS_FREE;
+	*ret_slots = slots;
+	*ret_full = full;
+	return taken;
+}
+
+/* Those of long-lived threads and processes are no reason: else we would look at /proc all the time. */
+unsigned fa_family_full(const struct fa_family *f, bool *ret_reap)
+{
+	const unsigned many_slots = FA_ARENA_PROCESSES / 8;
+	unsigned slots, full, taken = family_count_taken(f, &slots, &full);
+	bool few = taken * 2 > f->buffers && taken > f->kept_buffers + f->buffers / 8;
+
+	*ret_reap = few || slots >= f->kept_slots + many_slots;
+	return full;
+}
+
+static void process_left(struct fa_family *f, int32_t pid, int32_t status)
+{
+	if (pid == f->info.pid) {
+		f->main_exited = true;
+		f->main_status = status;
+	}
+	for (size_t i = 0; i < f->process_count; i++) {
+		struct fa_process *p = f->processes[i];
+
+		if (p->live && !p->exited && p->known && p->pid == pid) {
+			p->exited = true;
+			p->status = status;
+		}
+	}
+}
+
+void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status)
+{
+	process_left(f, pid, status);
+}
+
+void fa_family_left(struct fa_family *f, int32_t pid)
+{
+	process_left(f, pid, -1);
+}
+
+/*
+ * A child is seen when it uses the heap first. A daemon's first process may be gone by then, so a
+ * family whose last known process ended is kept for a moment.
+ */
+bool fa_family_over(const struct fa_family *f)
+{
+	const uint64_t moment_ns = 500000000;
+
+	if (f->empty_since_ns == 0)
+		return false;
+	return f->all_gone || fa_mono_ns() - f->empty_since_ns >= moment_ns;
+}
+
+size_t fa_family_processes(const struct fa_family *f)
+{
+	return f->process_count;
+}
+
+void fa_family_process_at(const struct fa_family *f, size_t i, struct fa_family_process *ret)
+{
+	const struct fa_process *p = f->processes[i];
+	const char *slash = strrchr(f->info.exe, '/');
+
+	memset(ret, 0, sizeof(*ret));
+	ret->process = p->record.process;
+	ret->pid = p->pid;
+	ret->uid = p->record.uid;
+	ret->live = p->live;
+	ret->events = p->events;
+	ret->bytes = p->bytes;
+	memcpy(ret->lost, p->lost, sizeof(ret->lost));
+	ret->image = slash != NULL ? slash + 1 : f->info.exe;
+}
+
+void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t *ret_lost)
+{
+	*ret_events = f->events;
+	*ret_lost = f->lost;
+}
+
+uint64_t fa_family_mapped_bytes(const struct fa_family *f)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned k = 0; k < f->segments; k++)
+		bytes += f->segment[k].g.size;
+	return bytes;
+}
+
+void fa_family_free(struct fa_family *f)
+{
+	if (f == NULL)
+		return;
+	if (f->attached) /* for a child that nobody has seen: it shall not wait for us */
+		fa_family_answer(f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_ENDED);
+	for (unsigned k = 0; k < f->segments; k++)
+		(void)munmap(f->segment[k].base, f->segment[k].g.size);
+	for (size_t i = 0; i < f->process_count; i++)
+		family_forget_process(f->processes[i]);
+	free(f->processes);
+	free(f->module);
+	free(f->reading);
+	free(f->work);
+	free(f);
+}

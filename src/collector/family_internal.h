@@ -1,0 +1,179 @@
+/*
+ * family_internal.h - what the files of the drain share: one family's arena and all that we know of it.
+ *
+ * Rules that all of them keep:
+ *  1. A word of the arena is loaded once, atomically, by arena_load*(); a struct is copied by
+ *     arena_copy() and only the copy is looked at.
+ *  2. Every index made from an arena word is compared with our own geometry first; every loop runs
+ *     over our own counts.
+ *  3. What decides (generations, how far a buffer was read, whose it is) is kept here, and only
+ *     written into the arena, never read back.
+ */
+#ifndef FA_FAMILY_INTERNAL_H
+#define FA_FAMILY_INTERNAL_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "collector/drain.h"
+#include "collector/procfs.h"
+#include "format/index_format.h"
+
+enum {
+	FA_HOLES_MAX = 1024,          /* nodes that were not written when we passed them */
+	FA_DEAD_PROCESSES_MAX = 1024, /* remembered for parents and status */
+	FA_THREADS_MAX = 32768,       /* named threads of one process */
+};
+
+struct fa_segment {
+	unsigned char *base;
+	struct fa_arena_geometry g;
+	uint32_t first_module;
+	uint32_t first_node;
+	uint32_t first_buffer;
+};
+
+struct fa_thread {
+	uint32_t serial;
+	int32_t own_tid; /* as the arena says */
+	int32_t tid;     /* in our pid namespace, 0: not found */
+	uint32_t checks; /* reaps that saw it alive */
+	bool dead;
+	uint64_t absent_since_ns; /* 0: seen alive */
+	char name[FA_COMM_SIZE];
+};
+
+/* A process of the family. Stays where it is in memory, also when dead, until it is forgotten. */
+struct fa_process {
+	struct fa_rec_process record;
+	uint32_t slot;
+	uint32_t generation;
+	int32_t own_pid;
+	bool live;
+	bool known; /* pid is its pid in our namespace; else it is own_pid */
+	int32_t pid;
+	uint32_t since_scan; /* scans of /proc that did not find it */
+	bool exited;         /* fa_family_exited() or fa_family_left() */
+	int32_t status;
+	uint64_t start_time; /* of /proc/PID/stat, 0: not known */
+	uint64_t events;
+	uint64_t bytes;
+	uint64_t lost[FA_LOST_CAUSES];      /* all that is known */
+	uint64_t lost_seen[FA_LOST_CAUSES]; /* what the slot's counters said last */
+	char *strings;                      /* of the PROCESS record */
+	size_t strings_len;
+	struct fa_thread *threads; /* by serial, ascending */
+	size_t thread_count, thread_room;
+};
+
+/* What we know of a buffer since its owner took it. */
+struct fa_reading {
+	struct fa_process *process; /* NULL: nobody's data were seen in it yet */
+	uint32_t thread;
+	uint32_t seq;
+	uint32_t read; /* bytes */
+	bool bad;      /* bytes that are no events were met: nothing more is read */
+	struct fa_event_state state;
+	uint64_t lost_before;
+	uint32_t generation; /* ours */
+	/* of the drain that is under way */
+	uint8_t state1, state2;
+	uint32_t limit1, limit2;
+};
+
+struct fa_family {
+	struct fa_segment segment[FA_ARENA_SEGMENTS];
+	unsigned segments;
+	uint32_t modules, nodes, buffers; /* capacities of all attached segments */
+	struct fa_family_info info;
+	struct fa_arena_header header; /* as it was when we adopted the arena */
+	struct fa_drain_ids *ids;
+	uint32_t arena; /* id in the trace */
+	uint32_t generation[FA_ARENA_PROCESSES];
+	struct fa_process *slot[FA_ARENA_PROCESSES]; /* live ones */
+	struct fa_process **processes;               /* all, in order of appearance */
+	size_t process_count, process_room;
+	uint32_t next_node; /* nodes below were passed */
+	uint32_t holes[FA_HOLES_MAX];
+	unsigned hole_count;
+	uint32_t next_module; /* modules below were written */
+	bool main_adopted;    /* the process that made the arena was seen in its table */
+	bool main_exited;     /* fa_family_exited(), fa_family_left(), or seen so */
+	int32_t main_status;
+	uint64_t main_start_time;
+	uint64_t
+		image; /* fa_procfs_stat.image of the family: whoever has another one has left by exec */
+	uint64_t scanned_ns;     /* when /proc was last searched for a child */
+	uint64_t empty_since_ns; /* nobody is known to live since then, 0: somebody does */
+	bool all_gone;           /* the caller knows that nobody does */
+	bool attached;           /* our last answer */
+	unsigned kept_buffers, kept_slots; /* taken after the last reap */
+	uint64_t passes;
+	uint64_t events, lost;          /* of all processes, the forgotten ones too */
+	struct fa_arena_module *module; /* copies, by id; state 2: written */
+	struct fa_reading *reading;     /* by buffer id */
+	uint32_t *work;                 /* buffer ids, room for all */
+	const struct fa_sink *sink;     /* of the call that is under way, NULL: thrown away */
+	int error;                      /* of that sink */
+	unsigned char scratch[FA_BUFFER_DATA + 8]; /* the private copy that is walked and written */
+};
+
+static inline uint32_t arena_load(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t arena_load64(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* The barrier keeps the compiler from reading the arena again in place of the copy. */
+static inline void arena_copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline struct fa_arena_header *family_header(const struct fa_family *f)
+{
+	return (struct fa_arena_header *)(void *)f->segment[0].base;
+}
+
+static inline struct fa_arena_process *family_slot(const struct fa_family *f, uint32_t slot)
+{
+	return (struct fa_arena_process *)(void *)(f->segment[0].base +
+						   f->segment[0].g.process_offset) +
+	       slot;
+}
+
+/* Entries by id; id below the family's capacity. */
+struct fa_arena_module *family_module(const struct fa_family *f, uint32_t id);
+struct fa_arena_node *family_node(const struct fa_family *f, uint32_t id);
+struct fa_arena_buffer *family_buffer(const struct fa_family *f, uint32_t id);
+
+/* A record to the sink of the call; after its first failure none. */
+void family_emit(struct fa_family *f, unsigned tag, const void *head, size_t head_len,
+		 const void *tail, size_t tail_len, const void *tail2, size_t tail2_len);
+
+/* Buffers that are not free; also slots of processes that are not, and FULL buffers. */
+unsigned family_count_taken(const struct fa_family *f, unsigned *ret_slots, unsigned *ret_full);
+
+/* define.c: processes, threads, modules, nodes. */
+int family_adopt_processes(struct fa_family *f) FA_MUST_USE;
+/* Look for children whose pid in our namespace is not known yet; `search`: all over /proc. */
+void family_find_pid(struct fa_family *f, struct fa_process *p, bool search);
+void family_write_modules(struct fa_family *f);
+void family_write_nodes(struct fa_family *f);
+void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial,
+			int32_t own_tid);
+void family_write_thread(struct fa_family *f, const struct fa_process *p,
+			 const struct fa_thread *t);
+void family_forget_process(struct fa_process *p);
+
+/* drain.c */
+int64_t family_sweep(struct fa_family *f) FA_MUST_USE;
+/* Take an OWNED or FULL buffer back from its owner, who is dead or has handed it over. */
+void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation);
+
+#endif

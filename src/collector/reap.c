@@ -1,0 +1,237 @@
+/*
+ * reap.c - who is gone, and what they held. A dead process cannot write any more, so: first look who
+ * is gone, then sweep (all that they committed is there), then take back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "collector/family_internal.h"
+
+static const uint64_t absent_ns =
+	50000000; /* a thread that /proc never knew is dead after so long */
+static const uint64_t search_ns = 250000000; /* between searches of all /proc */
+
+/* A child whose pid we do not know is gone when it cannot be found any more. */
+static bool unknown_is_gone(struct fa_family *f, struct fa_process *p)
+{
+	uint32_t before = p->since_scan;
+
+	family_find_pid(f, p, fa_mono_ns() - f->scanned_ns > search_ns);
+	return !p->known && p->since_scan > before;
+}
+
+static bool is_gone(struct fa_family *f, struct fa_process *p)
+{
+	uint64_t image;
+
+	if (p->exited)
+		return true;
+	if (!p->known)
+		return unknown_is_gone(f, p);
+	if (fa_procfs_ended(p->pid, p->start_time, &image))
+		return true;
+	/* exec replaces the memory, the arena with it, under the same pid. */
+	return f->image != 0 && image != 0 && image != f->image;
+}
+
+/* Is this buffer, in which we saw nothing yet, taken by the process (and thread)? */
+static bool has_taken(struct fa_family *f, uint32_t id, const struct fa_process *p,
+		      const struct fa_thread *t)
+{
+	struct fa_arena_buffer b;
+
+	if (arena_load(&family_buffer(f, id)->state) != FA_BUFFER_OWNED)
+		return false;
+	arena_copy(&b, family_buffer(f, id), sizeof(b));
+	return b.process == p->slot && b.process_generation == p->generation &&
+	       (t == NULL || (b.thread & 0x7fffffff) == t->serial);
+}
+
+/* Buffers of a process, or of one thread of it (both streams), go back. */
+static void take_buffers(struct fa_family *f, const struct fa_process *p, const struct fa_thread *t)
+{
+	for (uint32_t i = 0; i < f->buffers; i++) {
+		const struct fa_reading *r = &f->reading[i];
+		bool take = r->process == p && (t == NULL || (r->thread & 0x7fffffff) == t->serial);
+
+		if (take || (r->process == NULL && has_taken(f, i, p, t)))
+			family_free_buffer(f, i, true);
+	}
+}
+
+static void end_process(struct fa_family *f, struct fa_process *p)
+{
+	struct fa_arena_process *slot = family_slot(f, p->slot);
+	struct fa_rec_process_end r = {
+		.process = p->record.process,
+		.status = p->status,
+		.stamp = fa_drain_stamp(f->header.clock_source),
+	};
+
+	take_buffers(f, p, NULL);
+	family_emit(f, FA_TAG_PROCESS_END, &r, sizeof(r), NULL, 0, NULL, 0);
+	p->live = false;
+	free(p->threads);
+	p->threads = NULL;
+	p->thread_count = p->thread_room = 0;
+	f->slot[p->slot] = NULL;
+	for (int c = 0; c < FA_LOST_CAUSES; c++)
+		__atomic_store_n(&slot->lost[c], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->generation, ++f->generation[p->slot], __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->state, FA_PROCESS_FREE, __ATOMIC_RELEASE);
+}
+
+static int compare_tids(const void *a, const void *b)
+{
+	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Names are set after a thread began: look again soon, and then now and then. */
+static void check_name(struct fa_family *f, const struct fa_process *p, struct fa_thread *t)
+{
+	char name[FA_COMM_SIZE];
+
+	if ((t->checks++ & 15) != 0 || fa_procfs_comm(p->pid, t->tid, name) < 0 ||
+	    strcmp(name, t->name) == 0)
+		return;
+	memcpy(t->name, name, sizeof(name));
+	family_write_thread(f, p, t);
+}
+
+/* A listing of /proc/PID/task may leave out the living while others end; a look-up may not. */
+static bool thread_is_gone(const struct fa_process *p, const struct fa_thread *t)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)p->pid, (int)t->tid);
+	return access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+/* 1: `tid` is in the sorted list, and is taken now; 0: a younger thread took it before; -1: it is not. */
+static int take_number(int32_t *tids, size_t count, int32_t tid)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		int32_t here = tids[middle] < 0 ? -tids[middle] : tids[middle]; /* taken: negated */
+
+		if (here == tid) {
+			int fresh = tids[middle] > 0;
+
+			tids[middle] = -here;
+			return fresh;
+		}
+		if (here < tid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
+}
+
+static bool is_dead(struct fa_family *f, const struct fa_process *p, struct fa_thread *t,
+		    int32_t *tids, size_t count, uint64_t now)
+{
+	int place;
+
+	if (t->tid == 0) /* in a pid namespace of its own, and not found so far */
+		t->tid = fa_procfs_find_thread(p->pid, t->own_tid);
+	place = t->tid == 0 ? -1 : take_number(tids, count, t->tid);
+	if (place > 0) {
+		t->absent_since_ns = 0;
+		check_name(f, p, t);
+		return false;
+	}
+	if (place < 0 && t->tid != 0)
+		return thread_is_gone(p, t);
+	if (t->absent_since_ns == 0)
+		t->absent_since_ns = now;
+	return now - t->absent_since_ns >= absent_ns;
+}
+
+/*
+ * Mark threads that are gone. Returns whether there are such. The kernel gives a dead thread's number
+ * to a new one: so the youngest of those with one number has it, which is why we go backwards.
+ */
+static bool look_at_threads(struct fa_family *f, struct fa_process *p, uint64_t now)
+{
+	int32_t *tids = NULL;
+	size_t count = 0;
+	bool any = false;
+
+	if (p->thread_count == 0 || !p->known || fa_procfs_threads(p->pid, &tids, &count) < 0)
+		return false;
+	if (count > 0)
+		qsort(tids, count, sizeof(*tids), compare_tids);
+	for (size_t i = p->thread_count; i-- > 0;)
+		any |= p->threads[i].dead = is_dead(f, p, &p->threads[i], tids, count, now);
+	free(tids);
+	return any;
+}
+
+static void end_threads(struct fa_family *f, struct fa_process *p)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < p->thread_count; i++) {
+		if (p->threads[i].dead)
+			take_buffers(f, p, &p->threads[i]);
+		else
+			p->threads[left++] = p->threads[i];
+	}
+	p->thread_count = left;
+}
+
+static void note_emptiness(struct fa_family *f, bool all_gone, bool main_gone, uint64_t now)
+{
+	bool lives = !f->main_adopted && !main_gone;
+
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES && !lives; i++)
+		lives = f->slot[i] != NULL;
+	f->all_gone = all_gone && !lives;
+	if (lives)
+		f->empty_since_ns = 0;
+	else if (f->empty_since_ns == 0)
+		f->empty_since_ns = now;
+}
+
+int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone)
+{
+	bool gone[FA_ARENA_PROCESSES] = {false}, main_gone, threads_gone = false;
+	unsigned full;
+	uint64_t now = fa_mono_ns();
+	int64_t n;
+
+	f->sink = sink;
+	f->error = 0;
+	main_gone = all_gone || f->main_exited || fa_procfs_gone(f->info.pid, f->main_start_time);
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
+		if (f->slot[i] == NULL)
+			continue;
+		gone[i] = all_gone || is_gone(f, f->slot[i]);
+		if (!gone[i])
+			threads_gone |= look_at_threads(f, f->slot[i], now);
+	}
+	n = family_sweep(f);
+	if (n < 0) {
+		f->sink = NULL;
+		return (int)n;
+	}
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
+		/* all_gone: also those whom the sweep has just met */
+		if (f->slot[i] != NULL && (gone[i] || all_gone))
+			end_process(f, f->slot[i]);
+		else if (f->slot[i] != NULL && threads_gone)
+			end_threads(f, f->slot[i]);
+	}
+	note_emptiness(f, all_gone, main_gone, now);
+	f->kept_buffers = family_count_taken(f, &f->kept_slots, &full);
+	f->sink = NULL;
+	return f->error;
+}

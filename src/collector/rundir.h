@@ -1,0 +1,44 @@
+/*
+ * rundir.h - the folder of one `firstalloc run`, in which the traced processes make their arenas.
+ *
+ * It is named firstalloc-UID-XXXXXX, 0700, on tmpfs where there is one. While its command lives the
+ * folder is locked (flock of the folder itself, which the kernel gives up with the process); folders
+ * that nobody holds are of dead commands and are removed by the next one. Arenas are taken out of the
+ * folder as soon as they are open, so that nothing is left whatever ends first. One thread.
+ */
+#ifndef FA_RUNDIR_H
+#define FA_RUNDIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct fa_rundir;
+
+/* An arena's first segment, ready to be adopted. */
+struct fa_run_arena {
+	int fd;
+	uint32_t size;
+	int32_t own_pid; /* in the process's own pid namespace */
+	uint64_t nonce;  /* grows with each start of a program under one pid */
+};
+
+/* Remove the folders of dead commands, make one. 0 or -errno: none of the places could be used. */
+int fa_rundir_new(struct fa_rundir **ret) FA_MUST_USE;
+const char *fa_rundir_path(const struct fa_rundir *d);
+/* Readable when something has come into the folder: poll it, then call fa_rundir_next(). */
+int fa_rundir_poll_fd(const struct fa_rundir *d);
+
+/* 1: *ret, and its fd is the caller's; 0: none is ready; -errno. */
+int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret) FA_MUST_USE;
+/* The last fa_rundir_next() saw an arena that is being made: ask again in a millisecond. */
+bool fa_rundir_waiting(const struct fa_rundir *d);
+
+/* Descriptor of a further segment of `size` bytes, or -errno. */
+int fa_rundir_open_segment(struct fa_rundir *d, const struct fa_run_arena *arena, unsigned k,
+			   uint32_t size) FA_MUST_USE;
+
+void fa_rundir_free(struct fa_rundir *d); /* removes the folder; NULL is fine */
+
+#endif

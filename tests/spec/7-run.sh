@@ -1,0 +1,121 @@
+#!/bin/bash
+# 7-run.sh - `firstalloc run`: status, signals, folder, choice of processes. Needs no root.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$T" || exit 1
+
+status_of() { "$@" >/dev/null 2>&1; echo $?; }
+records() { "$FA" dump "$1" --no-events 2>/dev/null | grep -c " $2 "; }
+
+statuses() {
+	same "$(status_of "$FA" run -o a -- true)" 0
+	same "$(status_of "$FA" run -o a -- sh -c 'exit 7')" 7
+	same "$(status_of "$FA" run -o a -- sh -c 'kill -9 $$')" 137
+	same "$(status_of "$FA" run -o a -- ./nothing)" 127
+	same "$(status_of "$FA" run -o a -- nothing-of-that-name)" 127
+	same "$(status_of "$FA" run -o a -- /etc/passwd)" 126
+	same "$(status_of "$FA" run -o /nowhere/a -- true)" 125
+	same "$(status_of "$FA" run -o a --depth 0 -- true)" 2
+}
+it 7.1 "the exit status is that of the command, or says why it did not run" statuses
+
+same_output() {
+	same "$("$FA" run -o a -- sh -c 'ls / ; echo no >&2' 2>&1)" "$(ls /; echo no)"
+}
+it 7.2 "output and stderr of the command are untouched" same_output
+
+whole_trace() {
+	"$FA" run -o a -- sh -c 'ls / | sort; exit 3' >/dev/null || true
+	"$FA" dump a --no-events >dump
+	grep -q 'end .*lost=0 reason=target-ended' dump
+	grep -q 'process_end .*exit=3' dump
+	grep -q ' process .*exe="[^"]*/ls"' dump
+	grep -q ' process .*exe="[^"]*/sort"' dump
+}
+it 7.3 "all programs that the command starts are in the trace" whole_trace
+
+default_name() {
+	mkdir -p names && cd names && "$FA" run true
+	ls | grep -Eqx 'firstalloc\.true\.[0-9]+\.falloc'
+}
+it 7.4 "without -o the trace is named after the command and its pid" default_name
+
+only() {
+	"$FA" run -o a --only sort -- sh -c 'ls / | sort' >/dev/null
+	"$FA" dump a --no-events | grep ' process ' >dump
+	same "$(wc -l <dump)" 1
+	grep -q '/sort"' dump
+}
+it 7.5 "--only records the named programs alone" only
+
+environment() {
+	local so=$B/libfirstalloc_preload.so
+	cp "$so" other.so
+	LD_PRELOAD=$T/other.so "$FA" run -o a -- sh -c 'echo "$LD_PRELOAD"' >out
+	same "$(cat out)" "$so:$T/other.so"
+}
+it 7.6 "what was preloaded before stays, behind ours" environment
+
+folder() {
+	local dir
+	dir=$("$FA" run -o a -- sh -c 'stat -c "%a %u" "$FIRSTALLOC_RUN_DIR" >mode; echo "$FIRSTALLOC_RUN_DIR"')
+	same "$(cat mode)" "700 $(id -u)"
+	[ -n "$dir" ] && [ ! -e "$dir" ]
+}
+it 7.7 "its folder is closed to others and gone at the end" folder
+
+dead_folder() {
+	local dir pid
+	rm -f where
+	"$FA" run -o a -- sh -c 'echo "$FIRSTALLOC_RUN_DIR" >where.new; echo $$ >child; mv where.new where; exec sleep 20' &
+	pid=$!
+	wait_for 5 test -s where
+	kill -KILL $pid
+	wait $pid || true
+	dir=$(cat where)
+	[ -d "$dir" ]
+	"$FA" run -o b -- true
+	kill "$(cat child)"
+	[ ! -e "$dir" ]
+	"$FA" dump a >/dev/null # readable, though it has no end
+}
+it 7.8 "the folder of a command that was killed is removed by the next" dead_folder
+
+terminated() {
+	local pid status=0
+	rm -f up
+	"$FA" run -o a -- sh -c 'trap "exit 9" TERM; echo >up; while :; do sleep 0.05; done' &
+	pid=$!
+	wait_for 5 test -s up
+	kill -TERM $pid
+	wait $pid || status=$?
+	same "$status" 9
+	"$FA" dump a --no-events | grep -q ' end '
+}
+it 7.9 "SIGTERM goes on to the command, and the trace is ended properly" terminated
+
+left_behind() {
+	"$FA" run -o a -- sh -c '(sleep 0.3; ls / >/dev/null) &'
+	"$FA" run -o b --wait -- sh -c '(sleep 0.3; ls / >/dev/null) &'
+	same "$("$FA" dump a --no-events | grep -c 'exe="[^"]*/ls"')" 0
+	same "$("$FA" dump b --no-events | grep -c 'exe="[^"]*/ls"')" 1
+}
+it 7.10 "the trace ends with the command, with --wait with the last of its processes" left_behind
+
+arguments() {
+	"$FA" run -o a -- sh -c ': secret' >/dev/null
+	! "$FA" dump a --no-events | grep -q secret
+	"$FA" run -o b --record-args -- sh -c ': secret; sleep 0.1' >/dev/null
+	"$FA" dump b --no-events | grep ' process ' | grep -q secret
+}
+it 7.11 "arguments are written only when asked for" arguments
+
+forks() {
+	command -v perl >/dev/null
+	"$FA" run -o a -- perl -e 'for (1..300) { my $p = fork; if (!$p) { my @a = map { "x" x $_ } 1..50; exit 0 } waitpid $p, 0 }'
+	same "$(records a process)" 301
+	same "$(records a process_end)" 301
+	"$FA" dump a --no-events | grep -q ' end .*lost=0 '
+}
+it 7.12 "300 fork children are processes of their own, and nothing is lost" forks
+
+results
