@@ -1,0 +1,288 @@
+/*
+ * apply.c - what an event does to the live blocks of its process.
+ *
+ * An address that is handed out while it is live had a free. If that free waits in a stream, it is
+ * taken from there (take_waiting). If not, it is implied. Either it was lost, or it comes later: the
+ * record of a realloc is written after the call, so what the call freed may be handed out, and that be
+ * swept, before the record is there. So, unless something was lost, it is noted as owed: when it
+ * comes, it must not free the new block.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "analysis/replay_internal.h"
+
+/* A call of realloc() that is interrupted for long has freed its block long before its record. */
+enum { OWED_PASSES = 256 };
+
+static uint32_t find_site(struct fa_engine *e, struct fa_arena *a, const struct fa_event *ev)
+{
+	uint32_t *word = &a->no_stack_site, stack = 0;
+
+	if (ev->has_stack && fa_arena_node_at(a, ev->stack, &word) != NULL)
+		stack = ev->stack;
+	if (FA_UNLIKELY(*word == 0)) {
+		*word = fa_model_new_site(&e->r->model, a, stack);
+		if (*word == 0)
+			e->error = -ENOMEM;
+		else if (e->o->stack_wanted != NULL)
+			e->r->model.sites[*word].wanted = e->o->stack_wanted(e->o->ctx, a, stack);
+	}
+	return *word;
+}
+
+static void free_block(struct fa_engine *e, struct fa_process *p, struct fa_block *block,
+		       uint64_t stamp, bool temporary)
+{
+	e->inherited_blocks -= (block->thread & FA_BLOCK_INHERITED) != 0;
+	fa_account_free(e, p, block, stamp, temporary);
+	fa_livemap_remove(&p->map, block);
+}
+
+static bool pay_owed(const struct fa_engine *e, struct fa_process *p, uint64_t addr)
+{
+	if (FA_LIKELY(p->owed.count == 0) || e->pass > p->owed_pass + OWED_PASSES)
+		return false;
+	struct fa_block *owed = fa_livemap_find(&p->owed, addr);
+
+	if (owed == NULL)
+		return false;
+	/* It is in the trace after all. */
+	p->implied_frees--;
+	e->r->implied_frees--;
+	if (--owed->size == 0)
+		fa_livemap_remove(&p->owed, owed);
+	return true;
+}
+
+static void apply_free(struct fa_engine *e, struct fa_stream *s, uint64_t addr, uint64_t stamp,
+		       bool may_be_temporary)
+{
+	struct fa_process *p = s->process;
+
+	if (addr == 0 || pay_owed(e, p, addr))
+		return;
+	struct fa_block *block = fa_livemap_find(&p->map, addr);
+
+	if (block == NULL) {
+		p->unknown_frees++;
+		return;
+	}
+	free_block(e, p, block, stamp, may_be_temporary && s->last_addr == addr);
+	if (s->last_addr == addr)
+		s->last_addr = 0;
+}
+
+static struct fa_pending *find_pending(struct fa_stream *s, uint64_t addr)
+{
+	for (size_t i = 0; i < s->pending_count; i++)
+		if (s->pending[i].addr == addr && !s->pending[i].done)
+			return &s->pending[i];
+	return NULL;
+}
+
+/* Does the next event free `addr` before that moment? A free is stamped before its call, a realloc
+ * after it. */
+static bool next_frees(const struct fa_stream *s, uint64_t addr, uint64_t before)
+{
+	if (!s->has_next || s->old_done)
+		return false;
+	if (s->next.kind == FA_EV_REALLOC)
+		return s->next.old == addr && (s->next.addr != 0 || s->next.size == 0);
+	return s->next.kind == FA_EV_FREE && s->next.addr == addr && s->next.stamp <= before;
+}
+
+/* A free had happened when the sweep after the one that brought it began. */
+static uint64_t deadline_of(const struct fa_engine *e, const struct fa_stream *s,
+			    const struct fa_pending *f)
+{
+	uint64_t swept = f == NULL || f->pass == e->pass ? UINT64_MAX - 1
+			 : f->pass + 1 == e->pass        ? e->watermark
+							 : e->watermark_before;
+
+	return s->has_next && s->next.stamp < swept ? s->next.stamp : swept;
+}
+
+/*
+ * The free of `addr` that waits somewhere in this process, if there is one, is applied now. Several
+ * may wait: the address was handed out and freed more than once. Then it is the one that cannot wait
+ * longest.
+ */
+static bool take_waiting(struct fa_engine *e, struct fa_process *p, uint64_t addr, uint64_t before)
+{
+	struct fa_stream *best = NULL;
+	struct fa_pending *best_free = NULL;
+	uint64_t best_deadline = UINT64_MAX;
+
+	for (struct fa_stream *s = p->streams; s != NULL; s = s->sibling) {
+		struct fa_pending *f = find_pending(s, addr);
+		uint64_t deadline = deadline_of(e, s, f);
+
+		if (deadline < best_deadline && (f != NULL || next_frees(s, addr, before))) {
+			best = s;
+			best_free = f;
+			best_deadline = deadline;
+		}
+	}
+	if (best == NULL)
+		return false;
+	if (best_free == NULL) {
+		best->old_done = true;
+		apply_free(e, best, addr, best->next.stamp, best->next.kind == FA_EV_FREE);
+		return true;
+	}
+	best_free->done = true;
+	fa_account_event(e, best, FA_EV_FREE, best_free->stamp);
+	apply_free(e, best, addr, best_free->stamp, true);
+	return true;
+}
+
+static int note_owed(struct fa_engine *e, struct fa_process *p, uint64_t addr)
+{
+	if (e->pass > p->owed_pass + OWED_PASSES)
+		fa_livemap_done(&p->owed);
+	p->owed_pass = e->pass;
+	struct fa_block *owed = fa_livemap_find(&p->owed, addr);
+
+	if (owed == NULL) {
+		owed = fa_livemap_insert(&p->owed, addr);
+		if (owed == NULL)
+			return -ENOMEM;
+		owed->size = 0;
+	}
+	owed->size++;
+	return 0;
+}
+
+/* `addr` is handed out: whatever was there is gone. */
+static void clear_address(struct fa_engine *e, struct fa_stream *s, uint64_t addr, uint64_t stamp)
+{
+	struct fa_process *p = s->process;
+	struct fa_block *block = fa_livemap_find(&p->map, addr);
+
+	if (FA_LIKELY(block == NULL))
+		return;
+	if (take_waiting(e, p, addr, stamp)) {
+		block = fa_livemap_find(&p->map, addr);
+		if (block == NULL)
+			return;
+	}
+	p->implied_frees++;
+	e->r->implied_frees++;
+	free_block(e, p, block, stamp, false);
+	/* After a loss it is the lost one, and will not come. */
+	if (fa_process_lost(p) == 0 && !p->lost_unknown && note_owed(e, p, addr) < 0)
+		e->error = -ENOMEM;
+}
+
+static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev)
+{
+	struct fa_process *p = s->process;
+
+	if (ev->addr == 0)
+		return;
+	clear_address(e, s, ev->addr, ev->stamp);
+	uint32_t site = find_site(e, p->arena, ev);
+	struct fa_block *block = fa_livemap_insert(&p->map, ev->addr);
+
+	if (block == NULL || site == 0) {
+		e->error = -ENOMEM;
+		return;
+	}
+	block->size = ev->size;
+	block->stamp = ev->stamp;
+	block->site = site;
+	block->thread = s->thread->index;
+	s->last_addr = ev->addr;
+	fa_account_alloc(e, p, s->thread, block);
+}
+
+static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev)
+{
+	fa_account_event(e, s, ev->kind, ev->stamp);
+	switch (ev->kind) {
+	case FA_EV_ALLOC:
+		apply_alloc(e, s, ev);
+		break;
+	case FA_EV_REALLOC:
+		/* No new block for a size: it failed, and the old block lives on. */
+		if (ev->addr == 0 && ev->size != 0)
+			break;
+		if (ev->old != 0 && !s->old_done)
+			apply_free(e, s, ev->old, ev->stamp, false);
+		apply_alloc(e, s, ev);
+		break;
+	case FA_EV_FREE:
+		if (!s->old_done)
+			apply_free(e, s, ev->addr, ev->stamp, true);
+		break;
+	default: /* a stamp alone */
+		break;
+	}
+}
+
+/* Children whose position has been reached get their copy before anything behind it is applied. */
+static void serve_watch(struct fa_engine *e, struct fa_stream *s, uint64_t position)
+{
+	while (position >= s->fork_watch) {
+		struct fa_process *child = s->process->fork_children;
+
+		while (child != NULL &&
+		       (child->fork_stream != s || child->fork_position != s->fork_watch))
+			child = child->fork_next;
+		if (child == NULL) {
+			s->fork_watch = UINT64_MAX;
+			return;
+		}
+		fa_apply_fork(e, child);
+	}
+}
+
+void fa_apply_pending(struct fa_engine *e, struct fa_stream *s, uint64_t position, uint32_t pass)
+{
+	size_t i = 0;
+
+	for (; i < s->pending_count; i++) {
+		struct fa_pending f = s->pending[i];
+
+		if (f.position >= position || f.pass >= pass)
+			break;
+		if (FA_UNLIKELY(s->process->fork_waiting))
+			fa_apply_fork(e, s->process);
+		if (FA_UNLIKELY(f.position >= s->fork_watch)) {
+			serve_watch(e, s, f.position);
+			/* Serving applies the frees before the position: they are gone from here. */
+			fa_apply_pending(e, s, position, pass);
+			return;
+		}
+		s->applied = f.position + 1;
+		if (f.done)
+			continue;
+		s->pending[i].done = true;
+		fa_account_event(e, s, FA_EV_FREE, f.stamp);
+		apply_free(e, s, f.addr, f.stamp, true);
+	}
+	s->pending_count -= i;
+	for (size_t k = 0; i != 0 && k < s->pending_count; k++)
+		s->pending[k] = s->pending[k + i];
+}
+
+void fa_apply_next(struct fa_engine *e, struct fa_stream *s)
+{
+	if (FA_UNLIKELY(s->thread == NULL)) {
+		s->has_next = false;
+		fa_apply_end(e, s->process);
+		return;
+	}
+	if (FA_UNLIKELY(s->process->fork_waiting))
+		fa_apply_fork(e, s->process);
+	if (s->pending_count != 0)
+		fa_apply_pending(e, s, UINT64_MAX, UINT32_MAX);
+	if (FA_UNLIKELY(s->next_position >= s->fork_watch))
+		serve_watch(e, s, s->next_position);
+	if (s->next.stamp > e->r->end_stamp)
+		e->r->end_stamp = s->next.stamp;
+	s->has_next = false;
+	s->applied = s->next_position + 1;
+	apply_event(e, s, &s->next);
+}

@@ -1,0 +1,70 @@
+/* livemap.c - growing, copying and taking out; the look-ups are in the header. */
+#include "analysis/livemap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_SLOTS_LOG2 = 6 };
+
+void fa_livemap_done(struct fa_livemap *m)
+{
+	free(m->slots);
+	*m = (struct fa_livemap){0};
+}
+
+int fa_livemap_grow(struct fa_livemap *m)
+{
+	unsigned log2 = m->mask == 0 ? FIRST_SLOTS_LOG2 : 64 - m->shift + 1;
+	struct fa_livemap bigger = {.mask = ((size_t)1 << log2) - 1, .shift = 64 - log2};
+
+	bigger.slots = calloc(bigger.mask + 1, sizeof(*bigger.slots));
+	if (bigger.slots == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; m->mask != 0 && i <= m->mask; i++) {
+		size_t at;
+
+		if (m->slots[i].addr == 0)
+			continue;
+		at = fa_livemap_hash(&bigger, m->slots[i].addr);
+		while (bigger.slots[at].addr != 0)
+			at = (at + 1) & bigger.mask;
+		bigger.slots[at] = m->slots[i];
+	}
+	bigger.count = m->count;
+	free(m->slots);
+	*m = bigger;
+	return 0;
+}
+
+int fa_livemap_copy(struct fa_livemap *to, const struct fa_livemap *from)
+{
+	if (from->mask == 0)
+		return 0;
+	size_t bytes = (from->mask + 1) * sizeof(*from->slots);
+	struct fa_block *slots = malloc(bytes);
+
+	if (slots == NULL)
+		return -ENOMEM;
+	memcpy(slots, from->slots, bytes);
+	*to = *from;
+	to->slots = slots;
+	return 0;
+}
+
+void fa_livemap_remove(struct fa_livemap *m, struct fa_block *block)
+{
+	size_t hole = (size_t)(block - m->slots);
+
+	for (size_t i = (hole + 1) & m->mask; m->slots[i].addr != 0; i = (i + 1) & m->mask) {
+		size_t home = fa_livemap_hash(m, m->slots[i].addr);
+
+		/* It may move to the hole when its home does not lie behind the hole. */
+		if (((i - home) & m->mask) >= ((i - hole) & m->mask)) {
+			m->slots[hole] = m->slots[i];
+			hole = i;
+		}
+	}
+	m->slots[hole].addr = 0;
+	m->count--;
+}

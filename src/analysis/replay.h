@@ -1,0 +1,79 @@
+/*
+ * replay.h - a trace in time order: what was live when, who allocated it, what was never freed.
+ *
+ * fa_replay_run() reads the file once, in memory bounded by live blocks, stacks and the events of
+ * two sweeps of the collector. See merge.c for the order in which events are applied, and account.c
+ * for what is counted.
+ *
+ * One thread. Never prints.
+ */
+#ifndef FA_REPLAY_H
+#define FA_REPLAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "analysis/model.h"
+#include "base/attr.h"
+#include "trace/clock.h"
+#include "trace/reader.h"
+
+/* All ranges are half open. {0} asks for everything except that hi 0 means "no upper bound". */
+struct fa_replay_options {
+	const int32_t *pids; /* any of these; count 0: all */
+	int pid_count;
+	const char *const *images; /* image names, exactly */
+	int image_count;
+	const char *const *threads; /* tids or names, exactly */
+	int thread_count;
+	uint64_t range_lo, range_hi;       /* ns since the trace began */
+	uint64_t size_lo, size_hi;         /* bytes */
+	uint64_t lifetime_lo, lifetime_hi; /* ns; a block that is never freed lives forever */
+	/* Is this stack wanted? Asked once a stack. NULL: all are. */
+	bool (*stack_wanted)(void *ctx, const struct fa_arena *a, uint32_t stack);
+	/* Now and then: bytes of the file that were read, and its size. NULL: nobody wants to know. */
+	void (*progress)(void *ctx, uint64_t done, uint64_t size);
+	void *ctx;
+};
+
+/* What a trace came to. Read only. */
+struct fa_replay {
+	struct fa_model model;
+	struct fa_trace_clock clock;
+	struct fa_trace_damage damage;
+	struct fa_event_counts events; /* of selected processes and threads, in the range */
+	struct fa_amount total;        /* allocated in the range */
+	struct fa_amount of[FA_CLASSES];
+	struct fa_amount temporary; /* freed by their thread before it allocated again */
+	struct fa_amount peak;
+	uint64_t peak_stamp;
+	uint64_t start_stamp; /* time 0 of the trace */
+	uint64_t end_stamp;   /* of the last thing it tells of */
+	uint64_t lost;        /* of selected processes */
+	bool lost_unknown;    /* and more, nobody knows how many */
+	uint64_t implied_frees;
+	uint64_t unknown_frees;
+	uint64_t unknown_records;
+	uint64_t senseless_records; /* that speak of nothing known: skipped */
+	uint64_t record_bytes;      /* of event bytes, decoded */
+	bool ended;                 /* the trace has an END record */
+	struct fa_rec_end end;
+	struct fa_rec_machine machine;
+	struct fa_rec_session session;
+	char session_name[128];
+	char kernel[256];
+	char host[128];
+};
+
+/* Returns 0 (a damaged file too: see `damage`), -errno, -EBADMSG, -EPROTONOSUPPORT. */
+int fa_replay_run(const char *path, const struct fa_replay_options *options,
+		  struct fa_replay **ret) FA_MUST_USE;
+void fa_replay_free(struct fa_replay *r); /* NULL is fine */
+
+/* Nanoseconds since the trace began. */
+uint64_t fa_replay_time_ns(const struct fa_replay *r, uint64_t stamp);
+uint64_t fa_replay_ticks_ns(const struct fa_replay *r, uint64_t ticks);
+uint64_t fa_replay_duration_ns(const struct fa_replay *r);
+
+#endif

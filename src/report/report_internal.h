@@ -1,0 +1,29 @@
+/* report_internal.h - shared by the text views. */
+#ifndef FA_REPORT_INTERNAL_H
+#define FA_REPORT_INTERNAL_H
+
+#include "report/report.h"
+#include "report/rows.h"
+
+enum fa_metric fa_view_metric(enum fa_report_view view);
+const char *fa_view_name(enum fa_report_view view);
+
+/* stack.c: the frames of a row, indented; at most max_lines of them. */
+int fa_text_stack(const struct fa_report *r, FILE *out, uint32_t chain,
+		  unsigned max_lines) FA_MUST_USE;
+/* One line that fits the terminal: text is cut in its middle when tail would not fit behind it. */
+void fa_text_line(FILE *out, unsigned width, const char *indent, const char *text,
+		  const char *tail);
+
+/* A name from a file, without what a terminal would obey. */
+void fa_text_clean(FILE *out, const char *s);
+
+/* rows_text.c */
+int fa_text_rows(const struct fa_report *r, FILE *out, enum fa_metric metric, unsigned top,
+		 unsigned max_lines) FA_MUST_USE;
+
+/* tables.c */
+int fa_text_processes(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
+int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
+
+#endif

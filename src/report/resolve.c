@@ -1,0 +1,305 @@
+/*
+ * resolve.c - arena nodes to chains of places, interned; places to frames.
+ *
+ * A node's parent has a smaller id (the shim appends the caller first); a file that says otherwise
+ * does not get a loop out of us: such a node is taken as outermost.
+ */
+#include "report/resolve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A chain: one place and the chain of its callers. */
+struct link {
+	uint32_t parent;
+	uint32_t next; /* in its bucket */
+	uint32_t marks;
+	uint8_t culled;           /* enum knowledge */
+	uint8_t unknown;          /* enum knowledge */
+	struct fa_object *object; /* NULL: in no known module */
+	const char *module;
+	uint64_t offset;
+};
+
+enum knowledge { NOT_ASKED = 0, NO = 1, YES = 2 };
+
+/* A module of an arena, and the object that it is. */
+struct mapped {
+	struct fa_object *object;
+	const char *path;
+};
+
+struct fa_resolver {
+	struct fa_symbols *symbols;
+	bool cull;
+	struct fa_idmap mapped; /* arena id << 16 | module id */
+	struct fa_idmap chains; /* arena id << 32 | node id: chain as a pointer */
+	struct link *link;      /* [0] is unused */
+	size_t link_count, link_cap;
+	uint32_t *bucket;
+	size_t bucket_mask;
+};
+
+enum { DEPTH_MAX = 4096 };
+
+int fa_resolver_new(struct fa_symbols *symbols, bool cull, struct fa_resolver **ret)
+{
+	struct fa_resolver *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->symbols = symbols;
+	r->cull = cull;
+	r->link_cap = 1024;
+	r->link_count = 1;
+	r->link = calloc(r->link_cap, sizeof(*r->link));
+	r->bucket_mask = 2047;
+	r->bucket = calloc(r->bucket_mask + 1, sizeof(*r->bucket));
+	if (r->link == NULL || r->bucket == NULL) {
+		fa_resolver_free(r);
+		return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
+void fa_resolver_free(struct fa_resolver *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; r->mapped.mask != 0 && i <= r->mapped.mask; i++)
+		free(r->mapped.values[i]);
+	fa_idmap_done(&r->mapped);
+	fa_idmap_done(&r->chains);
+	free(r->link);
+	free(r->bucket);
+	free(r);
+}
+
+static const struct mapped *find_mapped(struct fa_resolver *r, const struct fa_arena *a,
+					const struct fa_module *module)
+{
+	uint64_t key = (uint64_t)a->id << 32 | module->id;
+	struct mapped *m = fa_idmap_get(&r->mapped, key);
+
+	if (m != NULL)
+		return m;
+	m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return NULL;
+	m->path = fa_arena_module_path(a, module);
+	m->object = fa_symbols_object(r->symbols, m->path, module->build_id, module->build_id_len);
+	if (m->object == NULL || fa_idmap_put(&r->mapped, key, m) < 0) {
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static size_t bucket_of(const struct fa_resolver *r, const struct link *l)
+{
+	uint64_t h = (l->offset + (uintptr_t)l->object) * 0x9fb21c651e98df25ULL + l->parent;
+
+	return (size_t)((h * 0x9e3779b97f4a7c15ULL) >> 32) & r->bucket_mask;
+}
+
+static int grow_links(struct fa_resolver *r)
+{
+	struct link *bigger = reallocarray(r->link, r->link_cap * 2, sizeof(*bigger));
+
+	if (bigger == NULL)
+		return -ENOMEM;
+	r->link = bigger;
+	r->link_cap *= 2;
+	uint32_t *buckets = calloc(r->link_cap * 2, sizeof(*buckets));
+
+	if (buckets == NULL)
+		return -ENOMEM;
+	free(r->bucket);
+	r->bucket = buckets;
+	r->bucket_mask = r->link_cap * 2 - 1;
+	for (size_t i = 1; i < r->link_count; i++) {
+		size_t b = bucket_of(r, &r->link[i]);
+
+		r->link[i].next = r->bucket[b];
+		r->bucket[b] = (uint32_t)i;
+	}
+	return 0;
+}
+
+static uint32_t intern(struct fa_resolver *r, const struct link *wanted)
+{
+	for (uint32_t i = r->bucket[bucket_of(r, wanted)]; i != 0; i = r->link[i].next)
+		if (r->link[i].parent == wanted->parent && r->link[i].object == wanted->object &&
+		    r->link[i].offset == wanted->offset && r->link[i].marks == wanted->marks)
+			return i;
+	if (r->link_count == r->link_cap && (r->link_count > UINT32_MAX / 4 || grow_links(r) < 0))
+		return 0;
+	size_t b = bucket_of(r, wanted), i = r->link_count++;
+
+	r->link[i] = *wanted;
+	r->link[i].next = r->bucket[b];
+	r->bucket[b] = (uint32_t)i;
+	return (uint32_t)i;
+}
+
+static uint32_t intern_node(struct fa_resolver *r, const struct fa_arena *a,
+			    const struct fa_arena_node *node, uint32_t parent)
+{
+	const struct fa_module *module = fa_arena_module_of(a, node->pc);
+	const struct mapped *m = module == NULL ? NULL : find_mapped(r, a, module);
+	struct link l = {.parent = parent, .marks = node->marks, .offset = FA_NODE_PC(node->pc)};
+
+	if (m != NULL) {
+		l.object = m->object;
+		l.module = m->path;
+		l.offset -= module->bias;
+	}
+	return intern(r, &l);
+}
+
+static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint32_t stack)
+{
+	uint32_t ids[DEPTH_MAX];
+	size_t depth = 0;
+	uint32_t chain = 0, id = stack;
+	const struct fa_arena_node *node;
+
+	while (depth < DEPTH_MAX && (node = fa_arena_node_at(a, id, NULL)) != NULL) {
+		void *known = fa_idmap_get(&r->chains, (uint64_t)a->id << 32 | id);
+
+		if (known != NULL) {
+			chain = (uint32_t)(uintptr_t)known;
+			break;
+		}
+		ids[depth++] = id;
+		if (node->parent >= id)
+			break;
+		id = node->parent;
+	}
+	while (depth > 0) {
+		id = ids[--depth];
+		chain = intern_node(r, a, fa_arena_node_at(a, id, NULL), chain);
+		if (chain == 0 || fa_idmap_put(&r->chains, (uint64_t)a->id << 32 | id,
+					       (void *)(uintptr_t)chain) < 0)
+			return 0;
+	}
+	return chain;
+}
+
+static struct fa_symbol_frames names_of(const struct link *l)
+{
+	static const struct fa_symbol_frame unknown;
+
+	if (l->object == NULL)
+		return (struct fa_symbol_frames){.frame = &unknown, .count = 1};
+	/* A return address lies behind its call, perhaps in the next line or function. */
+	return fa_object_find(l->object, l->offset - !(l->marks & FA_NODE_SIGNAL));
+}
+
+static bool is_culled(struct link *l)
+{
+	if (l->culled != NOT_ASKED)
+		return l->culled == YES;
+	l->culled = YES;
+	if (l->module != NULL && fa_is_tracer_module(l->module))
+		return true;
+	struct fa_symbol_frames names = names_of(l);
+
+	for (size_t i = 0; i < names.count; i++)
+		if (names.frame[i].function == NULL ||
+		    !fa_is_allocator_function(names.frame[i].function))
+			l->culled = NO;
+	return l->culled == YES;
+}
+
+uint32_t fa_resolver_chain(struct fa_resolver *r, const struct fa_arena *a, uint32_t stack)
+{
+	uint32_t chain = raw_chain(r, a, stack);
+
+	/* When everything is allocator, the outermost frame stays: it says at least that. */
+	while (r->cull && chain != 0 && r->link[chain].parent != 0 && is_culled(&r->link[chain]))
+		chain = r->link[chain].parent;
+	return chain;
+}
+
+uint32_t fa_resolver_parent(const struct fa_resolver *r, uint32_t chain)
+{
+	return r->link[chain].parent;
+}
+
+const char *fa_resolver_module(const struct fa_resolver *r, uint32_t chain)
+{
+	return r->link[chain].module;
+}
+
+uint32_t fa_resolver_marks(const struct fa_resolver *r, uint32_t chain)
+{
+	return r->link[chain].marks;
+}
+
+bool fa_resolver_is_unknown(struct fa_resolver *r, uint32_t chain)
+{
+	struct link *l = &r->link[chain];
+
+	if (l->unknown == NOT_ASKED) {
+		struct fa_symbol_frames names = names_of(l);
+
+		l->unknown = names.frame[names.count - 1].function == NULL ? YES : NO;
+	}
+	return l->unknown == YES;
+}
+
+/* Frames of one place; those in front that an allocator was inlined as are left out. */
+static size_t frames_of(const struct fa_resolver *r, const struct link *l, bool innermost,
+			struct fa_frame *out, size_t room)
+{
+	struct fa_symbol_frames names = names_of(l);
+	size_t i = 0, n = 0;
+
+	while (r->cull && innermost && i + 1 < names.count && names.frame[i].function != NULL &&
+	       fa_is_allocator_function(names.frame[i].function))
+		i++;
+	for (; i < names.count && n < room; i++, n++)
+		out[n] = (struct fa_frame){
+			.function = names.frame[i].function,
+			.file = names.frame[i].file,
+			.line = names.frame[i].line,
+			.inlined = names.frame[i].inlined,
+			.module = l->module,
+			.offset = l->offset,
+		};
+	return n;
+}
+
+int fa_resolver_frames(struct fa_resolver *r, uint32_t chain, size_t limit, struct fa_frame **ret,
+		       size_t *ret_count, uint32_t *ret_marks)
+{
+	enum { STEP = 64 };
+	struct fa_frame *frames = NULL;
+	size_t count = 0, cap = 0;
+	uint32_t marks = 0;
+
+	for (uint32_t at = chain; at != 0 && (limit == 0 || count < limit);
+	     at = r->link[at].parent) {
+		/* One place has at most STEP frames. */
+		if (cap - count < STEP) {
+			struct fa_frame *bigger =
+				reallocarray(frames, cap + 4 * STEP, sizeof(*bigger));
+
+			if (bigger == NULL) {
+				free(frames);
+				return -ENOMEM;
+			}
+			frames = bigger;
+			cap += 4 * STEP;
+		}
+		count += frames_of(r, &r->link[at], at == chain, frames + count, STEP);
+		marks = r->link[at].marks;
+	}
+	*ret = frames;
+	*ret_count = limit != 0 && count > limit ? limit : count;
+	*ret_marks = marks;
+	return 0;
+}
