@@ -1,0 +1,107 @@
+/*
+ * cmd_doctor.c - `firstalloc doctor`: look at the whole set-up, one line each, and say how to mend what
+ * is wrong. Ends with 1 when there is a problem; warnings alone are no failure.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cli/doctor.h"
+#include "cli/setup.h"
+
+static const struct fa_option options[] = {{0}};
+
+static const char *const verdict_names[] = {
+	[FA_VERDICT_OK] = "ok",
+	[FA_VERDICT_UNKNOWN] = "unknown",
+	[FA_VERDICT_WARNING] = "warning",
+	[FA_VERDICT_PROBLEM] = "problem",
+};
+
+static const char *const verdict_colors[] = {
+	[FA_VERDICT_OK] = "\033[32m",
+	[FA_VERDICT_UNKNOWN] = "",
+	[FA_VERDICT_WARNING] = "\033[33m",
+	[FA_VERDICT_PROBLEM] = "\033[31m",
+};
+
+void fa_doctor_say(struct fa_doctor *d, enum fa_verdict verdict, const char *name, const char *mend,
+		   const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	d->problems += verdict == FA_VERDICT_PROBLEM;
+	d->warnings += verdict == FA_VERDICT_WARNING;
+	if (d->cli->json) {
+		fa_json_object(&d->json, NULL);
+		fa_json_string(&d->json, "name", name);
+		fa_json_string(&d->json, "state", verdict_names[verdict]);
+		fa_json_string(&d->json, "text", text);
+		fa_json_string(&d->json, "mend", mend);
+		fa_json_end_object(&d->json);
+		return;
+	}
+	printf("%s%-8s%s %-10s %s%s%s\n", d->cli->color ? verdict_colors[verdict] : "",
+	       verdict_names[verdict], d->cli->color ? "\033[0m" : "", name, text, mend ? "; " : "",
+	       mend ? mend : "");
+}
+
+static void check_all(struct fa_doctor *d)
+{
+	static void (*const checks[])(struct fa_doctor *) = {
+		fa_doctor_library, fa_doctor_line,   fa_doctor_registry, fa_doctor_bell,
+		fa_doctor_account, fa_doctor_config, fa_doctor_daemon,   fa_doctor_kernel,
+		fa_doctor_libc,    fa_doctor_clock,  fa_doctor_fanotify, fa_doctor_connector,
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		checks[i](d);
+}
+
+static int run_doctor(const struct fa_cli *cli, int argc, char **argv)
+{
+	struct fa_doctor d = {.cli = cli, .machine = !*cli->root};
+
+	if (argc)
+		return fa_usage(cli, "doctor takes no operand: '%s'", argv[0]);
+	if (cli->json) {
+		fa_json_init(&d.json, stdout, true);
+		fa_json_object(&d.json, NULL);
+		fa_json_array(&d.json, "checks");
+	}
+	check_all(&d);
+	if (cli->json) {
+		fa_json_end_array(&d.json);
+		fa_json_u64(&d.json, "problems", (uint64_t)d.problems);
+		fa_json_u64(&d.json, "warnings", (uint64_t)d.warnings);
+		fa_json_bool(&d.json, "ok", !d.problems);
+		fa_json_end_object(&d.json);
+		fa_json_newline(&d.json);
+	} else if (d.problems || d.warnings) {
+		printf("%d problem%s, %d warning%s\n", d.problems, d.problems == 1 ? "" : "s",
+		       d.warnings, d.warnings == 1 ? "" : "s");
+	} else {
+		printf("everything is in place\n");
+	}
+	return d.problems ? FA_EXIT_FAILED : FA_EXIT_OK;
+}
+
+const struct fa_command fa_cmd_doctor = {
+	.name = "doctor",
+	.group = "Machine",
+	.summary = "check the whole set-up and say how to mend what is wrong",
+	.synopsis = "",
+	.description = "One line a check: ok, unknown (could not be looked at, mostly for lack of "
+		       "root), warning "
+		       "(works, but not everything does) or problem, with what to do about it. "
+		       "Checks change "
+		       "nothing.\n\n"
+		       "Ends with 1 when there is a problem.",
+	.examples = "firstalloc doctor\n"
+		    "firstalloc doctor --json\n",
+	.options = options,
+	.run = run_doctor,
+};

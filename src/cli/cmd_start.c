@@ -1,0 +1,229 @@
+/* cmd_start.c - begin a session: open its trace file as the caller, hand it to firstallocd. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/paths.h"
+#include "cli/client.h"
+#include "cli/command.h"
+
+static struct {
+	const char *output;
+	struct fa_option_list images;
+	const char *policy;
+	uint64_t buffer_size;
+	uint32_t minimum_buffers;
+	uint32_t maximum_buffers;
+	uint64_t flush_timer_ns;
+	uint64_t max_file_size;
+	uint64_t min_free;
+	bool user;
+} given = {.min_free = ~0ull};
+
+static const struct fa_option options[] = {
+	{'o', "output", "FILE", FA_OPT_STRING, &given.output,
+	 "the trace file (default NAME.falloc here); never overwritten", NULL},
+	{0, "image", "NAME", FA_OPT_LIST, &given.images,
+	 "only processes of this image; may come several times", NULL},
+	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
+	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
+	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
+	 "of a block of the trace, 4K to 4M (default 64K)", NULL},
+	{0, "minimum-buffers", "N", FA_OPT_U32, &given.minimum_buffers,
+	 "recorded in the trace; a program's first buffers are its arena's", NULL},
+	{0, "maximum-buffers", "N", FA_OPT_U32, &given.maximum_buffers,
+	 "a program's arena grows to at most so many buffer sizes (default: no limit)", NULL},
+	{0, "flush-timer", "TIME", FA_OPT_DURATION, &given.flush_timer_ns,
+	 "write out at least so often (default 1s)", NULL},
+	{0, "max-file-size", "SIZE", FA_OPT_SIZE, &given.max_file_size,
+	 "end the session at this size (default: no limit)", NULL},
+	{0, "min-free", "SIZE", FA_OPT_SIZE, &given.min_free,
+	 "end it when less is free on the disk (default: the larger of 5% and 1G; 0: never)", NULL},
+	{0, "user", NULL, FA_OPT_FLAG, &given.user, "only processes of the caller's own user",
+	 NULL},
+	{0}};
+
+static int fill_options(const struct fa_cli *cli, const char *name, struct fa_session_options *o)
+{
+	const char *what = "name";
+
+	if (!fa_session_name_ok(name))
+		return fa_usage(cli,
+				"'%s' is no session name: letters, digits and . _ - @ +, at "
+				"most %d, not starting with a dot or dash",
+				name, FA_SESSION_NAME - 1);
+	(void)snprintf(o->name, sizeof(o->name), "%s", name);
+	if (given.images.count > FA_SESSION_IMAGES)
+		return fa_usage(cli, "at most %d images", FA_SESSION_IMAGES);
+	for (int i = 0; i < given.images.count; i++) {
+		if (strlen(given.images.item[i]) >= FA_IMAGE_NAME)
+			return fa_usage(cli, "the image name is too long");
+		(void)snprintf(o->image[i], sizeof(o->image[i]), "%s", given.images.item[i]);
+	}
+	o->image_count = (uint32_t)given.images.count;
+	o->policy = given.policy != NULL && strcmp(given.policy, "count") == 0 ? FA_POLICY_COUNT
+									       : FA_POLICY_WAIT;
+	o->flags = given.user ? FA_SESSION_USER : 0;
+	o->minimum_buffers = given.minimum_buffers;
+	o->maximum_buffers = given.maximum_buffers;
+	o->flush_timer = (uint32_t)((given.flush_timer_ns + 999999999u) / 1000000000u);
+	o->maximum_file_size = given.max_file_size;
+	/* On the wire 0 is "default" and ~0 "never"; for a user, 0 is "never". */
+	o->minimum_free = given.min_free == ~0ull ? 0
+			  : given.min_free == 0   ? ~0ull
+						  : given.min_free;
+	if (given.buffer_size > 4u << 20)
+		return fa_usage(cli, "--buffer-size: at most 4M");
+	o->buffer_size = (uint32_t)given.buffer_size;
+	if (given.max_file_size != 0 && given.max_file_size < 65536)
+		return fa_usage(cli, "--max-file-size: at least 64K");
+	if (fa_session_options_check(o, &what) < 0)
+		return fa_usage(cli, "%s is out of its range", what);
+	return 0;
+}
+
+/* The caller's own file: what firstallocd may write is what the caller may write. */
+static int open_trace(const char *path, int *ret)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	struct stat st;
+
+	if (fd < 0 && errno == EEXIST && stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 && errno == EEXIST)
+		return fa_fail(FA_EXIT_FAILED,
+			       "%s exists already; a trace is never overwritten: "
+			       "name another file with -o",
+			       path);
+	if (fd < 0)
+		return fa_fail((int)fa_exit_of(-errno), "%s: %s", path, fa_strerror(-errno));
+	*ret = fd;
+	return 0;
+}
+
+/* Connected, after having started a firstallocd where none was running. */
+static int connect_or_start(const struct fa_cli *cli, const char **how)
+{
+	int sock = fa_client_connect(cli->root);
+	int e;
+
+	if (sock != -ENOENT && sock != -ECONNREFUSED)
+		return sock;
+	e = fa_client_start_daemon(cli, how);
+	return e < 0 ? e : fa_client_connect(cli->root);
+}
+
+static int fail_to_connect(const struct fa_cli *cli, int e)
+{
+	switch (e) {
+	case -EPERM:
+		return fa_fail(FA_EXIT_DENIED, "no firstallocd is running, and only root can start "
+					       "one: 'sudo firstallocd', or 'firstalloc run'");
+	case -ENOENT:
+		return fa_fail(FA_EXIT_NOT_FOUND,
+			       "the program firstallocd was found neither beside "
+			       "firstalloc nor in /usr/sbin");
+	case -ECHILD:
+		return fa_fail(FA_EXIT_FAILED,
+			       "firstallocd did not start; its log is %s" FA_DIR_LOG
+			       "/firstallocd.log",
+			       cli->root);
+	default:
+		return fa_client_fail(cli, e);
+	}
+}
+
+static void print_started(const struct fa_cli *cli, const struct fa_control_reply *reply,
+			  const char *name, const char *path, const char *how)
+{
+	struct fa_json j;
+
+	if (cli->json) {
+		fa_json_init(&j, stdout, true);
+		fa_json_object(&j, NULL);
+		fa_json_string(&j, "session", name);
+		fa_json_string(&j, "file", path);
+		fa_json_u64(&j, "joined", reply->pending_families);
+		fa_json_string(&j, "daemon_started", how);
+		fa_json_end_object(&j);
+		fa_json_newline(&j);
+		return;
+	}
+	if (how != NULL)
+		printf("firstallocd started %s.\n", how);
+	printf("session %s: flagged programs%s that start now are traced into %s\n", name,
+	       geteuid() == 0 && !given.user ? "" : " of yours", path);
+	if (reply->pending_families > 0)
+		printf("%u running already joined.\n", reply->pending_families);
+	if (reply->text[0] != '\0')
+		fa_warn("%s", reply->text);
+}
+
+static int run(const struct fa_cli *cli, int argc, char **argv)
+{
+	struct fa_control_request request = {.verb = FA_CONTROL_START};
+	FA_CLEANUP(fa_close) int sock = -1;
+	FA_CLEANUP(fa_close) int fd = -1;
+	struct fa_control_reply reply;
+	const char *how = NULL;
+	char path[600];
+	int e;
+
+	if (argc != 1)
+		return fa_usage(cli, "one session name is needed");
+	e = fill_options(cli, argv[0], &request.session);
+	if (e != 0)
+		return e;
+	(void)snprintf(path, sizeof(path), "%s.falloc", argv[0]);
+	if (given.output != NULL)
+		(void)snprintf(path, sizeof(path), "%s", given.output);
+	sock = connect_or_start(cli, &how);
+	if (sock < 0)
+		return fail_to_connect(cli, sock);
+	e = open_trace(path, &fd);
+	if (e != 0)
+		return e;
+	e = fa_client_ask(sock, &request, fd, &reply, NULL);
+	if (e < 0 || reply.error != 0) {
+		struct stat st;
+
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			(void)unlink(path); /* made a moment ago, by us */
+		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
+	}
+	print_started(cli, &reply, argv[0], path, how);
+	return FA_EXIT_OK;
+}
+
+const struct fa_command fa_cmd_start = {
+	.name = "start",
+	.group = "Sessions",
+	.summary = "start a session that collects the events of flagged programs",
+	.synopsis = "NAME [-o FILE] [--image NAME]... [--policy wait|count]",
+	.description =
+		"A session collects the heap events of flagged programs into one trace file until "
+		"it "
+		"is stopped. Programs that start after the command has returned are in it from "
+		"their "
+		"first allocation; those that another session traces already join it.\n"
+		"\n"
+		"The file is opened by the caller, with mode 0600, and handed to firstallocd, so "
+		"nothing is written where the caller could not write. An existing file is never "
+		"overwritten. Root and members of the group firstalloc collect from programs of "
+		"all "
+		"users; everybody else from own programs only, and --user says so explicitly.\n"
+		"\n"
+		"When no firstallocd is running, root's 'start' starts one: its systemd unit where "
+		"there is one, else a process in the background.",
+	.examples =
+		"firstalloc start daily -o daily.falloc # trace all flagged programs from now on\n"
+		"firstalloc start web --image nginx --max-file-size 2G # one program, bounded\n",
+	.options = options,
+	.run = run,
+};

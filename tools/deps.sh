@@ -1,0 +1,39 @@
+#!/bin/bash
+# Install the Debian packages that are missing. usage: tools/deps.sh [build|demo|test]   (default: test)
+# Quiet when nothing is missing. Without root it says what to run.
+set -u
+build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev'
+test="g++ libunwind-dev sqlite3 valgrind perl man-db groff-base strace binutils
+systemd-container mmdebstrap"
+demo='git procps util-linux python3'
+case ${1:-test} in
+build) want=$build ;;
+demo) want="$build $demo" ;;
+*) want="$build $demo $test" ;;
+esac
+
+command -v dpkg-query > /dev/null || exit 0 # not Debian: the compiler will say what is missing
+missing=
+for package in $want; do
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)
+	[ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "missing packages; run: sudo apt-get install --no-install-recommends$missing" >&2
+	exit 1
+fi
+echo "installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install_missing() {
+	# shellcheck disable=SC2086 # a list of names
+	apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends $missing > "$log" 2>&1 < /dev/null
+}
+# Package lists that are there already usually do; they are fetched when they do not.
+if ! { ls /var/lib/apt/lists/*Packages* > /dev/null 2>&1 && install_missing; }; then
+	apt-get -qq update > "$log" 2>&1 || { cat "$log" >&2; exit 1; }
+	install_missing || { cat "$log" >&2; exit 1; }
+fi
