@@ -153,6 +153,8 @@ static void write_head(const struct fa_start *start)
 	h->start_stamp = fa_stamp();
 	h->node_count = 1; /* 0 is the root */
 	fa_text_copy(h->exec_path, sizeof(h->exec_path), start->exec_path);
+	if (start->exe_path != NULL)
+		fa_text_copy(h->exe_path, sizeof(h->exe_path), start->exe_path);
 
 	struct fa_arena_process *p = process_at(0);
 

@@ -7,11 +7,17 @@
 #include "leb.h"
 
 /* Encodings of pointers (DW_EH_PE_*). */
-enum { PE_FORMAT = 0x0f, PE_APPLICATION = 0x70, PE_PCREL = 0x10, PE_INDIRECT = 0x80, PE_OMIT = 0xff };
+enum {
+	PE_FORMAT = 0x0f,
+	PE_APPLICATION = 0x70,
+	PE_PCREL = 0x10,
+	PE_INDIRECT = 0x80,
+	PE_OMIT = 0xff
+};
 enum { PE_TABLE = 0x3b }; /* datarel | sdata4: the only table that linkers write */
 
 enum {
-	REMEMBERED = 8,      /* depth of DW_CFA_remember_state; compilers use one */
+	REMEMBERED = 8,        /* depth of DW_CFA_remember_state; compilers use one */
 	PROGRAM_STEPS = 65536, /* more than any function has */
 };
 
@@ -396,7 +402,8 @@ static int run_register(struct machine *m, uint8_t op, struct fa_reader *r)
 	case 0x14:
 		return set_rule(m, reg, FA_CFI_VAL_OFFSET, scaled(fa_read_uleb(r), align));
 	case 0x15:
-		return set_rule(m, reg, FA_CFI_VAL_OFFSET, scaled((uint64_t)fa_read_sleb(r), align));
+		return set_rule(m, reg, FA_CFI_VAL_OFFSET,
+				scaled((uint64_t)fa_read_sleb(r), align));
 	case 0x16:
 		return set_rule(m, reg, FA_CFI_VAL_EXPR, take_expression(m, r));
 	default: /* 0x2f GNU_negative_offset_extended */
@@ -459,7 +466,8 @@ static int run_program(struct machine *m, const unsigned char *p, const unsigned
 		if (op >> 6 == 1)
 			done = advance(m, low);
 		else if (op >> 6 == 2)
-			done = set_rule(m, low, FA_CFI_OFFSET, scaled(fa_read_uleb(&r), m->cie->data_align));
+			done = set_rule(m, low, FA_CFI_OFFSET,
+					scaled(fa_read_uleb(&r), m->cie->data_align));
 		else if (op >> 6 == 3)
 			done = restore_rule(m, low);
 		else

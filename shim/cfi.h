@@ -47,8 +47,8 @@ struct fa_cfi_row {
 	uint8_t how[FA_CFI_REGS]; /* enum fa_cfi_how */
 	uint8_t cfa_is_expr;
 	uint8_t cfa_reg;
-	uint8_t signal; /* the caller was interrupted here, it did not call */
-	uint8_t ra;     /* column of the return address */
+	uint8_t signal;  /* the caller was interrupted here, it did not call */
+	uint8_t ra;      /* column of the return address */
 	int32_t cfa_val; /* offset from cfa_reg, or the expression */
 };
 

@@ -14,7 +14,7 @@
 
 /* Where memory may be read: two ranges that are known to be readable; beyond, page by page. */
 struct fa_readable {
-	uint64_t lo, hi;       /* the stack that the walk began on */
+	uint64_t lo, hi;        /* the stack that the walk began on */
 	uint64_t page, page_hi; /* pages verified since */
 };
 

@@ -102,8 +102,10 @@ static bool covers(const char *line, uint64_t address, const char **ret_path)
  * shorter, but a filter may kill for it; reading is what the dynamic linker does as well. The
  * kernel makes only as many lines as are asked for, and the program's is nearly always the first.
  */
-static const char *read_exe_path(const struct fa_start *start, char *text, long size)
+static const char *read_exe_path(const struct fa_start *start)
 {
+	static char text[4096];
+	const long size = sizeof(text);
 	const char *path = NULL;
 	int fd = fa_sys_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
 	long have = 0;
@@ -147,13 +149,10 @@ static const char *script_name(const struct fa_start *start)
 
 static const struct fa_index_rule *find_rule(const struct fa_start *start)
 {
-	static char text[4096];
-	struct fa_index_who who = {.uid = start->uid};
+	struct fa_index_who who = {.uid = start->uid, .exe_path = start->exe_path};
 	const struct fa_index_rule *rule;
-	const char *path = read_exe_path(start, text, sizeof(text));
 
-	who.exe_path = path;
-	who.exe_name = path == NULL ? NULL : fa_text_base(path);
+	who.exe_name = start->exe_path == NULL ? NULL : fa_text_base(start->exe_path);
 	who.exec_name = fa_text_base(start->exec_path);
 	who.script = script_name(start);
 	rule = fa_index_find(index_bytes, &who, 0);
@@ -324,10 +323,15 @@ static void gate(int argc, char **argv)
 	unsigned reason;
 
 	read_start(argc, argv, &start);
+	if (start.run_dir == NULL && !read_index()) {
+		dormant(FA_REASON_NONE);
+		return;
+	}
+	start.exe_path = read_exe_path(&start);
 	if (start.run_dir != NULL) {
 		wish = run_wish(start.run_opts);
 	} else {
-		rule = read_index() ? find_rule(&start) : NULL;
+		rule = find_rule(&start);
 		if (rule == NULL) {
 			dormant(FA_REASON_NONE);
 			return;

@@ -40,9 +40,10 @@ static struct {
 
 /* The table before the first rule: laid out as struct fa_rule_table, and never written to. */
 static struct {
-	uint32_t shift, mask, used, reserved;
-	struct fa_rule_entry entries[2];
-} empty_table = {63, 1, 0, 0, {{0, 0}, {0, 0}}};
+	uint64_t mask;
+	uint32_t used, reserved;
+	struct fa_rule_entry entries[1];
+} empty_table = {0, 0, 0, {{0, 0}}};
 
 struct fa_rule_table *fa_rules_current = (struct fa_rule_table *)&empty_table;
 
@@ -106,13 +107,15 @@ static int readable_segment(const Elf64_Phdr *phdr, uint64_t bias, const struct 
 
 /* The readable segment of the object around an address. */
 static int find_segment(const Elf64_Phdr *phdrs, unsigned count, uint64_t bias,
-			const struct module *m, uint64_t address, uint64_t *ret_lo, uint64_t *ret_hi)
+			const struct module *m, uint64_t address, uint64_t *ret_lo,
+			uint64_t *ret_hi)
 {
 	uint64_t lo;
 	uint64_t hi;
 
 	for (unsigned i = 0; i < count; i++) {
-		if (readable_segment(&phdrs[i], bias, m, &lo, &hi) && address >= lo && address < hi) {
+		if (readable_segment(&phdrs[i], bias, m, &lo, &hi) && address >= lo &&
+		    address < hi) {
 			*ret_lo = lo;
 			*ret_hi = hi;
 			return 1;
@@ -195,8 +198,8 @@ static void view_object(struct module *m, uint64_t bias, struct elf_view *view)
 		return;
 	view_notes(phdrs, count, bias, m, view);
 	m->image.hdr = m->eh_frame;
-	if (m->eh_frame == 0 || !find_segment(phdrs, count, bias, m, m->eh_frame, &m->image.hdr_lo,
-					      &m->image.hdr_hi))
+	if (m->eh_frame == 0 ||
+	    !find_segment(phdrs, count, bias, m, m->eh_frame, &m->image.hdr_lo, &m->image.hdr_hi))
 		return;
 	if (fa_cfi_frame_address(&m->image, &frame) < 0 ||
 	    !find_segment(phdrs, count, bias, m, frame, &m->image.frame_lo, &m->image.frame_hi))
@@ -285,7 +288,8 @@ int fa_rule_still_valid(uint64_t rule, uint64_t pc)
 {
 	struct dl_find_object found;
 
-	return find_module(pc, &found) == 0 && same_module(&rules.modules[FA_RULE_INDEX(rule)], &found);
+	return find_module(pc, &found) == 0 &&
+	       same_module(&rules.modules[FA_RULE_INDEX(rule)], &found);
 }
 
 static uint64_t pack(const struct module *m, enum fa_rule_kind kind, uint64_t n, uint64_t k)
@@ -334,6 +338,11 @@ static uint64_t pack_row(const struct module *m, const struct fa_cfi_row *row)
 	return pack(m, FA_RULE_RBP, (uint64_t)n - 1, (uint64_t)k);
 }
 
+static uint32_t table_size(const struct fa_rule_table *table)
+{
+	return (uint32_t)(table->mask / sizeof(struct fa_rule_entry)) + 1;
+}
+
 static struct fa_rule_table *new_table(uint32_t entries)
 {
 	size_t bytes = sizeof(struct fa_rule_table) + entries * sizeof(struct fa_rule_entry);
@@ -342,8 +351,7 @@ static struct fa_rule_table *new_table(uint32_t entries)
 
 	if (fa_sys_failed((long)table))
 		return NULL;
-	table->mask = entries - 1;
-	table->shift = (uint32_t)__builtin_clz(entries - 1) + 32;
+	table->mask = (entries - 1ULL) * sizeof(struct fa_rule_entry);
 	return table;
 }
 
@@ -351,14 +359,15 @@ static struct fa_rule_table *new_table(uint32_t entries)
  * never removed, so whoever finds the key may replace the rule. */
 static int insert(struct fa_rule_table *table, uint64_t pc, uint64_t rule)
 {
-	uint32_t slot = fa_rule_slot(table, pc);
+	uint64_t offset = fa_rule_offset(table->mask, pc);
 
-	for (;; slot = (slot + 1) & table->mask) {
-		struct fa_rule_entry *entry = &table->entries[slot];
+	for (;; offset = (offset + sizeof(struct fa_rule_entry)) & table->mask) {
+		struct fa_rule_entry *entry = fa_rule_entry(table, offset);
 		uint64_t key = __atomic_load_n(&entry->pc, __ATOMIC_RELAXED);
 
 		if (key == 0) {
-			if (__atomic_load_n(&table->used, __ATOMIC_RELAXED) >= table->mask / 2)
+			if (__atomic_load_n(&table->used, __ATOMIC_RELAXED) >=
+			    table_size(table) / 2)
 				return -ENOSPC;
 			if (__atomic_compare_exchange_n(&entry->pc, &key, pc, 0, __ATOMIC_RELAXED,
 							__ATOMIC_RELAXED)) {
@@ -377,16 +386,18 @@ static int insert(struct fa_rule_table *table, uint64_t pc, uint64_t rule)
  * and made again: this is a cache. */
 static struct fa_rule_table *grow(struct fa_rule_table *old)
 {
-	uint32_t entries = old->mask == 1 ? FIRST_ENTRIES : (old->mask + 1) * 2;
+	uint32_t size = table_size(old);
+	uint32_t entries = size == 1 ? FIRST_ENTRIES : size * 2;
 	struct fa_rule_table *table;
 
 	if (entries > MAX_ENTRIES || (table = new_table(entries)) == NULL)
 		return NULL;
-	for (uint32_t i = 0; i <= old->mask; i++) {
+	for (uint32_t i = 0; i < size; i++) {
 		uint64_t rule = __atomic_load_n(&old->entries[i].rule, __ATOMIC_ACQUIRE);
 
 		if (rule != 0)
-			(void)insert(table, old->entries[i].pc, rule);
+			(void)insert(table, __atomic_load_n(&old->entries[i].pc, __ATOMIC_RELAXED),
+				     rule);
 	}
 	if (__atomic_compare_exchange_n(&fa_rules_current, &old, table, 0, __ATOMIC_ACQ_REL,
 					__ATOMIC_ACQUIRE))

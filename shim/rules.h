@@ -25,17 +25,17 @@
 #include "shim/unwind.h"
 
 enum fa_rule_kind {
-	FA_RULE_NONE = 0, /* no CFI for this pc; never in the table */
-	FA_RULE_RSP,      /* CFA = rsp + 8 N */
-	FA_RULE_RBP,      /* CFA = rbp + 8 N + 8 */
+	FA_RULE_NONE = 0,  /* no CFI for this pc; never in the table */
+	FA_RULE_RSP,       /* CFA = rsp + 8 N */
+	FA_RULE_RBP,       /* CFA = rbp + 8 N + 8 */
 	FA_RULE_REALIGNED, /* CFA = *(rbp - 8 N), caller's rbp at rbp */
-	FA_RULE_END,      /* the return address is undefined: the outermost frame */
-	FA_RULE_FULL,     /* anything else: fa_full_step() */
-	FA_RULE_BAD,      /* damaged CFI */
+	FA_RULE_END,       /* the return address is undefined: the outermost frame */
+	FA_RULE_FULL,      /* anything else: fa_full_step() */
+	FA_RULE_BAD,       /* damaged CFI */
 };
 
 #define FA_RULE_KIND(rule)   ((enum fa_rule_kind)((rule) >> 29 & 7))
-#define FA_RULE_MODULE(rule) ((rule) & 0xffff)
+#define FA_RULE_MODULE(rule) ((rule)&0xffff)
 #define FA_RULE_INDEX(rule)  ((uint32_t)((rule) >> 16 & 0xfff))
 #define FA_RULE_MORTAL       (1ULL << 28)
 #define FA_RULE_K(rule)      ((rule) >> 32 & 0xffff)
@@ -47,8 +47,7 @@ struct fa_rule_entry {
 };
 
 struct fa_rule_table {
-	uint32_t shift; /* entry of a pc: fa_rule_slot() */
-	uint32_t mask;  /* entries - 1 */
+	uint64_t mask; /* (entries - 1) * 16: of byte offsets */
 	uint32_t used;
 	uint32_t reserved;
 	struct fa_rule_entry entries[];
@@ -62,26 +61,34 @@ static FA_INLINE struct fa_rule_table *fa_rules(void)
 	return __atomic_load_n(&fa_rules_current, __ATOMIC_ACQUIRE);
 }
 
-static FA_INLINE uint32_t fa_rule_slot(const struct fa_rule_table *table, uint64_t pc)
+/* Offset in bytes of the entry where the search for a pc begins. */
+static FA_INLINE uint64_t fa_rule_offset(uint64_t mask, uint64_t pc)
 {
-	return (uint32_t)(pc * 0x9e3779b97f4a7c15ULL >> table->shift);
+	return pc * 0x9e3779b97f4a7c15ULL >> 28 & mask;
+}
+
+static FA_INLINE struct fa_rule_entry *fa_rule_entry(const struct fa_rule_table *table,
+						     uint64_t offset)
+{
+	return (struct fa_rule_entry *)((uintptr_t)table->entries + offset);
 }
 
 /* The rule for a return address, 0: not in the table. */
-static FA_INLINE uint64_t fa_rule_find(const struct fa_rule_table *table, uint64_t pc)
+static FA_INLINE uint64_t fa_rule_find(const struct fa_rule_table *table, uint64_t mask,
+				       uint64_t pc)
 {
-	uint32_t slot = fa_rule_slot(table, pc);
-	const struct fa_rule_entry *entry = &table->entries[slot];
+	uint64_t offset = fa_rule_offset(mask, pc);
 
-	if (FA_LIKELY(__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) == pc))
-		return __atomic_load_n(&entry->rule, __ATOMIC_RELAXED);
-	while (__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) != 0) {
-		slot = (slot + 1) & table->mask;
-		entry = &table->entries[slot];
-		if (__atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE) == pc)
+	for (;;) {
+		const struct fa_rule_entry *entry = fa_rule_entry(table, offset);
+		uint64_t key = __atomic_load_n(&entry->pc, __ATOMIC_ACQUIRE);
+
+		if (FA_LIKELY(key == pc))
 			return __atomic_load_n(&entry->rule, __ATOMIC_RELAXED);
+		if (key == 0)
+			return 0;
+		offset = (offset + sizeof(*entry)) & mask;
 	}
-	return 0;
 }
 
 FA_HIDDEN int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);

@@ -56,6 +56,7 @@ struct fa_start {
 	int argc;
 	char **argv;
 	const char *exec_path; /* AT_EXECFN, "" unknown */
+	const char *exe_path;  /* of the executable, NULL unknown */
 	const char *run_dir;   /* environment of `firstalloc run`, NULL: none */
 	const char *run_opts;
 	uint64_t phdr; /* of the main program, as it is mapped */

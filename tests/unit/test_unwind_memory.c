@@ -1,0 +1,130 @@
+/*
+ * test_unwind_memory.c - what a walk takes over from the walk before is what it would have found: on
+ * stacks made up of return addresses with known rules, changed at random between walks.
+ *
+ * libs: format
+ * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * ldlibs: -lunwind -ldl
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "test.h"
+#include "unwind_common.h"
+
+static struct memory main_memory, fresh_memory;
+
+/* ---- fake stacks: the walk with memory against the one without ---- */
+
+/* Return addresses with known rules, nothing else. */
+extern char fa_fake_rsp16[], fa_fake_rsp24[], fa_fake_rbp[], fa_fake_rbp_kept[], fa_fake_rbp32[],
+	fa_fake_realigned[], fa_fake_rbx[], fa_fake_saves_rbx[], fa_fake_end[], fa_fake_none[],
+	fa_fake_signal[], fa_fake_rsp8[];
+__asm__(".text\n"
+	".macro fake name\n"
+	".cfi_startproc\n"
+	"	nop\n"
+	"\\name:\n"
+	"	nop\n"
+	".endm\n"
+	"fake fa_fake_rsp8\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa_offset 16\n	nop\nfa_fake_rsp16: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa_offset 24\n.cfi_offset %rbp, -16\n	nop\n"
+	"fa_fake_rsp24: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa %rbp, 16\n.cfi_offset %rbp, -16\n	nop\n"
+	"fa_fake_rbp: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa %rbp, 16\n	nop\nfa_fake_rbp_kept: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa %rbp, 32\n.cfi_offset %rbp, -24\n	nop\n"
+	"fa_fake_rbp32: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_escape 0x0f, 3, 0x76, 0x78, 0x06\n"
+	".cfi_escape 0x10, 6, 2, 0x76, 0\n	nop\nfa_fake_realigned: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa %rbx, 16\n	nop\nfa_fake_rbx: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_def_cfa_offset 32\n.cfi_offset %rbx, -24\n	nop\n"
+	"fa_fake_saves_rbx: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_undefined %rip\n	nop\nfa_fake_end: nop\n.cfi_endproc\n"
+	".cfi_startproc\n.cfi_signal_frame\n.cfi_def_cfa_offset 24\n	nop\n"
+	"fa_fake_signal: nop\n.cfi_endproc\n"
+	"	nop\nfa_fake_none: nop\n");
+
+enum { FAKE_WORDS = 96 };
+static _Alignas(4096) uint64_t fake_stack[FAKE_WORDS];
+
+static uint64_t random_word(void)
+{
+	static char *const codes[] = {
+		fa_fake_rsp8,  fa_fake_rsp16,     fa_fake_rsp24,  fa_fake_rbp,
+		fa_fake_rbp,   fa_fake_rbp_kept,  fa_fake_rbp32,  fa_fake_realigned,
+		fa_fake_rsp16, fa_fake_saves_rbx, fa_fake_rsp8,   fa_fake_rsp24,
+		fa_fake_rbx,   fa_fake_none,      fa_fake_signal, fa_fake_end};
+	uint64_t r = random_number();
+
+	if (r % 100 < 68)
+		return (uint64_t)(uintptr_t)codes[(r >> 8) % (r % 8 == 0 ? 16 : 12)];
+	if (r % 100 < 99)
+		return (uint64_t)(uintptr_t)&fake_stack[(r >> 8) % FAKE_WORDS];
+	return r >> 20;
+}
+
+/* One to three words, near the inner end mostly. */
+static void change_some(uint64_t first)
+{
+	for (uint64_t n = random_number() % 4; n > 0; n--) {
+		uint64_t room = FAKE_WORDS - first;
+		uint64_t far = random_number() % room;
+
+		if (random_number() % 2 == 0)
+			far = far * (random_number() % room) / room;
+		fake_stack[first + far] = random_word();
+	}
+}
+
+SPEC(what_is_taken_over_is_what_a_walk_without_memory_finds)
+{
+	static const unsigned depths[] = {512, 512, 512, 512, 12, 5};
+	struct fa_stack_bounds fake = {(uint64_t)(uintptr_t)fake_stack,
+				       (uint64_t)(uintptr_t)(fake_stack + FAKE_WORDS)};
+	unsigned long wrong = 0;
+	unsigned long frames = 0;
+	unsigned long common = 0;
+	unsigned limit = DEPTH;
+	struct fa_regs regs = {0};
+
+	memset(&main_memory, 0, sizeof(main_memory));
+	for (unsigned i = 0; i < 600000; i++) {
+		struct fa_stack_view view;
+		struct fa_stack_view fresh;
+
+		if (i % 1000 == 0) {
+			for (unsigned k = 0; k < FAKE_WORDS; k++)
+				fake_stack[k] = random_word();
+			limit = depths[random_number() % 6];
+		}
+		uint64_t first = random_number() % 4 == 0 ? random_number() % 40 : 20;
+
+		if (random_number() % 2 == 0 || regs.rip == 0)
+			regs.rip = random_word();
+		if (random_number() % 2 == 0)
+			regs.rbp = random_word();
+		if (random_number() % 4 == 0)
+			regs.rbx = random_word();
+		regs.rsp = (uint64_t)(uintptr_t)&fake_stack[first];
+		change_some(first - (first > 0));
+		fa_unwind(thread_of(&main_memory), &regs, &fake, limit, &view);
+		memset(&fresh_memory, 0, 4096);
+		fa_unwind(thread_of(&fresh_memory), &regs, &fake, limit, &fresh);
+		wrong += !same_view(&view, &fresh);
+		frames += view.depth;
+		common += view.common;
+	}
+	printf("  %lu frames, %lu taken over\n", frames, common);
+	CHECK(wrong == 0);
+	CHECK(common > frames / 10);
+	memset(&main_memory, 0, sizeof(main_memory));
+}
+
+int main(void)
+{
+	CHECK(fa_unwind_init(find_object, number_module) == 0);
+	RUN(what_is_taken_over_is_what_a_walk_without_memory_finds);
+	return TEST_RESULT();
+}

@@ -1,0 +1,128 @@
+/*
+ * test_unwind_reload.c - a library that takes the place of another one: other code, other rules, and
+ * another module at the same addresses. Needs a compiler (cc) to make the two.
+ *
+ * libs: format
+ * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * ldlibs: -lunwind -ldl
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+#include "unwind_common.h"
+
+static struct memory memory;
+static struct fa_stack_bounds bounds;
+static char folder[] = "/tmp/fa-reload-XXXXXX";
+static unsigned same_stacks, same_places;
+
+/* An id for each module as it was told, by its build id too: a reloaded one is another. */
+static unsigned told;
+
+static uint32_t tell(const struct fa_module_seen *seen)
+{
+	(void)seen;
+	return ++told;
+}
+
+struct seen {
+	uint64_t pc; /* word of the library's frame */
+	int equal;   /* to libunwind */
+};
+
+static void look(const struct fa_regs *regs, void *arg)
+{
+	static uint64_t pcs[MAX_LIBUNWIND];
+	struct seen *seen = arg;
+	struct fa_stack_view view;
+
+	unw_flush_cache(unw_local_addr_space, 0, 0);
+	unsigned n = ask_libunwind(regs, pcs);
+
+	fa_unwind(thread_of(&memory), regs, &bounds, DEPTH, &view);
+	seen->equal = n == view.depth;
+	for (unsigned i = 0; i < n && seen->equal; i++)
+		seen->equal = FA_NODE_PC(view.pc[n - 1 - i]) == pcs[i];
+	seen->pc = n > 1 ? view.pc[n - 2] : 0;
+}
+
+static void called_back(void *arg)
+{
+	fa_capture(look, arg);
+	__asm__ volatile("" ::: "memory");
+}
+
+static int make_library(const char *name, unsigned room)
+{
+	char command[512];
+
+	(void)snprintf(
+		command, sizeof(command),
+		"echo 'void run(void (*f)(void *), void *p) { volatile char room[%u]; room[0] = 1;"
+		" f(p); room[1] = room[0]; }' | cc -O2 -shared -fPIC -x c -Wl,--build-id -o %s/%s "
+		"-",
+		room, folder, name);
+	return system(command);
+}
+
+static void run_library(const char *name, struct seen *ret)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	void *library = dlopen(path, RTLD_NOW);
+	void (*run)(void (*)(void *), void *) = NULL;
+
+	CHECK(library != NULL);
+	if (library == NULL)
+		return;
+	*(void **)&run = dlsym(library, "run");
+	run(called_back, ret);
+	(void)dlclose(library);
+}
+
+SPEC(a_library_in_the_place_of_another_has_its_own_rules_and_module)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		struct seen a = {0};
+		struct seen b = {0};
+
+		run_library("a.so", &a);
+		run_library("b.so", &b);
+		same_stacks += a.equal && b.equal;
+		if (FA_NODE_PC(a.pc) == FA_NODE_PC(b.pc)) {
+			same_places++;
+			CHECK(FA_NODE_MODULE(a.pc) != FA_NODE_MODULE(b.pc));
+		}
+	}
+	printf("  %u of 20 at the same address\n", same_places);
+	CHECK(same_stacks == 20);
+	CHECK(same_places > 0);
+}
+
+int main(void)
+{
+	pthread_attr_t attributes;
+	void *low;
+	size_t size;
+
+	(void)pthread_getattr_np(pthread_self(), &attributes);
+	(void)pthread_attr_getstack(&attributes, &low, &size);
+	(void)pthread_attr_destroy(&attributes);
+	bounds.lo = (uint64_t)(uintptr_t)low;
+	bounds.hi = bounds.lo + size;
+	CHECK(fa_unwind_init(find_object, tell) == 0);
+	CHECK(mkdtemp(folder) != NULL);
+	CHECK(make_library("a.so", 24) == 0);
+	CHECK(make_library("b.so", 88) == 0);
+	RUN(a_library_in_the_place_of_another_has_its_own_rules_and_module);
+	char command[64];
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", folder);
+	CHECK(system(command) == 0);
+	return TEST_RESULT();
+}
