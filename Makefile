@@ -67,10 +67,10 @@ named    = $(shell sed -n 's|.*$(2): \([^*]*\).*|\1|p' $(1) | head -1)
 .SECONDEXPANSION:
 $(B)/tests/unit/%: tests/unit/%.c tests/unit/test.h $$(foreach l,$$(call named,tests/unit/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/unit/$$*.c,objs))
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o %.a,$^) $(LDLIBS) $(call named,$<,ldlibs)
+	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o,$^) $(filter %.a,$^) $(LDLIBS) $(call named,$<,ldlibs)
 $(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $$(foreach l,$$(call named,tests/fuzz/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/fuzz/$$*.c,objs))
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o %.a,$^) $(LDLIBS)
+	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o,$^) $(filter %.a,$^) $(LDLIBS)
 # Test programs are ordinary programs: own flags may stand in their first lines: "cflags: -O0".
 $(B)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)

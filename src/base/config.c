@@ -125,20 +125,20 @@ struct number_key {
 #define AT(type, member) offsetof(struct type, member), sizeof(((struct type *)0)->member)
 
 static const struct number_key daemon_keys[] = {
-	{ "Workers", 2, 64, 1, AT(fa_config, workers), "threads, 2 to 64" },
-	{ "ArenasPerUser", 1, 65536, 1, AT(fa_config, arenas_per_user), "1 to 65536" },
-	{ "MappedPerUser", 1, 1 << 20, 1 << 20, AT(fa_config, mapped_per_user), "megabytes" },
-	{ "MinFree", 0, 1 << 24, 1 << 20, AT(fa_config, min_free), "megabytes" },
-	{ "SessionsPerUser", 0, 64, 1, AT(fa_config, sessions_per_user), "0 to 64" },
+	{"Workers", 2, 64, 1, AT(fa_config, workers), "threads, 2 to 64"},
+	{"ArenasPerUser", 1, 65536, 1, AT(fa_config, arenas_per_user), "1 to 65536"},
+	{"MappedPerUser", 1, 1 << 20, 1 << 20, AT(fa_config, mapped_per_user), "megabytes"},
+	{"MinFree", 0, 1 << 24, 1 << 20, AT(fa_config, min_free), "megabytes"},
+	{"SessionsPerUser", 0, 64, 1, AT(fa_config, sessions_per_user), "0 to 64"},
 };
 
 static const struct number_key autologger_keys[] = {
-	{ "BufferSize", 4, 4096, 1024, AT(fa_autologger, buffer_size), "kilobytes, 4 to 4096" },
-	{ "MinimumBuffers", 0, 65536, 1, AT(fa_autologger, minimum_buffers), "0 to 65536" },
-	{ "MaximumBuffers", 0, 65536, 1, AT(fa_autologger, maximum_buffers), "0 to 65536" },
-	{ "FlushTimer", 0, 3600, 1, AT(fa_autologger, flush_timer), "seconds, 0 to 3600" },
-	{ "MaxFileSize", 0, 1 << 24, 1 << 20, AT(fa_autologger, max_file_size), "megabytes" },
-	{ "MinFree", 0, 1 << 24, 1 << 20, AT(fa_autologger, min_free), "megabytes" },
+	{"BufferSize", 4, 4096, 1024, AT(fa_autologger, buffer_size), "kilobytes, 4 to 4096"},
+	{"MinimumBuffers", 0, 65536, 1, AT(fa_autologger, minimum_buffers), "0 to 65536"},
+	{"MaximumBuffers", 0, 65536, 1, AT(fa_autologger, maximum_buffers), "0 to 65536"},
+	{"FlushTimer", 0, 3600, 1, AT(fa_autologger, flush_timer), "seconds, 0 to 3600"},
+	{"MaxFileSize", 0, 1 << 24, 1 << 20, AT(fa_autologger, max_file_size), "megabytes"},
+	{"MinFree", 0, 1 << 24, 1 << 20, AT(fa_autologger, min_free), "megabytes"},
 };
 
 /* 1: taken, 0: no such key, -EINVAL. */
@@ -295,7 +295,7 @@ static char *next_line(char *buf, int size, void *stream)
 
 int fa_config_read_file(const char *path, struct fa_config *c)
 {
-	struct reading r = { .c = c, .path = path };
+	struct reading r = {.c = c, .path = path};
 
 	r.in = fopen(path, "re");
 	if (r.in == NULL)

@@ -69,28 +69,39 @@ static void free_char(char **p)
 }
 
 /* st_size is no more than a hint: files below /proc say 0 and a log grows while it is read. */
-static int read_to_end(int fd, size_t max, char **ret, size_t *ret_len)
+static int first_capacity(int fd, size_t max, size_t *ret)
 {
-	FA_CLEANUP(free_char) char *data = NULL;
-	size_t len = 0, cap = 0;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISREG(st.st_mode) && st.st_size > 0 && (uintmax_t)st.st_size > max)
 		return -E2BIG;
-	if (S_ISREG(st.st_mode) && st.st_size > 0)
-		cap = (size_t)st.st_size + 2;
-	for (;;) {
-		if (data == NULL || len + 1 >= cap) {
-			size_t want = data == NULL ? (cap > 4096 ? cap : 4096) : cap * 2;
-			char *grown = realloc(data, want);
+	*ret = S_ISREG(st.st_mode) && st.st_size > 4094 ? (size_t)st.st_size + 2 : 4096;
+	return 0;
+}
 
-			if (grown == NULL)
-				return -ENOMEM;
-			data = grown;
-			cap = want;
-		}
+static int grow(char **data, size_t cap)
+{
+	char *grown = realloc(*data, cap);
+
+	if (grown == NULL)
+		return -ENOMEM;
+	*data = grown;
+	return 0;
+}
+
+static int read_to_end(int fd, size_t max, char **ret, size_t *ret_len)
+{
+	FA_CLEANUP(free_char) char *data = NULL;
+	size_t len = 0, cap = 0;
+	int r = first_capacity(fd, max, &cap);
+
+	if (r == 0)
+		r = grow(&data, cap);
+	while (r == 0) {
+		if (len + 1 >= cap && (r = grow(&data, cap *= 2)) < 0)
+			break;
 		ssize_t n = read(fd, data + len, cap - len - 1);
 
 		if (n < 0 && errno == EINTR)
@@ -103,6 +114,8 @@ static int read_to_end(int fd, size_t max, char **ret, size_t *ret_len)
 		if (len > max)
 			return -E2BIG;
 	}
+	if (r < 0)
+		return r;
 	data[len] = '\0';
 	*ret = fa_take_ptr(&data);
 	*ret_len = len;

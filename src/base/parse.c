@@ -5,6 +5,7 @@
  */
 #include "base/parse.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -124,8 +125,7 @@ int fa_parse_size(const char *s, uint64_t *ret_bytes)
 	if (r < 0)
 		return r;
 	if (*s != '\0') {
-		char upper = *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s;
-		const char *found = strchr(letters, upper);
+		const char *found = strchr(letters, toupper((unsigned char)*s));
 
 		if (found != NULL) {
 			unit <<= 10 * (found - letters + 1);

@@ -11,7 +11,8 @@ static int terminated(const char *s, size_t size)
 
 int fa_session_name_ok(const char *name)
 {
-	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@+";
+	static const char good[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@+";
 	size_t len = strlen(name);
 
 	return len > 0 && len < FA_SESSION_NAME && name[0] != '.' && name[0] != '-' &&

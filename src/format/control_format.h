@@ -25,7 +25,7 @@
 
 enum {
 	FA_CONTROL_VERSION = 1,
-	FA_SESSION_NAME = 64,  /* bytes of a session's name, NUL included */
+	FA_SESSION_NAME = 64, /* bytes of a session's name, NUL included */
 	FA_SESSION_IMAGES = 16,
 	FA_IMAGE_NAME = 256, /* NAME_MAX and NUL */
 	FA_SESSIONS_MAX = 64,
@@ -56,10 +56,11 @@ struct fa_session_options {
 	uint32_t policy;            /* enum fa_arena_policy */
 	uint32_t buffer_size;       /* bytes of a trace block, 0: 64 KB */
 	uint32_t minimum_buffers;
-	uint32_t maximum_buffers; /* with buffer_size: how far one family's arena may grow, 0: as far
+	uint32_t
+		maximum_buffers; /* with buffer_size: how far one family's arena may grow, 0: as far
 				     as it can */
-	uint32_t flush_timer;     /* seconds, 0: 1 */
-	uint32_t log_file_mode;   /* enum fa_log_file_mode, 0: sequential */
+	uint32_t flush_timer;    /* seconds, 0: 1 */
+	uint32_t log_file_mode;  /* enum fa_log_file_mode, 0: sequential */
 	uint32_t image_count;
 	uint64_t maximum_file_size; /* bytes, 0: no limit */
 	uint64_t minimum_free;      /* bytes, 0: the larger of 5 % and 1 GB; ~0: not watched */
@@ -122,7 +123,7 @@ struct fa_status_session {
 	uint32_t flags;
 	uint32_t uid;
 	uint32_t policy;
-	uint32_t state; /* enum fa_session_state */
+	uint32_t state;      /* enum fa_session_state */
 	uint32_t end_reason; /* as struct fa_rec_end has it */
 	uint32_t end_error;
 	uint32_t image_count;
@@ -176,8 +177,8 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 
 /* Magic, version, verb and, for START, the options; strings of `r` are terminated after success.
  * 0, -EPROTO no request, -EPROTONOSUPPORT a foreign version, -EINVAL options. */
-int fa_control_check(const struct fa_control_request *r, size_t len, const char **ret_what)
-	FA_MUST_USE;
+int fa_control_check(const struct fa_control_request *r, size_t len,
+		     const char **ret_what) FA_MUST_USE;
 
 /* Do the counts of a status agree with its length? 0 or -EPROTO. */
 int fa_status_check(const void *bytes, size_t len) FA_MUST_USE;

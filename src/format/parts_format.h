@@ -50,10 +50,10 @@ struct fa_msg_arena {
 	uint32_t gid;
 	uint32_t slot;
 	uint32_t size;
-	uint32_t answer; /* enum fa_arena_answer_word */
-	uint32_t reason; /* enum fa_reason, with REFUSED */
+	uint32_t answer;  /* enum fa_arena_answer_word */
+	uint32_t reason;  /* enum fa_reason, with REFUSED */
 	uint32_t adopted; /* 1: sent again to a collector that was restarted */
-	char exe[1024];  /* "" unknown */
+	char exe[1024];   /* "" unknown */
 };
 
 struct fa_msg_segment {

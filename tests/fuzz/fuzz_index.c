@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fa_index_header *h;
 	/* Exactly as long as the input, so that a sanitizer sees one byte too far. */
-	char *bytes = malloc(size == 0 ? 1 : size);
+	char *bytes = calloc(1, size == 0 ? 1 : size);
 
 	if (bytes == NULL)
 		return 0;

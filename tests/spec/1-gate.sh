@@ -33,7 +33,10 @@ inside() {
 		exec "$@"' sh "$R" "$LIB" "$@"
 }
 enable() { "$FA" --root "$R" enable "$@" >/dev/null 2>&1; }
-clear_rules() { "$FA" --root "$R" disable --all >/dev/null 2>&1 || true; }
+clear_rules() {
+	[ ! -d "$R/etc/firstalloc/registry.idx" ] || rmdir "$R/etc/firstalloc/registry.idx"
+	"$FA" --root "$R" disable --all >/dev/null 2>&1 || true
+}
 
 # reason COMMAND: what the process block of the started program says, by its own memory
 cat >"$T/reason.c" <<'C'

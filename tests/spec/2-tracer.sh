@@ -146,49 +146,4 @@ depth() {
 }
 it 2.18 "--depth cuts stacks" depth
 
-counted() { # command...: events equal an independent counter's
-	COUNT_FILE=$T/count LD_PRELOAD=$T/libcount.so "$@" >"$T/plain" 2>&1
-	traced "$@"
-	cmp "$T/plain" "$T/out"
-	python3 - "$T/count" "$T/r.json" <<-'PY'
-		import json, re, sys
-		c = dict((k, int(v)) for k, v in re.findall(r'(\w+)=(\d+)', open(sys.argv[1]).readlines()[-1]))
-		e = json.load(open(sys.argv[2]))['events']
-		want = (c['malloc'] + c['calloc'] + c['align'], c['realloc'], c['free'])
-		got = (e['alloc'], e['realloc'], e['free'])
-		print('counter', want, 'trace', got)
-		# the counter starts later and ends earlier: a few calls of the C library more in the trace
-		sys.exit(any(g < w or g > w + 40 for g, w in zip(got, want)))
-	PY
-}
-cat >"$T/count.c" <<'C'
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
-extern void __libc_free(void *);
-static long n_malloc, n_calloc, n_realloc, n_align, n_free;
-#define ADD(x) __atomic_fetch_add(&x, 1, __ATOMIC_RELAXED)
-void *malloc(size_t n) { void *p = __libc_malloc(n); if (p) ADD(n_malloc); return p; }
-void *calloc(size_t a, size_t b) { void *p = __libc_calloc(a, b); if (p) ADD(n_calloc); return p; }
-void *realloc(void *p, size_t n) { void *q = __libc_realloc(p, n); if (q || (p && !n)) ADD(n_realloc); return q; }
-void free(void *p) { if (p) ADD(n_free); __libc_free(p); }
-void *memalign(size_t a, size_t n) { ADD(n_align); return __libc_memalign(a, n); }
-void *aligned_alloc(size_t a, size_t n) { ADD(n_align); return __libc_memalign(a, n); }
-int posix_memalign(void **r, size_t a, size_t n) { ADD(n_align); void *q = __libc_memalign(a, n); if (!q) return ENOMEM; *r = q; return 0; }
-__attribute__((destructor)) static void report(void)
-{
-	char b[200];
-	int n = snprintf(b, sizeof b, "malloc=%ld calloc=%ld realloc=%ld align=%ld free=%ld\n", n_malloc, n_calloc, n_realloc, n_align, n_free);
-	int fd = open(getenv("COUNT_FILE"), O_WRONLY | O_CREAT | O_APPEND, 0644);
-	if (fd >= 0 && write(fd, b, n) == n) close(fd);
-}
-C
-gcc -w -O2 -shared -fPIC -o "$T/libcount.so" "$T/count.c"
-it 2.19 "perl: events equal an independent counter, output is identical" \
-	counted perl -e 'my %h; $h{$_ % 5000} .= "x$_" for 1 .. 30000; print scalar(keys %h), "\n"'
-it 2.20 "sqlite3, too" counted sqlite3 :memory: \
-	'create table t(a,b); with recursive c(x) as (select 1 union all select x+1 from c where x<5000) insert into t select x, hex(randomblob(0))||x from c; select count(*), sum(length(b)) from t;'
 results

@@ -14,7 +14,9 @@ passed=0 failed=0 skipped=0
 it() {
 	local number=$1 claim=$2
 	shift 2
-	if ( set -e; "$@" ) >"$T/.out" 2>&1; then
+	# Not `if ( ... )`: there bash would ignore set -e, and only the last command would count.
+	( set -e; "$@" ) >"$T/.out" 2>&1
+	if [ $? = 0 ]; then
 		echo "ok $number $claim"
 		passed=$((passed + 1))
 	else
