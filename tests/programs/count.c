@@ -1,6 +1,6 @@
 /*
  * count - a library that counts heap calls, for `LD_PRELOAD`: the independent judge of traces.
- * cflags: -shared -fPIC -O2
+ * cflags: -shared -fPIC -O2 -nostdlib -Wl,-z,nodelete
  * Appends one line to $COUNT_FILE from its destructor. Counts what the tracer records: calls that
  * succeeded, and frees of blocks.
  */

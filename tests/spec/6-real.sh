@@ -1,11 +1,19 @@
 #!/bin/bash
-# 6 - real programs as judges: what is recorded of them equals what others count, and nothing of
-# what they do changes.
+# 6 - real programs as judges: enabled by name, what is recorded of them equals what others count, and
+# nothing of what they do changes.
 #
-# The counter (tests/programs/count.c, preloaded in runs of its own) must give the same numbers
-# three times before it is believed. It ends counting in its destructor: calls after that are in the
-# trace only, and are reported as the surplus. valgrind's "in use at exit" is the other judge.
+# The counter (tests/programs/count.c, preloaded in runs of its own) must give the same numbers three
+# times before it is believed. It ends counting in its destructor: what is freed after that is in the
+# trace only, and is printed as the surplus. valgrind's "in use at exit" is the other judge; it
+# changes the environment, so it judges programs that do not copy that.
+. "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
+if [ "$(id -u)" != 0 ]; then
+	skip 6 "real programs, by name" "needs root for a mount namespace of its own"
+	results
+	exit
+fi
+private_machine
 
 export PYTHONHASHSEED=0 PYTHONMALLOC=malloc PERL_HASH_SEED=0 GIT_PAGER=cat LC_ALL=C
 O=$T/t.falloc
@@ -23,27 +31,29 @@ cat >"$T/t.cc" <<'C'
 int f(const std::vector<std::string> &v) { std::map<std::string, int> m; for (auto &s : v) m[s]++; return std::max_element(m.begin(), m.end(), [](auto &a, auto &b) { return a.second < b.second; })->second; }
 C
 
-# Programs copy their environment: it must have as many variables in both runs. Their tables depend on
-# addresses: those must be the same, too.
-export COUNT_FILE=$T/count
-fixed="setarch -R"
+# Tables depend on addresses, programs copy their environment, Python lists the current folder: all must
+# be the same.
+mkdir "$T/empty" && cd "$T/empty" || exit 1
+fixed="env COUNT_FILE=$T/count setarch -R"
 counts() { # command...: one line of numbers
 	rm -f "$T/count"
-	env LD_PRELOAD="$P/count" FIRSTALLOC_RUN_DIR=/dev/shm/firstalloc-0-XXXXXX FIRSTALLOC_RUN_OPTS=64,3,0,1,0 $fixed "$@" >"$T/plain.out" 2>"$T/plain.err"
+	echo "$P/count" >/etc/ld.so.preload
+	$fixed "$@" >"$T/plain.out" 2>"$T/plain.err" || true
+	rm -f /etc/ld.so.preload
 	tail -n 1 "$T/count"
 }
-judged() { # command...
-	local first status=0
+judged() { # image, command...
+	local first image=$1
+	shift
 	first=$(counts "$@")
 	same "$(counts "$@")" "$first"
 	same "$(counts "$@")" "$first"
-	"$@" >"$T/plain.out" 2>"$T/plain.err" || true
-	"$FA" run -o "$O" -- $fixed "$@" >"$T/out" 2>"$T/err" || status=$?
-	same $status 0
+	$fixed "$@" >"$T/plain.out" 2>"$T/plain.err"
+	by_name "$image" "$O" $fixed "$@" >"$T/out" 2>"$T/err"
 	cmp "$T/plain.out" "$T/out"
 	cmp "$T/plain.err" "$T/err"
-	"$FA" report --json --process "$(basename "$(realpath "$(command -v "$1")")")" "$O" >"$T/r.json"
-	same "$(json "$T/r.json" "j['lost']")" 0
+	"$FA" report --json "$O" >"$T/r.json"
+	same "$(json "$T/r.json" "(j['lost'], len(j['processes']))")" "(0, 1)"
 	python3 - "$first" "$T/r.json" <<-'PY'
 		import json, re, sys
 		c = {k: int(v) for k, v in re.findall(r'(\w+)=(\d+)', sys.argv[1])}
@@ -52,25 +62,23 @@ judged() { # command...
 		print('counted', c, 'in the trace', e, 'surplus', surplus)
 		sys.exit(surplus[0] != 0 or surplus[1] != 0 or not 0 <= surplus[2] <= 20)
 	PY
-	rm -f "$O"
+	[ -z "${FA_VERBOSE:-}" ] || tail -n 1 "$T/.out" >&2
 }
-it 6.1 "git log -p" judged git -C "$repo" --no-pager log -p --stat
-it 6.2 "sqlite3" judged sqlite3 :memory: 'create table t(a,b); with recursive c(x) as (select 1 union all select x+1 from c where x<20000) insert into t select x, x||x from c; create index i on t(b); select count(*), sum(length(b)) from t;'
-it 6.3 "python3 with PYTHONMALLOC=malloc" judged "$python" -S -c 'import json; print(len(json.dumps([{str(i): [i] * 3} for i in range(20000)])))'
-it 6.4 "perl" judged perl -e 'my %h; $h{$_ % 5000} .= "x$_" for 1 .. 100000; print scalar(keys %h), "\n"'
-it 6.5 "a C++ compile" judged "$(g++ -print-prog-name=cc1plus)" -quiet -imultiarch x86_64-linux-gnu -D_GNU_SOURCE -O1 -o /dev/null "$T/t.cc"
-it 6.6 "two threads" judged "$P/threads" 2 100000
+it 6.1 "git log -p" judged git git -C "$repo" --no-pager log -p --stat
+it 6.2 "sqlite3" judged sqlite3 sqlite3 :memory: 'create table t(a,b); with recursive c(x) as (select 1 union all select x+1 from c where x<20000) insert into t select x, x||x from c; create index i on t(b); select count(*), sum(length(b)) from t;'
+it 6.3 "python3 with PYTHONMALLOC=malloc" judged "$(basename "$python")" "$python" -S -c 'import json; print(len(json.dumps([{str(i): [i] * 3} for i in range(20000)])))'
+it 6.4 "perl" judged perl perl -e 'my %h; $h{$_ % 5000} .= "x$_" for 1 .. 100000; print scalar(keys %h), "\n"'
+it 6.5 "a C++ compile" judged cc1plus "$(g++ -print-prog-name=cc1plus)" -quiet -imultiarch x86_64-linux-gnu -D_GNU_SOURCE -O1 -o /dev/null "$T/t.cc"
+it 6.6 "two threads" judged threads "$P/threads" 2 100000
 
 in_use() { # command...: outstanding equals valgrind's "in use at exit"
 	valgrind --run-libc-freeres=no --run-cxx-freeres=no --log-file="$T/vg" "$@" >/dev/null 2>&1
-	"$FA" run -o "$O" -- "$@" >/dev/null 2>&1
+	by_name "$1" "$O" "$@" >/dev/null 2>&1
 	"$FA" report --json "$O" >"$T/r.json"
 	same "$(json "$T/r.json" "'%d bytes in %d blocks' % (j['outstanding']['bytes'], j['outstanding']['blocks'])")" \
 		"$(sed -n 's/.*in use at exit: //p' "$T/vg" | tail -n 1 | tr -d ,)"
-	rm -f "$O"
 }
 if command -v valgrind >/dev/null; then
-	# Programs that do not copy their environment: valgrind changes it, and so does `run`.
 	it 6.7 "sort: outstanding equals valgrind's in use at exit" in_use sort /etc/passwd
 	it 6.8 "grep, too" in_use grep -r root /etc/passwd /etc/group
 	it 6.9 "find" in_use find /etc/apt -name 'x*'
@@ -78,4 +86,13 @@ if command -v valgrind >/dev/null; then
 else
 	skip 6.7 "outstanding equals valgrind's in use at exit" "no valgrind here"
 fi
+
+as_others() { # another user, through a shell that knows nothing
+	by_name "$(basename "$P/threads")" "$O" setpriv --reuid=65534 --clear-groups sh -c "$P/threads 2 1000; :" >"$T/out"
+	"$FA" report --json "$O" >"$T/r.json"
+	same "$(json "$T/r.json" "[(p['image'], p['uid'], p['lost']) for p in j['processes']]")" "[('threads', 65534, 0)]"
+}
+chmod 755 "$T"
+cp -r "$P/threads" "$T/m/threads"
+P=$T/m it 6.11 "a program that another user's shell starts" as_others
 results
