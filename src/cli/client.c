@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -220,7 +221,7 @@ int fa_client_enable_unit(const struct fa_cli *cli, bool on)
 
 int fa_client_start_daemon(const struct fa_cli *cli, const char **ret_how)
 {
-	char path[600];
+	char path[600], root[PATH_MAX];
 	char *argv[] = {path, NULL, NULL, NULL};
 	int r;
 
@@ -234,8 +235,10 @@ int fa_client_start_daemon(const struct fa_cli *cli, const char **ret_how)
 	if (!find_program(path, sizeof(path)))
 		return -ENOENT;
 	if (cli->root[0] != '\0') {
+		if (realpath(cli->root, root) == NULL) /* it changes its folder */
+			return -errno;
 		argv[1] = word("--root");
-		argv[2] = word(cli->root);
+		argv[2] = root;
 	}
 	r = run_and_wait(path, argv); /* returns when it is ready; said on stderr why not */
 	if (r != 0)

@@ -122,6 +122,7 @@ struct fa_msg_started {
 	int32_t pid;
 	uint32_t reserved;
 	char image[FA_IMAGE_NAME];
+	char exec_name[FA_IMAGE_NAME]; /* base name of the executed path, as the arena says */
 };
 
 struct fa_msg_info {

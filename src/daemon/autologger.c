@@ -1,0 +1,181 @@
+/*
+ * autologger.c - sessions that start with firstallocd: sections [Autologger NAME] with Start=1.
+ *
+ * The keeper opens their files, because only it may, and the ini is root's. An existing file is
+ * moved to FILE.1, so that the last boot's trace is there once more. How it went is written to
+ * /var/lib/firstalloc/autologger/NAME.status, ETW's Status value.
+ *
+ * Early in the boot the file system may still be read-only: then it is tried again for a minute.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/parse.h"
+#include "base/paths.h"
+#include "daemon/keeper.h"
+
+enum { TRY_FOR_S = 60 };
+
+static void write_status(const struct keeper *k, const char *name, int error, const char *text)
+{
+	char path[512], file[600], body[512], when[64];
+	int n, e;
+
+	e = fa_path_join(path, sizeof(path), k->settings->root, FA_DIR_STATE "/autologger");
+	if (e == 0)
+		e = fa_make_dirs(path, 0755);
+	(void)snprintf(file, sizeof(file), "%s/%s.status", path, name);
+	n = snprintf(body, sizeof(body), "Status = %d\nText = %s\nTime = %s\n", error, text,
+		     fa_format_time(when, sizeof(when), fa_real_ns() / 1000000000u));
+	if (e == 0)
+		e = fa_replace_file(file, body, (size_t)n, 0644);
+	if (e < 0 && e != -EROFS)
+		log_line("%s: %s", file, fa_strerror(e));
+}
+
+static int open_file(const struct keeper *k, const struct fa_autologger *a, int *ret)
+{
+	char path[600], dir[600], old[620];
+	int e = fa_path_join(path, sizeof(path), k->settings->root, a->file_name);
+	char *slash;
+
+	if (e < 0)
+		return e;
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash != NULL && slash != dir) {
+		*slash = '\0';
+		e = fa_make_dirs(dir, 0755);
+		if (e < 0)
+			return e;
+	}
+	(void)snprintf(old, sizeof(old), "%s.1", path);
+	if (rename(path, old) < 0 && errno != ENOENT)
+		return -errno;
+	e = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (e < 0)
+		return -errno;
+	*ret = e;
+	return 0;
+}
+
+static void fill_options(const struct fa_autologger *a, struct fa_session_options *o)
+{
+	(void)snprintf(o->name, sizeof(o->name), "%s", a->name);
+	o->flags = FA_SESSION_AUTOLOGGER;
+	o->policy = a->count ? FA_POLICY_COUNT : FA_POLICY_WAIT;
+	o->buffer_size = a->buffer_size;
+	o->minimum_buffers = a->minimum_buffers;
+	o->maximum_buffers = a->maximum_buffers;
+	o->flush_timer = a->flush_timer;
+	o->log_file_mode = FA_LOG_SEQUENTIAL;
+	o->maximum_file_size = a->max_file_size;
+	o->minimum_free = a->min_free;
+}
+
+static struct kept *free_kept(struct keeper *k)
+{
+	for (int i = 0; i < FA_SESSIONS_MAX; i++)
+		if (k->kept[i].fd < 0)
+			return &k->kept[i];
+	return NULL;
+}
+
+static int start(struct keeper *k, int i)
+{
+	const struct fa_autologger *a = &k->settings->config.autologger[i];
+	struct fa_part_msg m = {0};
+	struct kept *kept = free_kept(k);
+	int fd, e;
+
+	if (kept == NULL)
+		return -E2BIG;
+	e = open_file(k, a, &fd);
+	if (e < 0)
+		return e;
+	fill_options(a, &m.u.session.options);
+	m.u.session.id = fa_real_ns() + (uint64_t)i;
+	m.u.session.started_real = fa_real_ns();
+	e = msg_send(k->part[PART_COLLECTOR].fd, &m, FA_MSG_SESSION, &fd, 1);
+	if (e < 0) {
+		close(fd);
+		return e;
+	}
+	k->given++;
+	kept->fd = fd;
+	kept->session = m.u.session;
+	return 0;
+}
+
+/* May a later try go better? */
+static bool may_change(const struct keeper *k, int e)
+{
+	bool early = (uint64_t)time(NULL) - k->settings->started_real < TRY_FOR_S;
+
+	return early && (e == -EROFS || e == -ENOENT || e == -EAGAIN || e == -ENODEV);
+}
+
+static void try_one(struct keeper *k, int i)
+{
+	const struct fa_autologger *a = &k->settings->config.autologger[i];
+	int e;
+
+	if (!a->start) {
+		k->autologger[i] = AL_STARTED; /* nothing to do */
+		return;
+	}
+	if (a->problem[0] != '\0') {
+		log_line("autologger %s is not started: %s", a->name, a->problem);
+		write_status(k, a->name, EINVAL, a->problem);
+		k->autologger[i] = AL_FAILED;
+		return;
+	}
+	e = start(k, i);
+	if (e == 0) {
+		k->autologger[i] = AL_GIVEN;
+	} else if (!may_change(k, e)) {
+		log_line("autologger %s: %s: %s", a->name, a->file_name, fa_strerror(e));
+		write_status(k, a->name, -e, fa_strerror(e));
+		k->autologger[i] = AL_FAILED;
+	}
+}
+
+/* Each second while something is to be done; the collector is at work. */
+void autologgers_turn(struct keeper *k)
+{
+	if (!k->part[PART_COLLECTOR].ready)
+		return;
+	for (int i = 0; i < k->settings->config.autologgers; i++)
+		if (k->autologger[i] == AL_WAITS)
+			try_one(k, i);
+}
+
+void autologger_result(struct keeper *k, const struct fa_msg_autologger *m)
+{
+	for (int i = 0; i < k->settings->config.autologgers; i++) {
+		const struct fa_autologger *a = &k->settings->config.autologger[i];
+
+		if (strncmp(a->name, m->name, sizeof(m->name)) != 0 || k->autologger[i] != AL_GIVEN)
+			continue;
+		k->autologger[i] = m->error ? AL_FAILED : AL_STARTED;
+		write_status(k, a->name, m->error, m->error ? fa_strerror(-m->error) : "started");
+		log_line("autologger %s: %s", a->name,
+			 m->error ? fa_strerror(-m->error) : "started");
+	}
+}
+
+bool autologgers_pending(const struct keeper *k)
+{
+	for (int i = 0; i < k->settings->config.autologgers; i++)
+		if (k->autologger[i] == AL_GIVEN)
+			return true;
+	return false;
+}

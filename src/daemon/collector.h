@@ -1,0 +1,148 @@
+/*
+ * collector.h - inside the collector: families, sessions, control connections. One thread.
+ *
+ * A family (families.c) is an adopted arena; its records go to every session whose bit stands in
+ * its mask. A session (sessions.c) is a trace being written. Clients (control.c) are connections of
+ * the command line.
+ */
+#ifndef FA_COLLECTOR_H
+#define FA_COLLECTOR_H
+
+#include "collector/drain.h"
+#include "daemon/daemon.h"
+#include "trace/writer.h"
+
+enum {
+	CLIENTS_MAX = 128,
+	CLIENTS_PER_USER = 32,
+	DORMANT_MAX = 4096,
+	COVERAGE_MAX = 1024,
+	SLOWEST_MS = 16, /* an idle family is looked at so often */
+	REAP_EVERY_MS = 100,
+};
+
+struct collector;
+
+struct family {
+	struct collector *c;
+	struct fa_family *f;
+	struct fa_msg_arena info;
+	uint64_t mask;    /* bit i: session[i] gets its records */
+	int pidfd;        /* -1: unknown or gone */
+	bool resumed;     /* adopted from a collector that died */
+	uint64_t gone_ns; /* its first process ended then, 0: it lives */
+	unsigned interval_ms;
+	uint64_t due_ns;
+	uint64_t events, lost; /* counted into sessions so far */
+	unsigned asked;        /* segment that was asked for, 0: none */
+	uint64_t asked_ns;
+	bool refused_segment;
+	char exec_name[FA_IMAGE_NAME]; /* base name of the executed path: a script's own */
+};
+
+struct session {
+	bool used;
+	bool ended; /* by itself; the writer is gone */
+	unsigned index;
+	uint64_t id;
+	struct fa_session_options o;
+	uint32_t uid;
+	int fd;
+	struct fa_trace_writer *w;
+	int error; /* of the last write, -errno: to be ended at the end of this turn */
+	uint32_t end_reason, end_error;
+	uint64_t events, lost, bytes, blocks, blocks_lost;
+	uint32_t processes;
+	uint64_t started_real, started_mono;
+	uint64_t flushed_ns;
+	char file[256];
+};
+
+struct client {
+	int fd; /* -1: free */
+	uint32_t uid;
+	bool system; /* root or group firstalloc */
+	uint64_t since_ns;
+	uint64_t waits_for; /* number of a WANTS message, 0: none */
+	struct fa_control_reply reply;
+};
+
+/* A flagged process that is not attached, for status. */
+struct dormant {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t state, reason;
+	char image[FA_IMAGE_NAME];
+};
+
+struct collector {
+	const struct daemon_settings *settings;
+	struct beat *beat;
+	int keeper_fd, peer_fd, listen_fd, epoll_fd;
+	uint32_t clock_source;
+	struct fa_drain_ids ids;
+	struct family **family;
+	size_t families, family_room;
+	struct session session[FA_SESSIONS_MAX];
+	struct client client[CLIENTS_MAX];
+	uint32_t system_gid; /* ~0: there is no such group */
+	struct dormant dormant[DORMANT_MAX];
+	size_t dormants;
+	struct fa_status_coverage coverage[COVERAGE_MAX];
+	size_t coverages; /* ever */
+	struct fa_msg_blind blind;
+	struct fa_msg_info info;
+	uint64_t wants_number, wants_done;
+	uint64_t wants_sent_ns;
+	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
+	bool ready_due;
+	uint64_t reaped_ns, second_ns;
+	bool stopping;
+};
+
+/* families.c */
+void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd);
+void family_gone(struct collector *c, const struct fa_msg_gone *gone);
+void family_unwatch(struct family *fam);
+void family_segment(struct collector *c, const struct fa_msg_segment *got, int fd);
+unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
+void families_reap(struct collector *c);
+void families_drain_session(struct collector *c, const struct session *s);
+uint32_t families_join(struct collector *c, struct session *s);
+void families_leave(struct collector *c, struct session *s);
+void families_say_known(struct collector *c); /* to a doorman that was restarted */
+void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
+		 uint32_t reason);
+void dormant_check(struct collector *c); /* forget those that are gone */
+bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
+
+/* sessions.c */
+int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
+		 struct session **ret, const char **ret_what) FA_MUST_USE;
+/* A record into one session; its failure is remembered there. */
+void session_record(struct session *s, struct beat *beat, unsigned tag, const void *head,
+		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
+		    size_t tail2_len);
+void session_stop(struct collector *c, struct session *s, uint32_t reason);
+void session_forget(struct session *s);
+void sessions_turn(struct collector *c, uint64_t now);
+void sessions_say_wants(struct collector *c);
+void sessions_update_bytes(struct session *s);
+
+/* control.c */
+void control_accept(struct collector *c);
+void control_read(struct collector *c, struct client *cl);
+void control_turn(struct collector *c, uint64_t now);
+
+/* status.c: a memfd, or -errno */
+int status_build(struct collector *c, const struct client *cl) FA_MUST_USE;
+
+/* coverage.c */
+void coverage_missed(struct collector *c, const struct fa_msg_missed *m, int exe_fd);
+
+/* collector.c */
+void collector_settle(struct collector *c);
+int watch_fd(struct collector *c, int fd, uint64_t key) FA_MUST_USE;
+void tell_keeper(struct collector *c, struct fa_part_msg *m, unsigned type, int fd);
+
+#endif

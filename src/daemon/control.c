@@ -1,0 +1,369 @@
+/*
+ * control.c - requests of the command line: who may, and what is done.
+ *
+ * Anybody may connect. Rights follow from the peer's credentials as the kernel gives them: root and
+ * the group `firstalloc` run system sessions (processes of all users); everybody else runs sessions
+ * of own processes only and sees own things only. The trace file comes open with the request, so
+ * that nothing is ever written where the caller could not.
+ *
+ * START is answered when the doorman has acknowledged: what starts after that is traced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "daemon/collector.h"
+#include "format/index_format.h"
+
+enum { IDLE_S = 30, ACKNOWLEDGE_S = 4, FUSE_MAGIC = 0x65735546 };
+
+static bool in_group(int fd, uint32_t gid)
+{
+	gid_t groups[1024];
+	socklen_t len = sizeof(groups);
+
+	if (gid == ~0u || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return false;
+	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
+static bool may_connect(const struct collector *c, uint32_t uid)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < CLIENTS_MAX && uid != 0; i++)
+		n += c->client[i].fd >= 0 && c->client[i].uid == uid;
+	return n < CLIENTS_PER_USER;
+}
+
+void control_accept(struct collector *c)
+{
+	struct client *cl = NULL;
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	for (int i = 0; i < CLIENTS_MAX && cl == NULL; i++)
+		if (c->client[i].fd < 0)
+			cl = &c->client[i];
+	if (cl == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
+	    !may_connect(c, who.uid)) {
+		close(fd);
+		return;
+	}
+	memset(cl, 0, sizeof(*cl));
+	cl->fd = fd;
+	cl->uid = who.uid;
+	cl->system = who.uid == 0 || who.gid == c->system_gid || in_group(fd, c->system_gid);
+	cl->since_ns = fa_mono_ns();
+	if (watch_fd(c, fd, (uint64_t)(uintptr_t)cl) < 0)
+		close_fds(&cl->fd, 1);
+}
+
+static FA_PRINTF(3, 4) void say(struct client *cl, int error, const char *format, ...)
+{
+	va_list ap;
+
+	cl->reply.error = error < 0 ? -error : error;
+	va_start(ap, format);
+	(void)vsnprintf(cl->reply.text, sizeof(cl->reply.text), format, ap);
+	va_end(ap);
+}
+
+/* One reply to one request; a status' memfd goes along. */
+static void send_reply(struct client *cl, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = &cl->reply, .iov_len = sizeof(cl->reply)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	cl->reply.magic = FA_CONTROL_MAGIC;
+	cl->reply.version = FA_CONTROL_VERSION;
+	cl->waits_for = 0;
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		memset(&control, 0, sizeof(control));
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	(void)!sendmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL); /* gone: its own affair */
+	memset(&cl->reply, 0, sizeof(cl->reply));
+	cl->since_ns = fa_mono_ns();
+}
+
+static bool may_stop(const struct client *cl, const struct session *s)
+{
+	return cl->system || (s->uid == cl->uid && (s->o.flags & FA_SESSION_USER) != 0);
+}
+
+/* The caller's own session first; system sessions share one space of names. */
+static struct session *find_session(struct collector *c, const struct client *cl, const char *name)
+{
+	struct session *found = NULL;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		struct session *s = &c->session[i];
+
+		if (!s->used || strcmp(s->o.name, name) != 0 || !may_stop(cl, s))
+			continue;
+		if (found == NULL || !(s->o.flags & FA_SESSION_USER))
+			found = s;
+	}
+	return found;
+}
+
+/* NULL: the file may be written to; else what is wrong with it. */
+static const char *refuse_file(const struct client *cl, int fd)
+{
+	struct statfs fs;
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return "no trace file came along";
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		return "the trace file is neither a file nor a pipe";
+	if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH) != 0)
+		return "the trace file is not open for writing";
+	if (S_ISREG(st.st_mode) && st.st_size != 0)
+		return "the trace file is not empty";
+	/* A file system that a user serves could hold us in a write for ever. */
+	if (!cl->system && fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == FUSE_MAGIC)
+		return "the trace file is on a file system of a user (FUSE)";
+	return NULL;
+}
+
+static unsigned sessions_of(const struct collector *c, uint32_t uid)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		n += c->session[i].used && c->session[i].uid == uid;
+	return n;
+}
+
+static bool name_taken(const struct collector *c, const struct client *cl,
+		       const struct fa_session_options *o)
+{
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		const struct session *s = &c->session[i];
+
+		if (s->used && strcmp(s->o.name, o->name) == 0 &&
+		    (s->o.flags & FA_SESSION_USER) == (o->flags & FA_SESSION_USER) &&
+		    (!(o->flags & FA_SESSION_USER) || s->uid == cl->uid))
+			return true;
+	}
+	return false;
+}
+
+/* Keeper: keep a duplicate, for the collector that may have to follow us. */
+static void give_to_keeper(struct collector *c, const struct session *s)
+{
+	struct fa_part_msg m = {0};
+
+	m.u.session.id = s->id;
+	m.u.session.uid = s->uid;
+	m.u.session.started_real = s->started_real;
+	m.u.session.options = s->o;
+	tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
+}
+
+/* false: *fd was taken over and the reply follows later. */
+static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int *fd)
+{
+	struct fa_msg_session want = {.uid = cl->uid};
+	const char *what = refuse_file(cl, *fd);
+	struct session *s;
+	int e;
+
+	o->flags &= FA_SESSION_USER;
+	if (!cl->system)
+		o->flags |= FA_SESSION_USER;
+	if (what != NULL)
+		say(cl, EINVAL, "%s", what);
+	else if (c->stopping)
+		say(cl, ESHUTDOWN, "firstallocd is being stopped");
+	else if (name_taken(c, cl, o))
+		say(cl, EEXIST, "a session called '%s' is there already (stop it first)", o->name);
+	else if (!cl->system && sessions_of(c, cl->uid) >= c->settings->config.sessions_per_user)
+		say(cl, EDQUOT, "you have %u sessions already, the limit for a user",
+		    sessions_of(c, cl->uid));
+	if (cl->reply.error != 0)
+		return true;
+	want.options = *o;
+	e = session_open(c, &want, *fd, &s, &what);
+	if (e < 0) {
+		say(cl, e, "%s: %s", what,
+		    e == -ENOSPC ? "less space is left on its disk than must stay free (--min-free)"
+				 : fa_strerror(e));
+		return true;
+	}
+	*fd = -1;
+	give_to_keeper(c, s);
+	cl->reply.pending_families = families_join(c, s);
+	sessions_say_wants(c);
+	cl->waits_for = c->wants_number;
+	cl->since_ns = fa_mono_ns();
+	log_line("session %s started by uid %u: %s", s->o.name, s->uid, s->file);
+	return false;
+}
+
+static void stop_one(struct collector *c, struct client *cl, struct session *s)
+{
+	struct fa_control_reply *r = &cl->reply;
+
+	session_stop(c, s, 0);
+	r->events += s->events;
+	r->lost += s->lost;
+	r->bytes += s->bytes;
+	r->processes += s->processes;
+	r->end_reason = s->end_reason;
+	r->end_error = s->end_error;
+	r->sessions++;
+	session_forget(s);
+}
+
+static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q)
+{
+	struct session *s;
+
+	collector_settle(c);
+	if (!q->all) {
+		s = find_session(c, cl, q->session.name);
+		if (s == NULL)
+			say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
+			    cl->system ? "" : " of yours");
+		else
+			stop_one(c, cl, s);
+		return;
+	}
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && may_stop(cl, &c->session[i]))
+			stop_one(c, cl, &c->session[i]);
+}
+
+/* true: a reply can be sent now. *fd: what came along; taken over when set to -1. */
+static bool do_request(struct collector *c, struct client *cl, struct fa_control_request *q,
+		       size_t len, int *fd)
+{
+	const char *what = "request";
+	int e = fa_control_check(q, len, &what);
+
+	if (e == -EPROTONOSUPPORT)
+		say(cl, e, "firstallocd is of another version than this command (restart it)");
+	else if (e < 0)
+		say(cl, e, "the request is malformed: %s", what);
+	if (e < 0)
+		return true;
+	switch (q->verb) {
+	case FA_CONTROL_START:
+		return do_start(c, cl, &q->session, fd);
+	case FA_CONTROL_STOP:
+		do_stop(c, cl, q);
+		return true;
+	case FA_CONTROL_STATUS:
+		e = status_build(c, cl);
+		if (e < 0)
+			say(cl, e, "status: %s", fa_strerror(e));
+		else
+			*fd = e; /* sent along, then closed */
+		return true;
+	}
+	return true; /* PING */
+}
+
+static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = q, .iov_len = sizeof(*q)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *cm = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+
+	*ret_fd = -1;
+	/* Room is for one descriptor: the kernel closes what does not fit. */
+	if (cm != NULL && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
+	    cm->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(cm), sizeof(int));
+	if (n > 0 && (msg.msg_flags & MSG_TRUNC) != 0)
+		return 1; /* of a size that is no request */
+	return n;
+}
+
+void control_read(struct collector *c, struct client *cl)
+{
+	struct fa_control_request q;
+	int fd = -1, came;
+	ssize_t n;
+	bool now, status;
+
+	if (cl->fd < 0)
+		return;
+	n = receive(cl, &q, &fd);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || cl->waits_for != 0) { /* gone, or does not wait for its reply */
+		close_fds(&fd, 1);
+		close_fds(&cl->fd, 1);
+		return;
+	}
+	status = (size_t)n == sizeof(q) && q.verb == FA_CONTROL_STATUS;
+	came = fd;
+	now = do_request(c, cl, &q, (size_t)n, &fd);
+	if (now)
+		send_reply(cl, status && fd != came ? fd : -1);
+	if (status && fd != came)
+		close_fds(&came, 1);
+	close_fds(&fd, 1);
+}
+
+void control_turn(struct collector *c, uint64_t now)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *cl = &c->client[i];
+		uint64_t age = now - cl->since_ns;
+
+		if (cl->fd < 0 || cl->since_ns > now)
+			continue;
+		if (cl->waits_for != 0 && c->wants_done >= cl->waits_for) {
+			send_reply(cl, -1);
+		} else if (cl->waits_for != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
+			say(cl, 0,
+			    "the doorbell is not answered at the moment: what starts now "
+			    "may be missing");
+			send_reply(cl, -1);
+		} else if (cl->waits_for == 0 && age > IDLE_S * 1000000000ull) {
+			close_fds(&cl->fd, 1);
+		}
+	}
+}

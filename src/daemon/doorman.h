@@ -1,0 +1,103 @@
+/*
+ * doorman.h - inside the doorman: table of arenas, doorbell, process events.
+ *
+ * Threads: the main one (doorman.c: sockets, process events, beats) and the workers (bell.c). What
+ * they share is in `struct door`, under `lock`, which nobody holds across a system call that
+ * another process could delay.
+ */
+#ifndef FA_DOORMAN_H
+#define FA_DOORMAN_H
+
+#include <pthread.h>
+
+#include "daemon/daemon.h"
+
+enum { DOOR_ARENAS_MAX = 32768, ARRIVALS = 4096, MISSED_WAITING = 256, MISSED_AFTER_MS = 300 };
+
+/* An arena that is attached, kept until the collector says that it is drained. */
+struct door_arena {
+	struct fa_msg_arena info;
+	int fd;        /* a duplicate of the collector's; -1: known from a collector, not ours */
+	int pidfd;     /* -1: the kernel has none */
+	bool unsent;   /* the collector has not got it yet */
+	uint64_t more; /* bytes of further segments */
+};
+
+struct arrival {
+	int32_t pid;
+	uint64_t when_mono;
+};
+
+/* A flagged program that started and has not rung yet. */
+struct waiting {
+	int32_t pid; /* 0: free */
+	uint32_t uid;
+	uint64_t when_mono;
+	int exe_fd;
+	char image[FA_IMAGE_NAME];
+};
+
+struct door {
+	const struct daemon_settings *settings;
+	struct beat *beat;
+	int keeper_fd;
+	pthread_mutex_t lock;
+	/* under lock: */
+	int peer_fd; /* to the collector, -1: it is gone */
+	struct fa_msg_wants wants;
+	struct door_arena **arena;
+	size_t arenas, arena_room;
+	struct arrival arrival[ARRIVALS];
+	unsigned arrivals;
+	/* set before the workers start, then only read: */
+	int bell_fd;
+	dev_t shm_dev; /* of the kernel's anonymous shared memory */
+	bool has_pidfd;
+	char door_path[300];
+	char index_path[300];
+	/* main thread only: */
+	dev_t door_dev;
+	ino_t door_ino;
+	int connector_fd; /* -1: none */
+	uint64_t unknown_starts;
+	unsigned char *known; /* a bit a pid */
+	struct waiting waiting[MISSED_WAITING];
+	void *index; /* as last read, NULL: none that is valid */
+	size_t index_len;
+	struct {
+		dev_t dev;
+		ino_t ino;
+		struct timespec mtime;
+	} index_stamp;
+	size_t verify_at;
+};
+
+/* arenas.c: all take the lock themselves */
+enum { ADD_OK, ADD_KNOWN, ADD_LIMIT };
+int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd);
+void door_arena_drop(struct door *d, uint64_t handle);
+bool door_arena_known(struct door *d, uint64_t handle);
+void door_send_unsent(struct door *d);
+void door_resend_all(struct door *d);
+/* May this arena grow by `bytes`? Counted when it may. */
+bool door_arena_grow(struct door *d, uint64_t handle, uint64_t bytes);
+int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
+
+/* bell.c */
+int bell_open(struct door *d) FA_MUST_USE;
+int bell_start(struct door *d) FA_MUST_USE;
+int bell_mark(struct door *d); /* again, when the folder was replaced */
+/* Segment `size` bytes long at `address` of pid: O_PATH, or -errno; its inode in *ret_ino. */
+int bell_find(const struct door *d, int32_t pid, uint64_t address, uint32_t size,
+	      uint64_t *ret_ino) FA_MUST_USE;
+int bell_reopen(int path_fd) FA_MUST_USE;
+void bell_segment(struct door *d, const struct fa_msg_segment *want);
+
+/* procs.c: main thread, but for door_arrived */
+void procs_open(struct door *d);
+void procs_read(struct door *d);
+void procs_turn(struct door *d); /* now and then: who is missing? */
+void procs_know(struct door *d, int32_t pid);
+void door_arrived(struct door *d, int32_t pid);
+
+#endif

@@ -1,0 +1,568 @@
+/*
+ * families.c - adopted arenas: which sessions get their records, when they are looked at, when they
+ * are let go.
+ *
+ * A family that records is looked at each millisecond, an idle one more and more rarely, down to
+ * every 16 ms: the cost of many traced but idle processes stays small. A family that no session
+ * wants is told DETACHED and dropped; the doorman then drops its duplicate.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "collector/procfs.h"
+#include "daemon/collector.h"
+
+bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2)
+{
+	if (!s->used || s->ended)
+		return false;
+	if ((s->o.flags & FA_SESSION_USER) != 0 && s->uid != uid)
+		return false;
+	if (s->o.image_count == 0)
+		return true;
+	for (uint32_t i = 0; i < s->o.image_count; i++)
+		if (strcmp(s->o.image[i], image) == 0 || strcmp(s->o.image[i], image2) == 0)
+			return true;
+	return false;
+}
+
+static uint64_t wanting(const struct collector *c, const struct family *fam)
+{
+	uint64_t mask = 0;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (session_wants(&c->session[i], fam->info.uid, fa_base_name(fam->info.exe),
+				  fam->exec_name))
+			mask |= 1ull << i;
+	return mask;
+}
+
+/* A family that a dead collector read from is described anew, under new ids. How much of it the
+ * other had read and not written out nobody knows: its loss is unknown, and said so. */
+static void record_resumed_process(struct session *s, struct beat *beat,
+				   const struct fa_rec_process *head, const void *tail,
+				   size_t tail_len)
+{
+	struct fa_rec_process p = *head;
+	struct fa_rec_lost lost = {.process = p.process, .cause = FA_LOST_UNKNOWN};
+
+	p.incomplete = 1;
+	lost.stamp = p.start_stamp;
+	session_record(s, beat, FA_TAG_PROCESS, &p, sizeof(p), tail, tail_len, NULL, 0);
+	session_record(s, beat, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0, NULL, 0);
+}
+
+/* The sink of a family: every session in its mask. One that fails does not stop the others. */
+static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
+		   size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct family *fam = ctx;
+	struct collector *c = fam->c;
+
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		struct session *s = &c->session[__builtin_ctzll(m)];
+
+		if (tag == FA_TAG_PROCESS)
+			s->processes++;
+		if (tag == FA_TAG_PROCESS && fam->resumed)
+			record_resumed_process(s, c->beat, head, tail, tail_len);
+		else
+			session_record(s, c->beat, tag, head, head_len, tail, tail_len, tail2,
+				       tail2_len);
+	}
+	return 0;
+}
+
+static struct fa_sink sink_of(struct family *fam)
+{
+	return (struct fa_sink){.record = fan_out, .ctx = fam};
+}
+
+/* What the family has recorded since we last asked, into the counters of its sessions. */
+static void count_events(struct family *fam)
+{
+	uint64_t events = 0, lost = 0, more_events, more_lost;
+
+	for (size_t i = 0; i < fa_family_processes(fam->f); i++) {
+		struct fa_family_process p;
+
+		fa_family_process_at(fam->f, i, &p);
+		events += p.events;
+		for (int k = 0; k < FA_LOST_CAUSES; k++)
+			lost += p.lost[k];
+	}
+	/* Smaller when a process that ended long ago was forgotten. */
+	more_events = events > fam->events ? events - fam->events : 0;
+	more_lost = lost > fam->lost ? lost - fam->lost : 0;
+	fam->events = events;
+	fam->lost = lost;
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		struct session *s = &fam->c->session[__builtin_ctzll(m)];
+
+		s->events += more_events;
+		s->lost += more_lost;
+	}
+}
+
+static int64_t drain(struct family *fam)
+{
+	struct fa_sink sink = sink_of(fam);
+	int64_t n = fa_family_drain(fam->f, &sink);
+
+	count_events(fam);
+	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
+	return n;
+}
+
+static void say_drained(struct collector *c, uint64_t handle)
+{
+	struct fa_part_msg m = {.u.arena.handle = handle};
+
+	if (c->peer_fd >= 0 && msg_send(c->peer_fd, &m, FA_MSG_DRAINED, NULL, 0) == -EAGAIN) {
+		/* Full only when the doorman does not read; it is then about to be replaced, and its
+		 * successor knows nothing of this arena. */
+		log_line("the doorman does not listen");
+	}
+}
+
+/* The doorman has a duplicate, so closing alone would not end epoll's interest. */
+void family_unwatch(struct family *fam)
+{
+	if (fam->pidfd >= 0)
+		(void)epoll_ctl(fam->c->epoll_fd, EPOLL_CTL_DEL, fam->pidfd, NULL);
+	close_fds(&fam->pidfd, 1);
+}
+
+static void let_go(struct collector *c, size_t i)
+{
+	struct family *fam = c->family[i];
+
+	say_drained(c, fam->info.handle);
+	family_unwatch(fam);
+	fa_family_free(fam->f); /* says DETACHED to those who still look */
+	free(fam);
+	c->family[i] = c->family[--c->families];
+}
+
+static bool room_for_family(struct collector *c)
+{
+	size_t room = c->family_room ? c->family_room * 2 : 64;
+	struct family **p;
+
+	if (c->families < c->family_room)
+		return true;
+	p = realloc(c->family, room * sizeof(struct family *));
+	if (p == NULL)
+		return false;
+	c->family = p;
+	c->family_room = room;
+	return true;
+}
+
+static void read_arena_names(struct family *fam, int fd, uint32_t *ret_rule)
+{
+	struct fa_arena_header h;
+
+	fam->exec_name[0] = '\0';
+	*ret_rule = 0;
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		return;
+	h.exec_path[sizeof(h.exec_path) - 1] = '\0';
+	(void)snprintf(fam->exec_name, sizeof(fam->exec_name), "%s", fa_base_name(h.exec_path));
+	*ret_rule = h.rule_id;
+}
+
+/* It was told ATTACHED, but cannot be read: tell it that it is not. */
+static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, int fd, int why)
+{
+	uint32_t word = FA_ANSWER_REFUSED, reason = FA_REASON_LIMIT;
+
+	(void)!pwrite(fd, &reason, 4, offsetof(struct fa_arena_header, answer.reason));
+	(void)!pwrite(fd, &word, 4, offsetof(struct fa_arena_header, answer));
+	log_line("pid %d (%s): its arena is refused: %s", (int)info->pid, fa_base_name(info->exe),
+		 fa_strerror(why));
+	dormant_add(c, info, FA_STATUS_REFUSED, FA_REASON_UNKNOWN);
+	say_drained(c, info->handle);
+}
+
+static int open_family(struct collector *c, struct family *fam, int *arena_fd)
+{
+	struct fa_family_info *info = calloc(1, sizeof(*info));
+	int e;
+
+	if (info == NULL)
+		return -ENOMEM;
+	/* What /proc says is a convenience (parent, cgroup); who it is comes from the doorman. */
+	if (fa_procfs_family_info(fam->info.pid, info) < 0)
+		memset(info, 0, sizeof(*info));
+	info->pid = fam->info.pid;
+	info->uid = fam->info.uid;
+	info->gid = fam->info.gid;
+	memcpy(info->exe, fam->info.exe, sizeof(info->exe));
+	e = fa_family_new(*arena_fd, fam->info.size, info, &c->ids, &fam->f);
+	if (e == 0)
+		*arena_fd = -1;
+	free(info);
+	return e;
+}
+
+static void say_started(struct collector *c, const struct family *fam, uint32_t rule)
+{
+	struct fa_part_msg m = {0};
+
+	m.u.started.rule_id = rule;
+	m.u.started.uid = fam->info.uid;
+	m.u.started.pid = fam->info.pid;
+	(void)snprintf(m.u.started.image, sizeof(m.u.started.image), "%s",
+		       fa_base_name(fam->info.exe));
+	memcpy(m.u.started.exec_name, fam->exec_name, sizeof(fam->exec_name));
+	tell_keeper(c, &m, FA_MSG_STARTED, -1);
+}
+
+static bool have_family(const struct collector *c, uint64_t handle)
+{
+	for (size_t i = 0; i < c->families; i++)
+		if (c->family[i]->info.handle == handle)
+			return true;
+	return false;
+}
+
+/* Both descriptors are taken over. */
+void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd)
+{
+	struct family *fam;
+	uint32_t rule = 0;
+	int e = -ENOMEM;
+
+	if (have_family(c, info->handle)) { /* sent again by a doorman who was not sure */
+		close_fds(&arena_fd, 1);
+		close_fds(&pidfd, 1);
+		return;
+	}
+	fam = calloc(1, sizeof(*fam));
+	if (fam != NULL && room_for_family(c)) {
+		fam->c = c;
+		fam->info = *info;
+		fam->info.exe[sizeof(fam->info.exe) - 1] = '\0';
+		fam->pidfd = pidfd;
+		fam->resumed = info->adopted;
+		fam->interval_ms = 1;
+		read_arena_names(fam, arena_fd, &rule);
+		e = open_family(c, fam, &arena_fd);
+	}
+	if (e < 0) {
+		refuse_arena(c, info, arena_fd, e);
+		close_fds(&arena_fd, 1);
+		close_fds(&pidfd, 1);
+		free(fam);
+		return;
+	}
+	c->family[c->families++] = fam;
+	fam->mask = wanting(c, fam);
+	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
+		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_NO_SESSION);
+		dormant_add(c, info, FA_STATUS_WAITING, FA_REASON_NO_SESSION);
+		let_go(c, c->families - 1);
+		return;
+	}
+	if (info->adopted)
+		fa_family_answer(fam->f, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, 0);
+	else
+		say_started(c, fam, rule);
+	if (pidfd >= 0 && watch_fd(c, pidfd, info->handle) < 0)
+		close_fds(&fam->pidfd, 1);
+	(void)drain(fam);
+}
+
+void family_gone(struct collector *c, const struct fa_msg_gone *gone)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		struct family *fam = c->family[i];
+
+		/* The number may be another's by now, or it rang anew after its exec. */
+		if (fam->info.when_mono > gone->when_mono)
+			continue;
+		if (gone->exec)
+			fa_family_left(fam->f, gone->pid);
+		else
+			fa_family_exited(fam->f, gone->pid, gone->status);
+	}
+}
+
+/* How far may it grow? MaximumBuffers of the most generous session that it is in. */
+static bool may_grow(const struct family *fam, uint32_t more)
+{
+	uint64_t now = fa_family_mapped_bytes(fam->f);
+
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		const struct fa_session_options *o = &fam->c->session[__builtin_ctzll(m)].o;
+		uint64_t block = o->buffer_size ? o->buffer_size : FA_TRACE_DEFAULT_BLOCK;
+
+		if (o->maximum_buffers == 0 || now + more <= o->maximum_buffers * block)
+			return true;
+	}
+	return false;
+}
+
+static void ask_segment(struct family *fam, uint64_t now)
+{
+	unsigned have = fa_family_segments(fam->f);
+	struct fa_part_msg m = {0};
+	size_t n = fa_family_processes(fam->f);
+
+	if (fam->refused_segment || have >= FA_ARENA_SEGMENTS ||
+	    fa_family_wants_segments(fam->f) <= have - 1 ||
+	    (fam->asked == have && now - fam->asked_ns < 100000000u))
+		return;
+	if (!may_grow(fam, fa_arena_segment_size(fam->info.size, have)))
+		return;
+	m.u.segment.handle = fam->info.handle;
+	m.u.segment.slot = fam->info.slot;
+	m.u.segment.size0 = fam->info.size;
+	m.u.segment.segment = have;
+	m.u.segment.pid = fam->info.pid;
+	/* Whoever mapped it: ask for the first, then for its children. The doorman checks each. */
+	for (size_t i = 0; i < n; i++) {
+		struct fa_family_process p;
+
+		fa_family_process_at(fam->f, i, &p);
+		if (!p.live || p.pid <= 0)
+			continue;
+		m.u.segment.pid = p.pid;
+		if (fam->c->peer_fd >= 0)
+			(void)msg_send(fam->c->peer_fd, &m, FA_MSG_WANT_SEGMENT, NULL, 0);
+		if (i >= 8)
+			break;
+	}
+	fam->asked = have;
+	fam->asked_ns = now;
+}
+
+/* fd is taken over. */
+void family_segment(struct collector *c, const struct fa_msg_segment *got, int fd)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		struct family *fam = c->family[i];
+
+		if (fam->info.handle != got->handle)
+			continue;
+		if (got->error == EDQUOT)
+			fam->refused_segment = true;
+		if (got->error == 0 && fd >= 0 && got->segment == fa_family_segments(fam->f) &&
+		    fa_family_add_segment(fam->f, fd) == 0)
+			fd = -1;
+		break;
+	}
+	close_fds(&fd, 1);
+}
+
+unsigned families_turn(struct collector *c, uint64_t now)
+{
+	unsigned wait_ms = BEAT_EVERY_MS;
+
+	for (size_t i = 0; i < c->families; i++) {
+		struct family *fam = c->family[i];
+		uint64_t left;
+
+		if (now >= fam->due_ns) {
+			fa_family_tick(fam->f);
+			ask_segment(fam, now);
+			if (drain(fam) > 0)
+				fam->interval_ms = 1;
+			else if (fam->interval_ms < SLOWEST_MS)
+				fam->interval_ms++;
+			fam->due_ns = now + fam->interval_ms * 1000000u;
+		}
+		left = (fam->due_ns - now) / 1000000u;
+		if (left < wait_ms)
+			wait_ms = left == 0 ? 1 : (unsigned)left;
+	}
+	return wait_ms;
+}
+
+static int reap(struct family *fam)
+{
+	struct fa_sink sink = sink_of(fam);
+	int e = fa_family_reap(fam->f, &sink, false);
+
+	if (e < 0)
+		log_line("pid %d: reading its arena failed: %s", (int)fam->info.pid,
+			 fa_strerror(e));
+	count_events(fam);
+	return e;
+}
+
+static bool lives(const struct family *fam)
+{
+	for (size_t i = 0; i < fa_family_processes(fam->f); i++) {
+		struct fa_family_process p;
+
+		fa_family_process_at(fam->f, i, &p);
+		if (p.live)
+			return true;
+	}
+	return false;
+}
+
+/* It ended a moment ago: how comes with a message of the doorman, so not yet. */
+static bool just_ended(struct family *fam, uint64_t now)
+{
+	struct pollfd p = {.fd = fam->pidfd, .events = POLLIN};
+
+	if (fam->gone_ns == 0 && fam->pidfd >= 0 && poll(&p, 1, 0) == 1)
+		fam->gone_ns = now;
+	return fam->gone_ns != 0 && now - fam->gone_ns < 20000000u;
+}
+
+void families_reap(struct collector *c)
+{
+	uint64_t now = fa_mono_ns();
+
+	for (size_t i = 0; i < c->families;) {
+		struct family *fam = c->family[i];
+
+		if (fam->mask != 0 && just_ended(fam, now)) {
+			i++;
+			continue;
+		}
+		(void)reap(fam);
+		if (fam->mask == 0 || fa_family_over(fam->f))
+			let_go(c, i);
+		else
+			i++;
+	}
+}
+
+void families_drain_session(struct collector *c, const struct session *s)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		struct family *fam = c->family[i];
+
+		if (!(fam->mask >> s->index & 1))
+			continue;
+		(void)drain(fam);
+		if (reap(fam) == 0)
+			(void)drain(fam);
+	}
+}
+
+/* Only to one session: for describing what is known already. */
+struct only {
+	struct collector *c;
+	struct session *s;
+};
+
+static int to_one(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
+		  size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct only *o = ctx;
+
+	if (tag == FA_TAG_PROCESS)
+		o->s->processes++;
+	session_record(o->s, o->c->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
+	return o->s->error;
+}
+
+uint32_t families_join(struct collector *c, struct session *s)
+{
+	struct only only = {c, s};
+	struct fa_sink sink = {.record = to_one, .ctx = &only};
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < c->families && s->error == 0; i++) {
+		struct family *fam = c->family[i];
+
+		if (!session_wants(s, fam->info.uid, fa_base_name(fam->info.exe), fam->exec_name))
+			continue;
+		/* What happened before, and who is gone by now, is not its. */
+		(void)drain(fam);
+		(void)reap(fam);
+		if (fa_family_describe(fam->f, &sink) < 0)
+			break;
+		fam->mask |= 1ull << s->index;
+		n += lives(fam);
+	}
+	return n;
+}
+
+/* The session ends: its processes that live on are ended in the trace; families that nobody else
+ * wants are let go. */
+void families_leave(struct collector *c, struct session *s)
+{
+	for (size_t i = 0; i < c->families;) {
+		struct family *fam = c->family[i];
+
+		if (!(fam->mask >> s->index & 1)) {
+			i++;
+			continue;
+		}
+		for (size_t k = 0; k < fa_family_processes(fam->f); k++) {
+			struct fa_rec_process_end end = {.status = -1, .reason = 1};
+			struct fa_family_process p;
+
+			fa_family_process_at(fam->f, k, &p);
+			if (!p.live)
+				continue;
+			end.process = p.process;
+			end.stamp = fa_drain_stamp(c->clock_source);
+			session_record(s, c->beat, FA_TAG_PROCESS_END, &end, sizeof(end), NULL, 0,
+				       NULL, 0);
+		}
+		fam->mask &= ~(1ull << s->index);
+		if (fam->mask != 0) {
+			i++;
+			continue;
+		}
+		if (lives(fam))
+			dormant_add(c, &fam->info, FA_STATUS_WAITING, FA_REASON_ENDED);
+		let_go(c, i);
+	}
+}
+
+void families_say_known(struct collector *c)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		struct fa_part_msg m = {.u.arena = c->family[i]->info};
+
+		if (msg_send(c->peer_fd, &m, FA_MSG_KNOWN, NULL, 0) < 0)
+			break; /* it then counts less than there is: limits are a little wider */
+	}
+}
+
+void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
+		 uint32_t reason)
+{
+	struct dormant *d = NULL;
+
+	for (size_t i = 0; i < c->dormants && d == NULL; i++)
+		if (c->dormant[i].pid == info->pid)
+			d = &c->dormant[i];
+	if (d == NULL && c->dormants == DORMANT_MAX)
+		return;
+	if (d == NULL)
+		d = &c->dormant[c->dormants++];
+	d->pid = info->pid;
+	d->uid = info->uid;
+	d->state = state;
+	d->reason = reason;
+	(void)snprintf(d->image, sizeof(d->image), "%s", fa_base_name(info->exe));
+}
+
+void dormant_check(struct collector *c)
+{
+	for (size_t i = 0; i < c->dormants;) {
+		if (fa_procfs_gone(c->dormant[i].pid, 0))
+			c->dormant[i] = c->dormant[--c->dormants];
+		else
+			i++;
+	}
+}

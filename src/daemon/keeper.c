@@ -1,0 +1,278 @@
+/*
+ * keeper.c - the parent: root, and the only part that opens files by name.
+ *
+ * Life: prepare the place (lock, socket, doorbell), start the parts, give the autologgers to the
+ * collector, say READY, then turn every 100 ms: who is silent, who died, what changed in the
+ * registry. SIGTERM: the collector ends all sessions properly, then all leave. When the keeper itself
+ * is killed, the others see their sockets close: the doorman leaves at once, the collector after
+ * it has ended its traces.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "daemon/keeper.h"
+
+enum {
+	STOP_WITHIN_S = 20,
+	ANNOUNCE_WITHIN_S = 8,
+	FILES_WANTED = 262144,
+};
+
+static struct keeper keeper = {.listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
+
+/* Two descriptors an arena. Refused where the hard limit is lower and may not be raised. */
+static void raise_file_limit(void)
+{
+	struct rlimit want = {FILES_WANTED, FILES_WANTED}, have;
+
+	if (getrlimit(RLIMIT_NOFILE, &have) == 0 && have.rlim_cur < FILES_WANTED &&
+	    setrlimit(RLIMIT_NOFILE, &want) < 0) {
+		have.rlim_cur = have.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &have);
+	}
+}
+
+static int block_signals(struct keeper *k)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signal_fd < 0 ? -errno : 0;
+}
+
+static int make_beats(struct keeper *k)
+{
+	for (int i = 0; i < PARTS; i++) {
+		void *p = mmap(NULL, sizeof(struct beat), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return -errno;
+		k->part[i].beat = p;
+		k->part[i].fd = -1;
+	}
+	return 0;
+}
+
+static void keep_session(struct keeper *k, const struct fa_msg_session *s, int *fd)
+{
+	struct kept *room = NULL;
+
+	for (int i = 0; i < FA_SESSIONS_MAX; i++) {
+		struct kept *kept = &k->kept[i];
+
+		if (kept->fd >= 0 && kept->session.id == s->id)
+			return; /* have it */
+		if (kept->fd < 0 && room == NULL)
+			room = kept;
+	}
+	if (room == NULL || *fd < 0)
+		return;
+	room->fd = fa_take_fd(fd);
+	room->session = *s;
+}
+
+static void drop_session(struct keeper *k, uint64_t id)
+{
+	for (int i = 0; i < FA_SESSIONS_MAX; i++)
+		if (k->kept[i].fd >= 0 && k->kept[i].session.id == id)
+			close_fds(&k->kept[i].fd, 1);
+}
+
+static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, int fds[MSG_FDS])
+{
+	switch (m->type) {
+	case FA_MSG_READY:
+		p->ready = true;
+		if (p == &k->part[PART_COLLECTOR])
+			k->settled = m->u.wants.number;
+		break;
+	case FA_MSG_SESSION:
+		keep_session(k, &m->u.session, &fds[0]);
+		break;
+	case FA_MSG_SESSION_OVER:
+		drop_session(k, m->u.session.id);
+		break;
+	case FA_MSG_STARTED:
+		rules_count_start(k, &m->u.started);
+		break;
+	case FA_MSG_AUTOLOGGER:
+		m->u.autologger.name[sizeof(m->u.autologger.name) - 1] = '\0';
+		autologger_result(k, &m->u.autologger);
+		break;
+	case FA_MSG_STOPPED:
+		k->stopped = true;
+		break;
+	}
+}
+
+static void read_part(struct keeper *k, struct part *p)
+{
+	struct fa_part_msg m;
+	int fds[MSG_FDS];
+
+	for (int i = 0; i < 64 && p->fd >= 0; i++) {
+		int r = msg_receive(p->fd, &m, fds);
+
+		if (r == 1)
+			from_part(k, p, &m, fds);
+		close_fds(fds, MSG_FDS);
+		if (r == 0) /* it is about to die, or has: waitpid tells */
+			close_fds(&p->fd, 1);
+		if (r != 1 && r != -EPROTO)
+			return;
+	}
+}
+
+/* true: we are to stop. */
+static bool read_signals(struct keeper *k)
+{
+	struct signalfd_siginfo s;
+	bool stop = false;
+
+	while (read(k->signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s))
+		stop |= s.ssi_signo == SIGTERM || s.ssi_signo == SIGINT;
+	return stop;
+}
+
+/* Say READY once everything that flagged programs need is there. */
+static void announce(struct keeper *k, uint64_t now)
+{
+	bool all = k->part[PART_DOORMAN].ready && k->part[PART_COLLECTOR].ready &&
+		   !autologgers_pending(k) && k->settled >= k->given;
+
+	if (k->announced || (!all && now - k->announce_ns < ANNOUNCE_WITHIN_S * 1000000000ull))
+		return;
+	k->announced = true;
+	if (!all && !k->part[PART_DOORMAN].ready) {
+		static const char text[] = "the doorbell cannot be watched; see its log";
+
+		if (k->ready_fd >= 0)
+			(void)!write(k->ready_fd, text, sizeof(text) - 1);
+		close_fds(&k->ready_fd, 1);
+		k->stopping = true;
+		return;
+	}
+	notify("READY=1\nSTATUS=watching the doorbell");
+	if (k->ready_fd >= 0)
+		(void)!write(k->ready_fd, "+", 1);
+	close_fds(&k->ready_fd, 1);
+	log_line("ready%s", all ? "" : " (not everything answered in time)");
+}
+
+static void turn(struct keeper *k)
+{
+	struct pollfd p[3] = {
+		{.fd = k->signal_fd, .events = POLLIN},
+		{.fd = k->part[PART_DOORMAN].fd, .events = POLLIN},
+		{.fd = k->part[PART_COLLECTOR].fd, .events = POLLIN},
+	};
+	uint64_t now;
+
+	(void)poll(p, 3, k->announced ? BEAT_EVERY_MS : 5);
+	now = fa_mono_ns();
+	if (p[0].revents != 0 && read_signals(k))
+		k->stopping = true;
+	for (int i = 0; i < PARTS; i++)
+		if (p[i + 1].revents != 0)
+			read_part(k, &k->part[i]);
+	part_watch(k, now);
+	part_reap(k, now);
+	if (!k->announced) {
+		autologgers_turn(k);
+		announce(k, now);
+	}
+	if (now - k->second_ns >= 1000000000u) {
+		k->second_ns = now;
+		autologgers_turn(k);
+		rules_turn(k, now);
+		parts_tell_info(k);
+	}
+	if (k->watchdog_ns != 0 && now >= k->watchdog_ns) {
+		notify("WATCHDOG=1");
+		k->watchdog_ns = now + watchdog_interval_ns();
+	}
+}
+
+/* The collector ends its sessions; it may take as long as their disks do. */
+static void stop(struct keeper *k)
+{
+	struct fa_part_msg m = {0};
+	uint64_t from = fa_mono_ns();
+
+	notify("STOPPING=1");
+	log_line("stopping");
+	if (k->part[PART_COLLECTOR].pid != 0 && k->part[PART_COLLECTOR].fd >= 0 &&
+	    msg_send(k->part[PART_COLLECTOR].fd, &m, FA_MSG_STOP, NULL, 0) == 0)
+		while (!k->stopped && k->part[PART_COLLECTOR].pid != 0 &&
+		       fa_mono_ns() - from < STOP_WITHIN_S * 1000000000ull)
+			turn(k);
+	part_stop_all(k);
+	place_leave(k);
+	fa_registry_close(&k->registry);
+	fa_rule_list_done(&k->rules);
+}
+
+static void tell_parent(int fd, const char *text)
+{
+	log_line("%s", text);
+	if (fd >= 0)
+		(void)!write(fd, text, strlen(text));
+}
+
+int keeper_main(struct daemon_settings *settings, int ready_fd)
+{
+	struct keeper *k = &keeper;
+	int e;
+
+	log_name("firstallocd");
+	k->settings = settings;
+	k->ready_fd = ready_fd;
+	for (int i = 0; i < FA_SESSIONS_MAX; i++)
+		k->kept[i].fd = -1;
+	for (int i = 0; i < settings->config.problems; i++)
+		log_line("%s", settings->config.problem[i]);
+	raise_file_limit();
+	e = place_prepare(k);
+	if (e == -EBUSY) {
+		tell_parent(ready_fd, "another firstallocd is running already");
+		return 1;
+	}
+	if (e == 0)
+		e = block_signals(k);
+	if (e == 0)
+		e = make_beats(k);
+	if (e == 0)
+		e = part_start(k, PART_DOORMAN);
+	if (e == 0)
+		e = part_start(k, PART_COLLECTOR);
+	if (e < 0) {
+		tell_parent(ready_fd, fa_strerror(e));
+		return 1;
+	}
+	k->announce_ns = fa_mono_ns();
+	if (watchdog_interval_ns() != 0)
+		k->watchdog_ns = k->announce_ns;
+	while (!k->stopping)
+		turn(k);
+	stop(k);
+	return k->announced ? 0 : 1;
+}

@@ -1,0 +1,377 @@
+/*
+ * procs.c - what the kernel's proc connector tells: starts and ends of programs.
+ *
+ * Ends of processes that we know (attached ones and their children) go to the collector with the
+ * exit status. Starts are compared with the registry's index: a flagged program that has not rung
+ * within 300 ms is passed on, with its executable opened, and the collector finds out why.
+ *
+ * The doorman reads nothing here that a user can write, but for one thing: the name of an
+ * executable, which is only compared. The index is root's file.
+ *
+ * The connector speaks to the first pid and user namespace only; in a container it stays silent
+ * without an error, so the namespaces are compared first. Without it, a start cannot be seen:
+ * coverage is then "unknown", and an arena whose process runs another program by now is found by
+ * looking (verify).
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "daemon/doorman.h"
+#include "format/index_format.h"
+
+enum {
+	KNOWN_PIDS = 4 << 20, /* PID_MAX_LIMIT */
+	VERIFY_EACH_TURN = 64,
+	RECEIVE_BUFFER = 8 << 20,
+};
+/* include/linux/proc_ns.h: the inode numbers of the first namespaces are fixed. */
+#define FIRST_PID_NS  0xEFFFFFFCu
+#define FIRST_USER_NS 0xEFFFFFFDu
+
+static bool in_namespace(const char *path, ino_t first)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_ino == first;
+}
+
+static int listen_to_kernel(int fd)
+{
+	const struct nlmsghdr head = {
+		.nlmsg_len = NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof(uint32_t)),
+		.nlmsg_type = NLMSG_DONE,
+	};
+	const struct cn_msg cn = {
+		.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC},
+		.len = sizeof(uint32_t),
+	};
+	const uint32_t op = PROC_CN_MCAST_LISTEN;
+	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
+	char m[64] FA_ALIGNED(8);
+
+	memset(m, 0, sizeof(m));
+	memcpy(m, &head, sizeof(head));
+	memcpy(m + NLMSG_HDRLEN, &cn, sizeof(cn));
+	memcpy(m + NLMSG_HDRLEN + sizeof(cn), &op, sizeof(op));
+	return sendto(fd, m, head.nlmsg_len, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
+											: 0;
+}
+
+static int connector(void)
+{
+	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
+	int size = RECEIVE_BUFFER, e;
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		e = -errno;
+	else
+		e = listen_to_kernel(fd);
+	if (e < 0) {
+		close(fd);
+		return e;
+	}
+	return fd;
+}
+
+void procs_open(struct door *d)
+{
+	d->connector_fd = -1;
+	for (int i = 0; i < MISSED_WAITING; i++)
+		d->waiting[i].exe_fd = -1;
+	d->known = calloc(1, KNOWN_PIDS / 8);
+	if (d->known == NULL)
+		return;
+	if (!in_namespace("/proc/self/ns/pid", FIRST_PID_NS) ||
+	    !in_namespace("/proc/self/ns/user", FIRST_USER_NS)) {
+		log_line("not in the first pid namespace: program starts cannot be watched");
+		return;
+	}
+	d->connector_fd = connector();
+	if (d->connector_fd < 0) {
+		log_line("proc connector: %s: program starts cannot be watched",
+			 fa_strerror(d->connector_fd));
+		d->connector_fd = -1;
+	}
+}
+
+static bool is_known(const struct door *d, int32_t pid)
+{
+	return d->known != NULL && pid > 0 && pid < KNOWN_PIDS &&
+	       (d->known[pid / 8] >> (pid & 7) & 1);
+}
+
+static void set_known(struct door *d, int32_t pid, bool known)
+{
+	if (d->known == NULL || pid <= 0 || pid >= KNOWN_PIDS)
+		return;
+	if (known)
+		d->known[pid / 8] |= (unsigned char)(1 << (pid & 7));
+	else
+		d->known[pid / 8] &= (unsigned char)~(1 << (pid & 7));
+}
+
+void procs_know(struct door *d, int32_t pid)
+{
+	set_known(d, pid, true);
+}
+
+/* Workers put arenas into the table and arrivals into the ring; only this thread has the bits. */
+static void learn_arrivals(struct door *d)
+{
+	static unsigned seen;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->arrivals - seen > ARRIVALS)
+		seen = d->arrivals - ARRIVALS;
+	for (; seen != d->arrivals; seen++)
+		set_known(d, d->arrival[seen % ARRIVALS].pid, true);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static bool has_rung(struct door *d, int32_t pid, uint64_t since)
+{
+	bool rung = false;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < ARRIVALS && i < d->arrivals && !rung; i++)
+		rung = d->arrival[i].pid == pid && d->arrival[i].when_mono >= since;
+	pthread_mutex_unlock(&d->lock);
+	return rung;
+}
+
+/* Read the index again when it was replaced. */
+static void refresh_index(struct door *d)
+{
+	struct stat st;
+	char *bytes;
+	size_t len;
+
+	if (stat(d->index_path, &st) < 0) {
+		free(fa_take_ptr(&d->index));
+		d->index_stamp.ino = 0;
+		return;
+	}
+	if (d->index_stamp.ino == st.st_ino && d->index_stamp.dev == st.st_dev &&
+	    d->index_stamp.mtime.tv_sec == st.st_mtim.tv_sec &&
+	    d->index_stamp.mtime.tv_nsec == st.st_mtim.tv_nsec)
+		return;
+	free(fa_take_ptr(&d->index));
+	d->index_stamp.dev = st.st_dev;
+	d->index_stamp.ino = st.st_ino;
+	d->index_stamp.mtime = st.st_mtim;
+	if (fa_read_file(d->index_path, FA_INDEX_MAX, &bytes, &len) < 0)
+		return;
+	if (fa_index_check(bytes, len) < 0) {
+		free(bytes);
+		return;
+	}
+	d->index = bytes;
+	d->index_len = len;
+}
+
+static struct waiting *free_place(struct door *d)
+{
+	for (int i = 0; i < MISSED_WAITING; i++)
+		if (d->waiting[i].pid == 0)
+			return &d->waiting[i];
+	return NULL;
+}
+
+/* A program started: if it is flagged, it is expected at the door. */
+static void on_exec(struct door *d, int32_t pid, uint64_t when)
+{
+	struct fa_index_who who = {0};
+	char path[64], exe[1024];
+	struct stat st;
+	struct waiting *w;
+	ssize_t n;
+
+	refresh_index(d);
+	if (d->index == NULL)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	if (n < 0 && errno == ENOENT)
+		d->unknown_starts++; /* it ended, or is another thing, before we could look */
+	if (n <= 0)
+		return;
+	exe[n] = '\0';
+	who.exe_path = exe;
+	who.exe_name = fa_base_name(exe);
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	if (stat(path, &st) < 0)
+		return;
+	who.uid = st.st_uid;
+	if (fa_index_find(d->index, &who, (uint64_t)time(NULL)) == NULL)
+		return;
+	w = free_place(d);
+	if (w == NULL) {
+		d->unknown_starts++;
+		return;
+	}
+	w->pid = pid;
+	w->uid = st.st_uid;
+	w->when_mono = when;
+	(void)snprintf(w->image, sizeof(w->image), "%s", who.exe_name);
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	w->exe_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+static void tell_gone(struct door *d, int32_t pid, int32_t status, bool exec, uint64_t when)
+{
+	struct fa_part_msg m = {0};
+
+	m.u.gone.pid = pid;
+	m.u.gone.status = status;
+	m.u.gone.exec = exec;
+	m.u.gone.when_mono = when;
+	/* Lost when the collector is not there: it looks itself as well, only without the status. */
+	(void)door_send(d, &m, FA_MSG_GONE, -1, -1);
+}
+
+static void on_event(struct door *d, const struct proc_event *e)
+{
+	uint64_t when = e->timestamp_ns;
+
+	switch ((unsigned)e->what) {
+	case PROC_EVENT_FORK:
+		if (e->event_data.fork.child_pid == e->event_data.fork.child_tgid &&
+		    is_known(d, e->event_data.fork.parent_tgid))
+			set_known(d, e->event_data.fork.child_pid, true);
+		break;
+	case PROC_EVENT_EXEC:
+		if (is_known(d, e->event_data.exec.process_tgid))
+			tell_gone(d, e->event_data.exec.process_tgid, -1, true, when);
+		on_exec(d, e->event_data.exec.process_tgid, when);
+		break;
+	case PROC_EVENT_EXIT:
+		if (e->event_data.exit.process_pid == e->event_data.exit.process_tgid &&
+		    is_known(d, e->event_data.exit.process_tgid)) {
+			tell_gone(d, e->event_data.exit.process_tgid,
+				  (int32_t)e->event_data.exit.exit_code, false, when);
+			set_known(d, e->event_data.exit.process_tgid, false);
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+void procs_read(struct door *d)
+{
+	char buf[16384] FA_ALIGNED(8);
+
+	learn_arrivals(d);
+	for (int turn = 0; turn < 256; turn++) {
+		struct sockaddr_nl from = {0};
+		struct proc_event event;
+		socklen_t from_len = sizeof(from);
+		ssize_t n = recvfrom(d->connector_fd, buf, sizeof(buf), 0, (struct sockaddr *)&from,
+				     &from_len);
+		unsigned left = n < 0 ? 0 : (unsigned)n;
+
+		if (n < 0 && errno == ENOBUFS)
+			d->unknown_starts++; /* at least one */
+		if (n < 0)
+			return;
+		if (from.nl_pid != 0) /* only the kernel */
+			continue;
+		for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left)) {
+			const struct cn_msg *cn = NLMSG_DATA(h);
+
+			if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*cn) + sizeof(struct proc_event)) ||
+			    cn->id.idx != CN_IDX_PROC || cn->id.val != CN_VAL_PROC)
+				continue;
+			memcpy(&event, cn->data, sizeof(event)); /* it stands unaligned */
+			on_event(d, &event);
+		}
+	}
+}
+
+/* Who started and has not rung: passed on with its executable. */
+static void look_for_missing(struct door *d, uint64_t now)
+{
+	for (int i = 0; i < MISSED_WAITING; i++) {
+		struct waiting *w = &d->waiting[i];
+		struct fa_part_msg m = {0};
+		char path[64];
+
+		if (w->pid == 0 || now - w->when_mono < MISSED_AFTER_MS * 1000000ull)
+			continue;
+		if (!has_rung(d, w->pid, w->when_mono)) {
+			(void)snprintf(path, sizeof(path), "/proc/%d", (int)w->pid);
+			m.u.missed.pid = w->pid;
+			m.u.missed.uid = w->uid;
+			m.u.missed.alive = access(path, F_OK) == 0;
+			memcpy(m.u.missed.image, w->image, sizeof(w->image));
+			if (door_send(d, &m, FA_MSG_MISSED, w->exe_fd, -1) < 0)
+				d->unknown_starts++;
+		}
+		close_fds(&w->exe_fd, 1);
+		w->pid = 0;
+	}
+}
+
+/* Without the connector: has a process that is attached another program by now? */
+static void verify(struct door *d)
+{
+	for (int i = 0; i < VERIFY_EACH_TURN; i++) {
+		struct fa_msg_arena info;
+		char path[64];
+		uint64_t ino = 0;
+		bool any;
+		int fd;
+
+		pthread_mutex_lock(&d->lock);
+		any = d->verify_at < d->arenas;
+		if (any)
+			info = d->arena[d->verify_at]->info;
+		d->verify_at = any ? d->verify_at + 1 : 0;
+		pthread_mutex_unlock(&d->lock);
+		if (!any)
+			return;
+		fd = bell_find(d, info.pid, fa_arena_slot_address(info.slot), info.size, &ino);
+		(void)snprintf(path, sizeof(path), "/proc/%d", (int)info.pid);
+		if ((fd == -ENOENT || (fd >= 0 && ino != info.handle)) && access(path, F_OK) == 0)
+			tell_gone(d, info.pid, -1, true, info.when_mono + 1);
+		close_fds(&fd, 1);
+	}
+}
+
+void procs_turn(struct door *d)
+{
+	static uint64_t told_starts = ~0ull, verified;
+	uint64_t now = fa_mono_ns();
+	struct fa_part_msg m = {0};
+
+	look_for_missing(d, now);
+	if (d->connector_fd < 0 && now - verified >= 1000000000u) {
+		verified = now;
+		verify(d);
+	}
+	if (told_starts != d->unknown_starts) {
+		m.u.blind.unknown_starts = d->unknown_starts;
+		m.u.blind.connector = d->connector_fd >= 0;
+		m.u.blind.bell = 1;
+		if (door_send(d, &m, FA_MSG_BLIND, -1, -1) == 0)
+			told_starts = d->unknown_starts;
+	}
+}

@@ -1,0 +1,110 @@
+/*
+ * rules.c - the keeper's care for the registry: what the sqlite3 shell changed is published, what
+ * has expired is dropped, rules "for N starts" are counted. Each second, with a short patience: while
+ * the keeper waits, nobody watches the others.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "daemon/keeper.h"
+
+enum { PATIENCE_MS = 150, TRY_AGAIN_S = 5 };
+
+static bool have_registry(struct keeper *k, uint64_t now)
+{
+	static int told;
+	int e;
+
+	if (k->registry != NULL)
+		return true;
+	if (k->registry_try_ns != 0 && now - k->registry_try_ns < TRY_AGAIN_S * 1000000000ull)
+		return false;
+	k->registry_try_ns = now;
+	/* READ first: a machine without rules keeps an empty /var/lib/firstalloc. */
+	e = fa_registry_open(k->settings->root, FA_REGISTRY_READ, &k->registry);
+	if (e == 0) {
+		fa_registry_close(&k->registry);
+		e = fa_registry_open(k->settings->root, FA_REGISTRY_WRITE, &k->registry);
+	}
+	if (e < 0) {
+		if (e != told && e != -ENOENT)
+			log_line("registry: %s", fa_strerror(e));
+		told = e;
+		return false;
+	}
+	told = 0;
+	fa_registry_set_timeout(k->registry, PATIENCE_MS);
+	return true;
+}
+
+void rules_turn(struct keeper *k, uint64_t now)
+{
+	int e;
+
+	if (!have_registry(k, now))
+		return;
+	e = fa_registry_check(k->registry);
+	if (e >= 0 || e == -EBUSY || e == -ETIMEDOUT)
+		return;
+	log_line("registry: %s", fa_strerror(e));
+	fa_registry_close(&k->registry); /* opened anew in a while */
+}
+
+/* The rule, if it is one "for N starts". */
+static const struct fa_rule *limited_rule(struct keeper *k, uint32_t id)
+{
+	uint64_t generation;
+
+	/* A rule may be younger than our last look. Busy: the start is then not counted. */
+	(void)!fa_registry_check(k->registry);
+	generation = fa_registry_generation(k->registry);
+	if (generation != k->rules_generation || k->rules.rule == NULL) {
+		struct fa_rule_list list = {0};
+
+		if (fa_registry_list(k->registry, NULL, &list) < 0)
+			return NULL;
+		fa_rule_list_done(&k->rules);
+		k->rules = list;
+		k->rules_generation = generation;
+	}
+	for (uint32_t i = 0; i < k->rules.count; i++)
+		if (k->rules.rule[i].id == id)
+			return k->rules.rule[i].starts_left != 0 ? &k->rules.rule[i] : NULL;
+	return NULL;
+}
+
+static bool is_image(const char *image, const char *name, size_t size)
+{
+	size_t len = strlen(image);
+
+	return len < size && memcmp(image, name, len + 1) == 0;
+}
+
+/*
+ * The rule's number and the executed path are what the process says; the name of its executable is
+ * the kernel's. So a program that lies may use up a rule "for N starts" of another image, but only
+ * one that holds for its user, and nothing else comes of it. A script's rule names the script.
+ */
+void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
+{
+	const struct fa_rule *r;
+	uint32_t left;
+	int e;
+
+	if (!have_registry(k, fa_mono_ns()))
+		return;
+	r = limited_rule(k, m->rule_id);
+	if (r == NULL || (r->uid != FA_USER_ANY && r->uid != m->uid))
+		return;
+	if (!(r->options & FA_RULE_SCRIPT) && !is_image(r->image, m->image, sizeof(m->image)) &&
+	    !is_image(r->image, m->exec_name, sizeof(m->exec_name)))
+		return;
+	e = fa_registry_count_start(k->registry, m->rule_id, &left);
+	k->rules_generation = 0;
+	if (e == 0 && left == 0)
+		log_line("rule %u has had its starts and is removed", m->rule_id);
+	else if (e < 0 && e != -ENOENT)
+		log_line("a start of rule %u was not counted: %s", m->rule_id, fa_strerror(e));
+}

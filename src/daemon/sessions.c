@@ -1,0 +1,336 @@
+/*
+ * sessions.c - traces being written: opening, clock and flush, the proper end.
+ *
+ * A session ends when it is stopped, or by itself: size limit, too little space, a write error. In
+ * the latter cases it stays in the list, with the reason, until somebody stops it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "daemon/collector.h"
+#include "format/index_format.h"
+
+void session_record(struct session *s, struct beat *beat, unsigned tag, const void *head,
+		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
+		    size_t tail2_len)
+{
+	int e;
+
+	if (s->error != 0 || s->w == NULL)
+		return;
+	/* A disk may keep us waiting for longer than the keeper's patience with silence. */
+	atomic_store(&beat->writing_ns, fa_mono_ns());
+	e = fa_trace_write(s->w, tag, head, head_len, tail, tail_len, tail2, tail2_len);
+	atomic_store(&beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
+}
+
+struct one {
+	struct session *s;
+	struct beat *beat;
+};
+
+static int to_session(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
+		      size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct one *o = ctx;
+
+	session_record(o->s, o->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
+	return o->s->error;
+}
+
+static void write_clock(struct collector *c, struct session *s)
+{
+	struct one one = {s, c->beat};
+	struct fa_sink sink = {.record = to_session, .ctx = &one};
+
+	(void)!fa_drain_write_clock(&sink, c->clock_source); /* remembered in s->error */
+}
+
+static void options_text(const struct fa_session_options *o, char *buf, size_t size)
+{
+	int n = snprintf(buf, size, "policy=%s flush=%us", o->policy ? "count" : "wait",
+			 o->flush_timer ? o->flush_timer : 1);
+
+	for (uint32_t i = 0; i < o->image_count && n > 0 && (size_t)n < size; i++)
+		n += snprintf(buf + n, size - (size_t)n, " image=%s", o->image[i]);
+}
+
+/* MACHINE, SESSION, CLOCK stand at the start of every trace. */
+static void write_preface(struct collector *c, struct session *s)
+{
+	const struct fa_session_options *o = &s->o;
+	struct one one = {s, c->beat};
+	struct fa_sink sink = {.record = to_session, .ctx = &one};
+	char text[FA_SESSION_NAME + 1024];
+	size_t name = strlen(o->name) + 1;
+	struct fa_rec_session r = {
+		.start_real = s->started_real,
+		.uid = s->uid,
+		.buffer_size = o->buffer_size ? o->buffer_size : FA_TRACE_DEFAULT_BLOCK,
+		.minimum_buffers = o->minimum_buffers,
+		.maximum_buffers = o->maximum_buffers,
+		.flush_timer = o->flush_timer ? o->flush_timer : 1,
+		.log_file_mode = FA_LOG_SEQUENTIAL,
+		.maximum_file_size = o->maximum_file_size,
+		.policy = o->policy,
+		.autologger = (o->flags & FA_SESSION_AUTOLOGGER) != 0,
+	};
+
+	(void)!fa_drain_write_machine(&sink, c->clock_source);
+	memcpy(text, o->name, name);
+	options_text(o, text + name, sizeof(text) - name);
+	session_record(s, c->beat, FA_TAG_SESSION, &r, sizeof(r), text,
+		       name + strlen(text + name) + 1, NULL, 0);
+	write_clock(c, s);
+}
+
+/* Default: the larger of 5 % of the file system and 1 GB must stay free. */
+static uint64_t minimum_free(const struct collector *c, const struct fa_session_options *o, int fd)
+{
+	struct statvfs v;
+	uint64_t five;
+
+	if (o->minimum_free == ~0ull)
+		return 0;
+	if (o->minimum_free != 0)
+		return o->minimum_free;
+	if (c->settings->config.min_free != 0)
+		return c->settings->config.min_free;
+	if (fstatvfs(fd, &v) < 0)
+		return 0;
+	five = (uint64_t)v.f_blocks * v.f_frsize / 20;
+	return five > 1u << 30 ? five : 1u << 30;
+}
+
+static struct session *free_session(struct collector *c)
+{
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (!c->session[i].used) {
+			memset(&c->session[i], 0, sizeof(c->session[i]));
+			c->session[i].index = i;
+			c->session[i].fd = -1;
+			return &c->session[i];
+		}
+	return NULL;
+}
+
+static int open_writer(struct collector *c, struct session *s, bool resumed)
+{
+	struct stat st;
+	struct fa_trace_writer_options options = {
+		.block_size = s->o.buffer_size,
+		.codec = FA_CODEC_LZ4,
+		.maximum_bytes = s->o.maximum_file_size,
+	};
+
+	if (fstat(s->fd, &st) < 0)
+		return -errno;
+	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
+	if (S_ISFIFO(st.st_mode))
+		(void)fcntl(s->fd, F_SETFL, O_NONBLOCK | O_WRONLY);
+	else
+		options.minimum_free = minimum_free(c, &s->o, s->fd);
+	if (resumed)
+		return fa_trace_writer_resume(s->fd, &options, &s->w);
+	return fa_trace_writer_open(s->fd, &options, &s->w);
+}
+
+static void name_file(struct session *s)
+{
+	char path[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
+	n = readlink(path, s->file, sizeof(s->file) - 1);
+	s->file[n > 0 ? n : 0] = '\0';
+}
+
+/* fd is taken over on success. */
+int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
+		 struct session **ret, const char **ret_what)
+{
+	struct session *s = free_session(c);
+	int e;
+
+	*ret_what = "no more sessions are possible";
+	if (s == NULL)
+		return -E2BIG;
+	s->o = want->options;
+	s->uid = want->uid;
+	s->id = want->id ? want->id : fa_real_ns();
+	s->started_real = want->started_real ? want->started_real : fa_real_ns();
+	s->started_mono = s->flushed_ns = fa_mono_ns();
+	s->events = want->events;
+	s->lost = want->lost;
+	s->fd = fd;
+	*ret_what = "its trace file";
+	e = open_writer(c, s, want->resumed);
+	if (e == 0 && !want->resumed)
+		write_preface(c, s);
+	if (e == 0 && s->error == 0) /* shows at once whether the disk takes it */
+		s->error = fa_trace_writer_flush(s->w);
+	if (e == 0)
+		e = s->error;
+	if (e < 0) {
+		fa_trace_writer_free(s->w);
+		memset(s, 0, sizeof(*s));
+		return e;
+	}
+	name_file(s);
+	s->used = true;
+	*ret = s;
+	return 0;
+}
+
+void sessions_update_bytes(struct session *s)
+{
+	if (s->w == NULL)
+		return;
+	s->bytes = fa_trace_writer_bytes(s->w);
+	s->blocks = fa_trace_writer_blocks(s->w);
+}
+
+static uint32_t reason_of(int error)
+{
+	switch (error) {
+	case 0:
+		return 0;
+	case -E2BIG:
+		return 1;
+	case -ENOSPC:
+		return 2;
+	default:
+		return 3;
+	}
+}
+
+/* END and the last block. Whoever is still in the session was told to leave before. */
+static void end_trace(struct collector *c, struct session *s)
+{
+	struct fa_rec_end end = {
+		.stamp = fa_drain_stamp(c->clock_source),
+		.events = s->events,
+		.lost = s->lost,
+		.reason = s->end_reason,
+		.error = s->end_error,
+	};
+	int e;
+
+	if (s->error == 0)
+		write_clock(c, s);
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_end(s->w, &end, fa_end_reason_text(s->end_reason));
+	atomic_store(&c->beat->writing_ns, 0);
+	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	if (e < 0) {
+		s->blocks_lost++;
+		log_line("session %s: its trace has no proper end: %s", s->o.name, fa_strerror(e));
+		if (s->end_error == 0)
+			s->end_error = (uint32_t)-e;
+	}
+	sessions_update_bytes(s);
+	fa_trace_writer_free(s->w);
+	s->w = NULL;
+	close_fds(&s->fd, 1);
+}
+
+static void say_over(struct collector *c, const struct session *s)
+{
+	struct fa_part_msg m = {.u.session.id = s->id};
+
+	tell_keeper(c, &m, FA_MSG_SESSION_OVER, -1);
+}
+
+void session_stop(struct collector *c, struct session *s, uint32_t reason)
+{
+	if (s->ended)
+		return;
+	families_drain_session(c, s);
+	/* An error that came only now counts as the reason. */
+	s->end_reason = s->error ? reason_of(s->error) : reason;
+	s->end_error = s->end_reason == 3 ? (uint32_t)-s->error : 0;
+	families_leave(c, s);
+	end_trace(c, s);
+	s->ended = true;
+	say_over(c, s); /* a successor of ours is not to go on with it */
+	sessions_say_wants(c);
+	log_line("session %s ended: %s, %llu events, %llu lost", s->o.name,
+		 fa_end_reason_text(s->end_reason), (unsigned long long)s->events,
+		 (unsigned long long)s->lost);
+}
+
+void session_forget(struct session *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+}
+
+/* All that sessions want, to the doorman's own copy. */
+void sessions_say_wants(struct collector *c)
+{
+	struct fa_part_msg m = {0};
+	struct fa_msg_wants *w = &m.u.wants;
+
+	w->number = ++c->wants_number;
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && !c->stopping; i++) {
+		const struct session *s = &c->session[i];
+
+		if (!s->used || s->ended)
+			continue;
+		w->want[w->count].uid = (s->o.flags & FA_SESSION_USER) ? s->uid : FA_USER_ANY;
+		w->want[w->count++].policy = s->o.policy;
+	}
+	c->wants_sent_ns = fa_mono_ns();
+	if (c->peer_fd >= 0)
+		(void)msg_send(c->peer_fd, &m, FA_MSG_WANTS, NULL, 0);
+}
+
+static void flush(struct collector *c, struct session *s)
+{
+	int e;
+
+	if (s->error != 0)
+		return;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_flush(s->w);
+	if (e == 0)
+		fa_trace_writer_sync(s->w);
+	atomic_store(&c->beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
+}
+
+/* Each turn: sessions that failed are ended. Each second: clock. Each FlushTimer: write out. */
+void sessions_turn(struct collector *c, uint64_t now)
+{
+	bool second = now - c->second_ns >= 1000000000u;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		struct session *s = &c->session[i];
+		uint64_t timer = (s->o.flush_timer ? s->o.flush_timer : 1) * 1000000000ull;
+
+		if (!s->used || s->ended)
+			continue;
+		if (second)
+			write_clock(c, s);
+		if (now - s->flushed_ns >= timer) {
+			flush(c, s);
+			s->flushed_ns = now;
+		}
+		if (s->error != 0)
+			session_stop(c, s, reason_of(s->error));
+	}
+	if (second) {
+		c->second_ns = now;
+		dormant_check(c);
+	}
+}

@@ -1,0 +1,158 @@
+/* status.c - what `firstalloc status` shows: sessions, processes, coverage, as the caller may see. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "daemon/collector.h"
+
+static void add_session(struct fa_buf *b, struct session *s)
+{
+	struct fa_status_session e = {
+		.flags = s->o.flags,
+		.uid = s->uid,
+		.policy = s->o.policy,
+		.state = s->ended ? FA_SESSION_ENDED : FA_SESSION_RUNNING,
+		.end_reason = s->end_reason,
+		.end_error = s->end_error,
+		.image_count = s->o.image_count,
+		.processes = s->processes,
+		.events = s->events,
+		.events_lost = s->lost,
+		.log_buffers_lost = s->blocks_lost,
+		.started_real = s->started_real / 1000000000u,
+		.buffer_size = s->o.buffer_size ? s->o.buffer_size : FA_TRACE_DEFAULT_BLOCK,
+		.flush_timer = s->o.flush_timer ? s->o.flush_timer : 1,
+		.maximum_file_size = s->o.maximum_file_size,
+	};
+
+	sessions_update_bytes(s);
+	e.bytes = s->bytes;
+	e.buffers_written = s->blocks;
+	memcpy(e.name, s->o.name, sizeof(e.name));
+	memcpy(e.image, s->o.image, sizeof(e.image));
+	memcpy(e.file, s->file, sizeof(e.file));
+	fa_buf_add(b, &e, sizeof(e));
+}
+
+static uint32_t add_family(struct fa_buf *b, const struct family *fam, const struct client *cl,
+			   uint32_t room)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < fa_family_processes(fam->f) && n < room; i++) {
+		struct fa_status_process e = {.state = FA_STATUS_TRACED,
+					      .reason = FA_REASON_TRACED};
+		struct fa_family_process p;
+
+		fa_family_process_at(fam->f, i, &p);
+		if (!p.live || (!cl->system && fam->info.uid != cl->uid))
+			continue;
+		e.pid = p.pid;
+		e.uid = p.uid;
+		e.events = p.events;
+		e.bytes = p.bytes;
+		for (int k = 0; k < FA_LOST_CAUSES; k++)
+			e.lost += p.lost[k];
+		strncpy(e.image, fa_base_name(p.image), sizeof(e.image) - 1);
+		fa_buf_add(b, &e, sizeof(e));
+		n++;
+	}
+	return n;
+}
+
+static uint32_t add_processes(struct fa_buf *b, const struct collector *c, const struct client *cl)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < c->families && n < FA_STATUS_MAX; i++)
+		n += add_family(b, c->family[i], cl, FA_STATUS_MAX - n);
+	for (size_t i = 0; i < c->dormants && n < FA_STATUS_MAX; i++) {
+		const struct dormant *d = &c->dormant[i];
+		struct fa_status_process e = {
+			.pid = d->pid, .uid = d->uid, .state = d->state, .reason = d->reason};
+
+		if (!cl->system && d->uid != cl->uid)
+			continue;
+		memcpy(e.image, d->image, sizeof(e.image));
+		fa_buf_add(b, &e, sizeof(e));
+		n++;
+	}
+	return n;
+}
+
+static uint32_t add_coverage(struct fa_buf *b, const struct collector *c, const struct client *cl)
+{
+	size_t first = c->coverages > COVERAGE_MAX ? c->coverages - COVERAGE_MAX : 0;
+	uint32_t n = 0;
+
+	for (size_t i = first; i < c->coverages; i++) {
+		const struct fa_status_coverage *e = &c->coverage[i % COVERAGE_MAX];
+
+		if (!cl->system && e->uid != cl->uid)
+			continue;
+		fa_buf_add(b, e, sizeof(*e));
+		n++;
+	}
+	return n;
+}
+
+/* The reader gets a descriptor that nobody can change any more. */
+static int to_memfd(const struct fa_buf *b)
+{
+	int fd = memfd_create("firstalloc-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int e;
+
+	if (fd < 0)
+		return -errno;
+	e = fa_write_all(fd, b->data, b->len);
+	if (e < 0) {
+		close(fd);
+		return e;
+	}
+	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	return fd;
+}
+
+int status_build(struct collector *c, const struct client *cl)
+{
+	struct fa_status_header h = {
+		.magic = FA_CONTROL_MAGIC,
+		.version = FA_CONTROL_VERSION,
+		.unknown_starts = c->blind.unknown_starts,
+		.connector = c->blind.connector,
+		.bell = c->wants_done == c->wants_number,
+		.started_real = c->info.started_real,
+		.run = c->info.run,
+		.keeper_pid = c->info.keeper_pid,
+		.doorman_pid = c->info.doorman_pid,
+		.collector_pid = getpid(),
+		.restarts = c->info.restarts,
+		.system = cl->system,
+	};
+	struct fa_buf b = {0};
+	int r;
+
+	dormant_check(c);
+	fa_buf_add(&b, &h, sizeof(h));
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		struct session *s = &c->session[i];
+
+		if (!s->used || (!cl->system && s->uid != cl->uid))
+			continue;
+		add_session(&b, s);
+		h.sessions++;
+	}
+	h.processes = add_processes(&b, c, cl);
+	h.coverage = add_coverage(&b, c, cl);
+	r = b.error;
+	if (r == 0) {
+		memcpy(b.data, &h, sizeof(h));
+		r = to_memfd(&b);
+	}
+	fa_buf_done(&b);
+	return r;
+}

@@ -1,0 +1,175 @@
+/* test_config.c - firstalloc.ini: values, drop-ins, and what is said of mistakes. libs: base */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "base/paths.h"
+#include "tests/unit/test.h"
+
+static char root[64];
+static struct fa_config c;
+
+static void put(const char *path, const char *text)
+{
+	char full[512];
+	FILE *f;
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	f = fopen(full, "w");
+	if (f == NULL)
+		return;
+	fputs(text, f);
+	fclose(f);
+}
+
+static void drop(const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	unlink(full);
+}
+
+static int ends_with(const char *text, const char *end)
+{
+	size_t a = strlen(text), b = strlen(end);
+
+	return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+SPEC(no_file_is_all_defaults)
+{
+	CHECK(fa_config_read(root, &c) == 0);
+	CHECK(c.workers == 4 && c.autologgers == 0 && c.problems == 0);
+	CHECK(fa_config_autologger(&c, "boot") == NULL);
+}
+
+SPEC(every_value_is_read_in_its_unit)
+{
+	const struct fa_autologger *a;
+
+	put(FA_PATH_INI,
+	    "; comment\n[Daemon]\nWorkers = 8\nMappedPerUser=3\n\n"
+	    "[Autologger boot]\nStart=1\nBufferSize = 128\nMinimumBuffers = 2\n"
+	    "MaximumBuffers = 64\nFlushTimer = 5\nLogFileMode = sequential\n"
+	    "MaxFileSize = 10\nFileName = /var/log/x.falloc\nPolicy = count\nStatus = 0\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	CHECK(c.problems == 0);
+	CHECK(c.workers == 8 && c.mapped_per_user == 3 << 20);
+	a = fa_config_autologger(&c, "boot");
+	CHECK(a != NULL && a->start && a->buffer_size == 128 << 10 && a->minimum_buffers == 2 &&
+	      a->maximum_buffers == 64 && a->flush_timer == 5 && a->max_file_size == 10 << 20 &&
+	      a->count && strcmp(a->file_name, "/var/log/x.falloc") == 0);
+}
+
+SPEC(a_heading_alone_has_all_defaults)
+{
+	const struct fa_autologger *a;
+
+	put(FA_PATH_INI, "[Autologger quiet]\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "quiet");
+	CHECK(a != NULL && !a->start && a->problem[0] == '\0' &&
+	      strcmp(a->file_name, FA_DIR_LOG "/quiet.falloc") == 0);
+}
+
+SPEC(a_broken_section_names_file_line_and_key_and_breaks_only_itself)
+{
+	const struct fa_autologger *bad, *good;
+
+	put(FA_PATH_INI, "[Autologger bad]\nStart = 1\nBufferSize = many\n"
+			 "[Autologger good]\nStart = 1\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	bad = fa_config_autologger(&c, "bad");
+	good = fa_config_autologger(&c, "good");
+	CHECK(bad != NULL && strstr(bad->problem, "firstalloc.ini:3:") != NULL &&
+	      strstr(bad->problem, "BufferSize") != NULL && strstr(bad->problem, "many") != NULL);
+	CHECK(good != NULL && good->start && good->problem[0] == '\0');
+	CHECK(c.problems == 1);
+}
+
+SPEC(unknown_keys_and_lines_that_are_nothing_are_told)
+{
+	put(FA_PATH_INI, "[Autologger a]\nBuferSize = 4\n[Autologger b]\nStart\n[Autologger c\n"
+			 "[Daemon]\nWorkers = 1000\n[Nothing]\nX = 1\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	CHECK(strstr(fa_config_autologger(&c, "a")->problem, ":2: [Autologger a] BuferSize") !=
+	      NULL);
+	CHECK(strstr(fa_config_autologger(&c, "b")->problem, ":4:") != NULL);
+	CHECK(c.problems >= 5 && c.workers == 4);
+}
+
+SPEC(drop_ins_are_read_by_name_and_the_last_value_counts)
+{
+	const struct fa_autologger *a;
+
+	put(FA_PATH_INI, "[Autologger boot]\nStart = 0\nFlushTimer = 2\n");
+	put(FA_DIR_INI "/10.ini", "[Autologger boot]\nStart = 1\n[Autologger more]\nStart = 1\n");
+	put(FA_DIR_INI "/20.ini", "[Autologger more]\nStart = 0\n");
+	put(FA_DIR_INI "/30.txt", "[Autologger boot]\nStart = 0\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "boot");
+	CHECK(a != NULL && a->start && a->flush_timer == 2 &&
+	      ends_with(a->source, "firstalloc.ini"));
+	a = fa_config_autologger(&c, "more");
+	CHECK(a != NULL && !a->start && ends_with(a->source, "10.ini"));
+	drop(FA_DIR_INI "/10.ini");
+	drop(FA_DIR_INI "/20.ini");
+	drop(FA_DIR_INI "/30.txt");
+}
+
+SPEC(long_lines_and_too_many_sections_do_no_harm)
+{
+	static char text[40000];
+	size_t at = 0;
+
+	at += (size_t)sprintf(text, "[Daemon]\nWorkers = ");
+	memset(text + at, '9', 5000);
+	at += 5000;
+	text[at++] = '\n';
+	for (int i = 0; i < 100; i++)
+		at += (size_t)sprintf(text + at, "[Autologger n%d]\nStart = 1\n", i);
+	put(FA_PATH_INI, text);
+	CHECK(fa_config_read(root, &c) == 0);
+	CHECK(c.workers == 4 && c.autologgers == FA_CONFIG_AUTOLOGGERS);
+	CHECK(c.problems == FA_CONFIG_PROBLEMS);
+}
+
+SPEC(the_file_that_is_installed_has_no_mistake)
+{
+	fa_config_defaults(&c);
+	CHECK(fa_config_read_file("config/firstalloc.ini", &c) == 0);
+	CHECK(c.problems == 0 && c.autologgers == 0);
+}
+
+static void make_root(void)
+{
+	char path[256];
+
+	strcpy(root, "/tmp/firstalloc-config.XXXXXX");
+	if (mkdtemp(root) == NULL)
+		return;
+	snprintf(path, sizeof(path), "mkdir -p %s" FA_DIR_INI, root);
+	if (system(path) != 0)
+		perror(path);
+}
+
+int main(void)
+{
+	char path[256];
+
+	make_root();
+	RUN(no_file_is_all_defaults);
+	RUN(every_value_is_read_in_its_unit);
+	RUN(a_heading_alone_has_all_defaults);
+	RUN(a_broken_section_names_file_line_and_key_and_breaks_only_itself);
+	RUN(unknown_keys_and_lines_that_are_nothing_are_told);
+	RUN(drop_ins_are_read_by_name_and_the_last_value_counts);
+	RUN(long_lines_and_too_many_sections_do_no_harm);
+	RUN(the_file_that_is_installed_has_no_mistake);
+	snprintf(path, sizeof(path), "rm -rf %s", root);
+	return system(path) != 0 ? 1 : TEST_RESULT();
+}
