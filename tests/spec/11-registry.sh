@@ -1,9 +1,9 @@
 #!/bin/bash
-# 2-registry.sh - rules: what a user says, what is stored, what is published, whatever happens.
-#   2.1  to 2.9   enable and its options: what is stored, printed, refused
-#   2.10 to 2.14  images, show, history, disable
-#   2.15 to 2.17  rules end by themselves; the sqlite3 shell; users without rights
-#   2.18 to 2.22  many processes at once, kill -9, damage, rebuilding, a limit
+# 11 - rules: what a user says, what is stored, what is published, whatever happens.
+#   11.1  to 11.9   enable and its options: what is stored, printed, refused
+#   11.10 to 11.14  images, show, history, disable
+#   11.15 to 11.17  rules end by themselves; the sqlite3 shell; users without rights
+#   11.18 to 11.22  many processes at once, kill -9, damage, rebuilding, a limit
 source "$(dirname "$0")/lib.sh"
 
 R=$T/root
@@ -46,7 +46,7 @@ stored() {
 	same "$(json "$T/j" '[(r["image"], r["tracing_flags"], r["depth"], r["stacks"], r["stamp"], r["path"], r["uid"], r["expires"], r["starts_left"], r["options"]) for r in j["images"]]')" \
 		"[('git', 1, 64, ['alloc', 'realloc'], 'alloc', None, None, None, None, [])]"
 }
-it 2.1 "enable stores a rule with the defaults" stored
+it 11.1 "enable stores a rule with the defaults" stored
 
 every_option() {
 	fresh
@@ -60,7 +60,7 @@ every_option() {
 	same "$(json "$T/j" '5390 < j["images"][0]["expires"] - j["images"][0]["when"] < 5410')" true || return 1
 	equal
 }
-it 2.2 "every option is stored, and published as far as the gate needs it" every_option
+it 11.2 "every option is stored, and published as far as the gate needs it" every_option
 
 flags() {
 	fresh
@@ -74,7 +74,7 @@ flags() {
 	done
 	status 5 fa show d
 }
-it 2.3 "TracingFlags come by name or number; unknown bits are refused and change nothing" flags
+it 11.3 "TracingFlags come by name or number; unknown bits are refused and change nothing" flags
 
 names() {
 	fresh
@@ -88,7 +88,7 @@ names() {
 	[ ! -e "$R/etc/firstalloc/registry.idx" ] || return 1
 	status 0 fa enable "$(printf 'a%.0s' {1..255})" "$(printf 'caf\351')" 'two words' && equal
 }
-it 2.4 "an image is a base name of 1 to 255 bytes; a slip in one name changes nothing" names
+it 11.4 "an image is a base name of 1 to 255 bytes; a slip in one name changes nothing" names
 
 values() {
 	fresh
@@ -99,7 +99,7 @@ values() {
 	done
 	[ ! -e "$R/var/lib/firstalloc/registry.db" ]
 }
-it 2.5 "values that no rule may have are refused" values
+it 11.5 "values that no rule may have are refused" values
 
 beside() {
 	fresh
@@ -109,7 +109,7 @@ beside() {
 	fa show git >"$T/out" || return 1
 	same "$(grep -c '(rule' "$T/out")" 4
 }
-it 2.6 "plain and scoped rules of one image stand side by side; the same scope is replaced" beside
+it 11.6 "plain and scoped rules of one image stand side by side; the same scope is replaced" beside
 
 outlook() {
 	fresh
@@ -125,7 +125,7 @@ outlook() {
 	status 0 fa enable fa-spec-nap && says 'The next start is flagged' out || return 1
 	! grep -q 'running instance' "$T/out"
 }
-it 2.7 "enable says what will and will not happen" outlook
+it 11.7 "enable says what will and will not happen" outlook
 
 warned() {
 	fresh
@@ -138,7 +138,7 @@ warned() {
 	ln -s fa-setuid "$T/bin/fa-link"
 	status 0 fa enable fa-link --path "$T/bin/fa-link" && says "use --path $T/bin/fa-setuid" err
 }
-it 2.8 "enable warns of programs that will not be traced" warned
+it 11.8 "enable warns of programs that will not be traced" warned
 
 modes() {
 	fresh
@@ -151,7 +151,7 @@ modes() {
 	same "$(ls -A "$R/etc/firstalloc" "$R/var/lib/firstalloc" | sort | xargs)" \
 		"$(printf '%s\n' "$R/etc/firstalloc:" "$R/var/lib/firstalloc:" publish.lock registry.db registry.idx | sort | xargs)"
 }
-it 2.9 "files have their modes whatever the umask, and nothing else is left" modes
+it 11.9 "files have their modes whatever the umask, and nothing else is left" modes
 
 images_text() {
 	fresh
@@ -166,7 +166,7 @@ sh user root heap alloc,realloc, 64 frames TIME $(id -un)" || {
 		grep -q 'in 1h 59m' "$T/out"
 	}
 }
-it 2.10 "images lists rules, ends, people and notes" images_text
+it 11.10 "images lists rules, ends, people and notes" images_text
 
 narrow() {
 	fresh
@@ -178,9 +178,9 @@ narrow() {
 	! fa images | grep "$(printf '\033')"
 }
 if command -v script >/dev/null; then
-	it 2.11 "the table fits the terminal, and no name or note can write to it" narrow
+	it 11.11 "the table fits the terminal, and no name or note can write to it" narrow
 else
-	skip 2.11 "the table fits the terminal" "script(1) is not installed"
+	skip 11.11 "the table fits the terminal" "script(1) is not installed"
 fi
 
 show_one() {
@@ -192,7 +192,7 @@ show_one() {
 	status 5 fa show unheard-of && one_line || return 1
 	status 2 fa show
 }
-it 2.12 "show tells all of one image; an unknown name exits 5 and is asked after" show_one
+it 11.12 "show tells all of one image; an unknown name exits 5 and is asked after" show_one
 
 disabled() {
 	fresh
@@ -205,7 +205,7 @@ disabled() {
 	status 0 fa disable --all && says '2 rules removed' out && equal && same "$(count)" 0 || return 1
 	status 0 fa disable --all
 }
-it 2.13 "disable takes names, scopes or --all; partly unknown exits 2, wholly 5" disabled
+it 11.13 "disable takes names, scopes or --all; partly unknown exits 2, wholly 5" disabled
 
 history() {
 	fresh
@@ -221,7 +221,7 @@ history() {
 	status 0 fa history git --top 2 && same "$(wc -l <"$T/out")" 3 && says '(not by firstalloc)' out || return 1
 	status 5 fa history never
 }
-it 2.14 "history keeps every change with who and when, those of the sqlite3 shell too" history
+it 11.14 "history keeps every change with who and when, those of the sqlite3 shell too" history
 
 ends() {
 	fresh
@@ -231,7 +231,7 @@ ends() {
 	equal && same "$(count)" 1 || return 1
 	fa history soon --json >"$T/j" && same "$(json "$T/j" '[c["change"] for c in j["changes"]]')" "['expire', 'enable']"
 }
-it 2.15 "a rule with --for ends by itself, in the index too" ends
+it 11.15 "a rule with --for ends by itself, in the index too" ends
 
 by_shell() {
 	fresh
@@ -241,7 +241,7 @@ by_shell() {
 	! db "INSERT INTO rule (image, depth) VALUES ('x', 0)" || return 1
 	fa images >/dev/null && equal && same "$(count)" 2
 }
-it 2.16 "a rule made with the sqlite3 shell is checked by the database and published" by_shell
+it 11.16 "a rule made with the sqlite3 shell is checked by the database and published" by_shell
 
 as_nobody() {
 	fresh
@@ -258,9 +258,9 @@ as_nobody() {
 	equal && same "$(count)" 1
 }
 if [ "$(id -u)" = 0 ]; then
-	it 2.17 "who may not change rules is told so in one line (exit 4) and still sees what is armed" as_nobody
+	it 11.17 "who may not change rules is told so in one line (exit 4) and still sees what is armed" as_nobody
 else
-	skip 2.17 "who may not change rules is told so" "needs root"
+	skip 11.17 "who may not change rules is told so" "needs root"
 fi
 
 # 40 names, five times over, enabled and disabled in turn: 200 changes a process.
@@ -277,7 +277,7 @@ at_once() {
 	equal && same "$(count)" 320 || return 1
 	same "$(db "SELECT count(*) FROM history")" 1600
 }
-it 2.18 "8 processes at once, 200 changes each: none is lost, the index equals the database" at_once
+it 11.18 "8 processes at once, 200 changes each: none is lost, the index equals the database" at_once
 
 # Everything that must hold at any moment, before and after the repair.
 sound() {
@@ -301,7 +301,7 @@ killed() {
 	done
 	fa enable last >/dev/null && equal
 }
-it 2.19 "kill -9 at 100 random moments: database and index are sound, the next command repairs" killed
+it 11.19 "kill -9 at 100 random moments: database and index are sound, the next command repairs" killed
 
 damaged() {
 	fresh
@@ -319,7 +319,7 @@ damaged() {
 	status 0 fa images && says git out && says nginx out && says 'rebuilt from registry.idx' out || return 1
 	cmp "$T/before" "$R/etc/firstalloc/registry.idx" && equal
 }
-it 2.20 "a damaged database: a clear error, the index stays; moved away it is rebuilt from the index" damaged
+it 11.20 "a damaged database: a clear error, the index stays; moved away it is rebuilt from the index" damaged
 
 index_lost() {
 	fresh
@@ -329,7 +329,7 @@ index_lost() {
 	fa images >/dev/null && equal || return 1
 	rm "$R/etc/firstalloc/registry.idx" && fa images >/dev/null && equal && same "$(count)" 1
 }
-it 2.21 "a damaged or missing index is published anew by the next command" index_lost
+it 11.21 "a damaged or missing index is published anew by the next command" index_lost
 
 too_many() {
 	fresh
@@ -340,6 +340,6 @@ too_many() {
 	[ "$(stat -c %s "$R/etc/firstalloc/registry.idx")" -le 65536 ] || return 1
 	[ "$(count)" -gt 150 ] && status 0 fa disable --all
 }
-it 2.22 "what would make the index larger than one read is refused, all else stays" too_many
+it 11.22 "what would make the index larger than one read is refused, all else stays" too_many
 
 results

@@ -1,10 +1,10 @@
 #!/bin/bash
-# 7 - autologger: a real systemd boots in a container, and a flagged service is traced from its first
+# 12 - autologger: a real systemd boots in a container, and a flagged service is traced from its first
 # event on. Claims:
-#   7.1-7.6   `autologger` writes, lists and explains sections; a broken one stops only itself
-#   7.7-7.10  a boot with an enabled autologger: the service's events are in the file, all of them
-#   7.11      the next boot moves the trace to .1
-#   7.12      after disable and autologger disable the next boot writes nothing
+#   12.1-12.6   `autologger` writes, lists and explains sections; a broken one stops only itself
+#   12.7-12.10  a boot with an enabled autologger: the service's events are in the file, all of them
+#   12.11      the next boot moves the trace to .1
+#   12.12      after disable and autologger disable the next boot writes nothing
 # The container's root is made once by mmdebstrap (half a minute) and kept in the build folder.
 . "$(dirname "$0")/lib.sh"
 
@@ -20,13 +20,13 @@ enables() {
 		"[('boot', True, '/var/log/firstalloc/boot.falloc', 0)]"
 	$fa autologger show boot | grep -q '^Start = 1'
 }
-it 7.1 "enable makes an autologger with all defaults; list and show have it" enables
+it 12.1 "enable makes an autologger with all defaults; list and show have it" enables
 
 disables() {
 	$fa autologger disable boot >"$T/o"
 	$fa autologger show boot | grep -q '^Start = 0'
 }
-it 7.2 "disable writes Start = 0 and keeps the section" disables
+it 12.2 "disable writes Start = 0 and keeps the section" disables
 
 unknown() {
 	! $fa autologger show bot 2>"$T/o"
@@ -35,7 +35,7 @@ unknown() {
 	$fa autologger disable bot 2>/dev/null || status=$?
 	same $status 5
 }
-it 7.3 "an unknown name is answered with the nearest one" unknown
+it 12.3 "an unknown name is answered with the nearest one" unknown
 
 own_file() {
 	printf '[Autologger boot]\nStart = 0\nFlushTimer = 3\n; mine\n' >"$R/etc/firstalloc/firstalloc.ini"
@@ -45,7 +45,7 @@ own_file() {
 	$fa autologger show boot >"$T/o"
 	grep -q '^Start = 1' "$T/o" && grep -q '^FlushTimer = 3' "$T/o"
 }
-it 7.4 "a file that a person wrote is never changed; its other values hold" own_file
+it 12.4 "a file that a person wrote is never changed; its other values hold" own_file
 
 index_flag() {
 	$fa autologger enable boot >/dev/null
@@ -54,7 +54,7 @@ index_flag() {
 	off=$(od -An -tu4 -j36 -N4 "$R/etc/firstalloc/registry.idx" | tr -d ' ')
 	same "$on $off" "1 0"
 }
-it 7.5 "the index says whether an autologger is enabled" index_flag
+it 12.5 "the index says whether an autologger is enabled" index_flag
 
 broken() {
 	printf '[Autologger bad]\nStart = 1\nBufferSize = big\n' >"$R/etc/firstalloc/firstalloc.ini"
@@ -65,7 +65,7 @@ broken() {
 	same $status 1
 	grep -q 'firstalloc.ini:3:' "$T/o"
 }
-it 7.6 "a broken section is told with file, line and key" broken
+it 12.6 "a broken section is told with file, line and key" broken
 
 why=
 [ "$(id -u)" = 0 ] || why="needs root"
@@ -91,7 +91,7 @@ if [ -z "$why" ] && [ ! -e "$base" ]; then
 	make_base || why="mmdebstrap failed: $(tail -n 1 "$B/guest/log")"
 fi
 if [ -n "$why" ]; then
-	skip 7.7 "boots in a container" "$why"
+	skip 12.7 "boots in a container" "$why"
 	results
 	exit
 fi
@@ -145,7 +145,7 @@ guest() {
 	U
 	[ "$(wc -l <"$G/etc/ld.so.preload")" = 1 ]
 }
-it 7.7 "the guest has the programs, the shim and the unit" guest
+it 12.7 "the guest has the programs, the shim and the unit" guest
 
 boot() {
 	rm -rf "$RES/log" "$RES/state"
@@ -166,7 +166,7 @@ first_boot() {
 	same "$(json "$RES/status.json" "[(s['name'], s['autologger']) for s in j['sessions']]")" "[('boot', True)]"
 	json "$RES/status.json" "j['daemon']['how']" | grep -q unit
 }
-it 7.8 "at boot the unit runs the autologger's session before the service starts" first_boot
+it 12.8 "at boot the unit runs the autologger's session before the service starts" first_boot
 
 traced() {
 	"$FA" report --json "$RES/log/boot.falloc" >"$T/r.json"
@@ -176,13 +176,13 @@ traced() {
 	same "$(json "$T/r.json" "j['outstanding']['blocks'], j['outstanding']['bytes']")" "(7, 7936)"
 	"$FA" dump "$RES/log/boot.falloc" | tail -n 1 | grep -q 'end .*reason='
 }
-it 7.9 "a service of its own user is in the file, from its first event to its last" traced
+it 12.9 "a service of its own user is in the file, from its first event to its last" traced
 
 status_value() {
 	grep -q '^Status = 0' "$RES/state/autologger/boot.status"
 	same "$(stat -c %a "$RES/log/boot.falloc")" 600
 }
-it 7.10 "Status says how the start went; the file is root's alone" status_value
+it 12.10 "Status says how the start went; the file is root's alone" status_value
 
 moved() {
 	mkdir -p "$G/var/log/firstalloc"
@@ -194,7 +194,7 @@ moved() {
 	same "$(json "$T/r.json" "len(j['processes'])")" 1
 	rm -rf "$G/var/log/firstalloc"
 }
-it 7.11 "the next boot moves the last trace to .1" moved
+it 12.11 "the next boot moves the last trace to .1" moved
 
 off() {
 	$gfa disable flagged-service >/dev/null
@@ -204,5 +204,5 @@ off() {
 	same "$(find "$RES/log" -name '*.falloc*')" ""
 	same "$(json "$RES/status.json" "len(j['sessions']), len(j['processes'])")" "(0, 0)"
 }
-it 7.12 "after disable and autologger disable the next boot writes nothing" off
+it 12.12 "after disable and autologger disable the next boot writes nothing" off
 results
