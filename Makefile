@@ -14,7 +14,7 @@ HOST    := $(COMMON) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(SAN_FL
 # No sanitizer, no stack protector, no builtins that call libc: it lives in other people's programs.
 SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin \
            -fno-stack-protector -fno-plt -fasynchronous-unwind-tables -fomit-frame-pointer \
-           -fno-tree-loop-distribute-patterns -U_FORTIFY_SOURCE
+           -U_FORTIFY_SOURCE $(if $(findstring clang,$(shell $(CC) --version)),,-fno-tree-loop-distribute-patterns)
 
 # Folders under src/ that become libraries; each may use those before it.
 folders  := base format registry trace collector symbols analysis report
@@ -84,18 +84,18 @@ everything: all $(unit_bin) $(fuzz_bin) $(prog_bin)
 
 test: ## install what is missing, build, run all tests
 	tools/deps.sh test
-	+$(MAKE) everything check
+	+$(MAKE) -j$(shell nproc) everything check
 	B=$(B) tests/run.sh
 test-long: ## the tests that take longer, too (45 minutes at most)
 	tools/deps.sh test
-	+$(MAKE) everything check
+	+$(MAKE) -j$(shell nproc) everything check
 	B=$(B) tests/run.sh --long
 check: all ## layers, the shim's symbols
 	tools/check-layers.sh
 	tools/check-shim.sh $(B)/libfirstalloc_preload.so
 demo: ## install what is missing, build, and show the main job on real programs
 	tools/deps.sh demo
-	+$(MAKE) all $(B)/tests/programs/leak_server
+	+$(MAKE) -j$(shell nproc) all $(B)/tests/programs/leak_server
 	B=$(B) tools/demo.sh
 bench: everything ## measure, beside the peers that are installed
 	B=$(B) tests/bench/run.sh
