@@ -74,11 +74,11 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $$(foreach l,$$(call 
 # Test programs are ordinary programs: own flags may stand in their first lines: "cflags: -O0".
 $(B)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O1 -g -w -fno-builtin -o $@ $< $(call named,$<,cflags) $(if $(findstring -nostdlib,$(call named,$<,cflags)),,-lpthread -ldl)
+	$(CC) -std=gnu17 -O0 -g -w -fno-builtin -o $@ $< $(call named,$<,cflags) $(if $(findstring -nostdlib,$(call named,$<,cflags)),,-lpthread -ldl)
 
 $(B)/tests/programs/%: tests/programs/%.cc
 	@mkdir -p $(@D)
-	$(CXX) -std=gnu++17 -O1 -g -w -fno-builtin -o $@ $< -lpthread
+	$(CXX) -std=gnu++17 -O0 -g -w -fno-builtin -o $@ $< -lpthread
 
 everything: all $(unit_bin) $(fuzz_bin) $(prog_bin)
 
