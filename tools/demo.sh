@@ -58,7 +58,7 @@ mkfifo -m 666 /run/requests
 cat >"$D/out/supervisor" <<'S'
 #!/bin/sh
 # starts the server; knows nothing of tracing
-exec leak_server /run/requests >/run/answers
+exec /usr/local/bin/leak_server /run/requests >/run/answers
 S
 chmod 755 "$D/out/supervisor"
 : >/run/answers && chmod 666 /run/answers
@@ -67,7 +67,7 @@ run firstalloc start leaks -o "$D/out/leaks.falloc"
 echo "\$ (as nobody) supervisor   # starts leak_server"
 as_nobody "$D/out/supervisor" &
 server=$!
-exec 3>/run/requests
+exec 3<>/run/requests
 echo 5000 >&3
 for _ in $(seq 100); do grep -q 'done 5000' /run/answers && break; sleep 0.05; done
 grep -q 'done 5000' /run/answers || fail "the server did not answer"
@@ -122,7 +122,7 @@ bold "3. Both disabled, both started again: not traced"
 run firstalloc disable git leak_server
 run firstalloc start after -o "$D/out/after.falloc"
 time_git "$D/out/again" >/dev/null
-echo 10 | as_nobody timeout -s KILL 1 leak_server >/dev/null 2>&1 || true
+echo 10 | as_nobody timeout -s KILL 1 /usr/local/bin/leak_server >/dev/null 2>&1 || true
 run firstalloc stop after
 firstalloc report "$D/out/after.falloc" --json >"$D/out/after.json"
 [ "$(value "$D/out/after.json" '$.processes')" = '[]' ] || fail "something was traced after disable"

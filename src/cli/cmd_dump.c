@@ -308,7 +308,7 @@ static const struct fa_option dump_options[] = {
 const struct fa_command fa_cmd_dump = {
 	.name = "dump",
 	.group = "Traces",
-	.summary = "Print every record of a trace",
+	.summary = "print every record of a trace",
 	.synopsis = "FILE [--pid PID] [--process N] [--records KIND,...] [--no-events] [--stats]",
 	.description =
 		"Prints one line for each record of the trace and one for each heap event in it: "

@@ -372,7 +372,7 @@ static const struct fa_option report_options[] = {
 const struct fa_command fa_cmd_report = {
 	.name = "report",
 	.group = "Traces",
-	.summary = "Say what was allocated, kept and freed, and by whom",
+	.summary = "say what was allocated, kept and freed, and by whom",
 	.synopsis = "FILE [--view VIEW] [--by stack|function] [--top N] [FILTER...]",
 	.description =
 		"Replays a trace and shows where the memory went. Views: summary; outstanding "
