@@ -3,9 +3,9 @@
 # Quiet when nothing is missing. Without root it says what to run.
 set -u
 build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev'
-test="g++ libunwind-dev sqlite3 valgrind perl man-db groff-base strace binutils
+test="g++ libunwind-dev python3 valgrind perl man-db groff-base strace binutils
 systemd-container mmdebstrap"
-demo='git procps util-linux python3'
+demo='git procps util-linux sqlite3'
 case ${1:-test} in
 build) want=$build ;;
 demo) want="$build $demo" ;;
