@@ -83,6 +83,13 @@ it 1.13 "an expired rule flags nobody" flagged "prog --for 1ms" $NOT_FLAGGED bas
 it 1.14 "set-user-id programs are refused" flagged suid $SECURE setpriv --reuid=65534 --clear-groups "$T/suid"
 it 1.15 "unless the rule says so" flagged "suid --secure" $NO_COLLECTOR setpriv --reuid=65534 --clear-groups "$T/suid"
 
+it 1.26 "PID 1 is refused" flagged prog 5 unshare -pf "$T/prog"
+it 1.27 "unless the rule says so" flagged "prog --pid1" $NO_COLLECTOR unshare -pf "$T/prog"
+gcc -w -fsanitize=address -o "$T/asan" "$T/reason.c" && {
+	it 1.28 "a sanitizer build is refused, and runs" flagged asan 6 "$T/asan"
+	it 1.29 "it runs when it is not flagged, too" flagged other $NOT_FLAGGED "$T/asan"
+}
+
 damaged() { # how: a command that changes the file $I
 	clear_rules
 	enable prog
