@@ -146,4 +146,10 @@ depth() {
 }
 it 2.18 "--depth cuts stacks" depth
 
+order() { # blocks change threads all the time: a wrong order would hand one out twice, or free it first
+	traced "$P/threads" 8 250000
+	same "$(sum "[(p['implied_frees'], p['unknown_frees']) for p in j['processes']], j['lost']")" "([(0, 0)], 0)"
+	same "$(sum "j['events']['alloc'] >= 2000000")" true
+}
+it 2.19 "4 million events of 8 threads have a valid order" order
 results
