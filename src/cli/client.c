@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,24 +18,32 @@
 #include "base/io.h"
 #include "base/paths.h"
 
-enum { ANSWER_WITHIN_S = 60 };
+enum { ANSWER_WITHIN_S = 60, CONNECT_WITHIN_S = 10 };
 static const char unit[] = "firstallocd.service";
 
 int fa_client_connect(const char *root)
 {
+	return fa_client_connect_to(root, FA_PATH_CONTROL);
+}
+
+int fa_client_connect_to(const char *root, const char *socket_path)
+{
+	/* A stopped firstallocd accepts nobody; when its queue is full, connect() would wait. */
+	const struct timeval patience = {.tv_sec = CONNECT_WITHIN_S};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	FA_CLEANUP(fa_close) int fd = -1;
 	char path[512];
 
-	if (fa_path_join(path, sizeof(path), root, FA_PATH_CONTROL) < 0 ||
+	if (fa_path_join(path, sizeof(path), root, socket_path) < 0 ||
 	    strlen(path) >= sizeof(a.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return -errno;
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return fa_take_fd(&fd);
 }
 
@@ -80,9 +89,13 @@ static int receive_reply(int sock, struct fa_control_reply *ret, int *ret_fd)
 	if (n < 0)
 		return -errno;
 	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	/* The padding has room for a second one; no firstallocd sends that. */
+	for (size_t i = 0; c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+			   CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
+	     i++) {
+		fa_close(&fd);
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+	}
 	if (n == 0) {
 		fa_close(&fd);
 		return -ECONNRESET;
@@ -227,10 +240,14 @@ int fa_client_start_daemon(const struct fa_cli *cli, const char **ret_how)
 
 	if (geteuid() != 0)
 		return -EPERM;
-	if (cli->root[0] == '\0' && access("/run/systemd/system", F_OK) == 0 && have_unit("") &&
-	    start_unit() == 0) {
-		*ret_how = "by its systemd unit";
-		return 0;
+	*ret_how = "in the background";
+	if (cli->root[0] == '\0' && access("/run/systemd/system", F_OK) == 0 && have_unit("")) {
+		if (start_unit() == 0) {
+			*ret_how = "by its systemd unit";
+			return 0;
+		}
+		*ret_how = "in the background, because its systemd unit failed ('systemctl status "
+			   "firstallocd' says why)";
 	}
 	if (!find_program(path, sizeof(path)))
 		return -ENOENT;
@@ -243,7 +260,6 @@ int fa_client_start_daemon(const struct fa_cli *cli, const char **ret_how)
 	r = run_and_wait(path, argv); /* returns when it is ready; said on stderr why not */
 	if (r != 0)
 		return r < 0 ? r : -ECHILD;
-	*ret_how = "in the background";
 	return 0;
 }
 

@@ -10,6 +10,8 @@
 
 /* A descriptor; -ENOENT, -ECONNREFUSED: no firstallocd is running below this root. */
 int fa_client_connect(const char *root) FA_MUST_USE;
+/* The same for another of its sockets. */
+int fa_client_connect_to(const char *root, const char *socket_path) FA_MUST_USE;
 
 /*
  * One request, one reply. fd >= 0 goes along; ret_fd (may be NULL) gets what comes with the reply, or

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/rule_change.h"
 #include "cli/rules.h"
 
 static struct {
@@ -25,37 +26,44 @@ static const char *plural(uint32_t n)
 	return n == 1 ? "" : "s";
 }
 
-static int disable_all(const struct fa_cli *cli, struct fa_registry *reg,
+static int disable_all(const struct fa_cli *cli, struct fa_rule_change *change,
 		       const struct fa_rule_filter *filter)
 {
-	uint32_t removed = 0;
-	int r = fa_registry_remove(reg, filter, NULL, &removed);
+	uint32_t removed = 0, foreign = 0;
+	int status = fa_rule_change_remove(cli, change, filter, &removed, &foreign);
 
-	if (r < 0)
-		return fa_rules_fail(cli, r);
+	if (status != 0)
+		return status;
 	printf("%u rule%s removed.\n", removed, plural(removed));
+	if (foreign > 0)
+		printf("%u of others stay%s.\n", foreign, foreign == 1 ? "s" : "");
 	return FA_EXIT_OK;
 }
 
 /* 0 also when there was none: counted by the caller. */
-static int disable_one(const struct fa_cli *cli, struct fa_registry *reg,
+static int disable_one(const struct fa_cli *cli, struct fa_rule_change *change,
 		       const struct fa_rule_filter *filter, int *missing)
 {
 	FA_CLEANUP(fa_rule_list_done) struct fa_rule_list all = {0};
-	uint32_t removed = 0;
-	int r = fa_registry_remove(reg, filter, NULL, &removed);
+	uint32_t removed = 0, foreign = 0;
+	int status = fa_rule_change_remove(cli, change, filter, &removed, &foreign);
 
-	if (r < 0)
-		return fa_rules_fail(cli, r);
+	if (status != 0)
+		return status;
+	if (removed > 0 && foreign > 0) {
+		printf("%s: %u rule%s of yours removed; %u of others stay%s.\n", filter->image,
+		       removed, plural(removed), foreign, foreign == 1 ? "s" : "");
+		return 0;
+	}
 	if (removed > 0) {
 		printf("%s: %u rule%s removed; its next start is not traced.\n", filter->image,
 		       removed, plural(removed));
 		return 0;
 	}
 	(*missing)++;
-	r = fa_registry_list(reg, NULL, &all);
-	if (r < 0)
-		return fa_rules_fail(cli, r);
+	status = fa_rule_change_list(cli, change, &all);
+	if (status != 0)
+		return status;
 	for (uint32_t i = 0; i < all.count; i++) {
 		if (strcmp(all.rule[i].image, filter->image) == 0) {
 			(void)fa_fail(0,
@@ -69,14 +77,14 @@ static int disable_one(const struct fa_cli *cli, struct fa_registry *reg,
 	return 0;
 }
 
-static int disable_names(const struct fa_cli *cli, struct fa_registry *reg,
+static int disable_names(const struct fa_cli *cli, struct fa_rule_change *change,
 			 struct fa_rule_filter filter, int argc, char **argv)
 {
 	int missing = 0;
 
 	for (int i = 0; i < argc; i++) {
 		filter.image = argv[i];
-		int status = disable_one(cli, reg, &filter, &missing);
+		int status = disable_one(cli, change, &filter, &missing);
 
 		if (status != 0)
 			return status;
@@ -88,7 +96,7 @@ static int disable_names(const struct fa_cli *cli, struct fa_registry *reg,
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
-	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
+	FA_CLEANUP(fa_rule_change_close) struct fa_rule_change change = FA_RULE_CHANGE_INIT;
 	struct fa_rule_filter filter = {.path = given.path};
 	int status;
 
@@ -100,12 +108,12 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 			return fa_fail(FA_EXIT_USAGE, "--user: there is no user '%s'", given.user);
 		filter.has_uid = true;
 	}
-	status = fa_rules_open_change(cli, &reg);
+	status = fa_rule_change_open(cli, &change);
 	if (status != 0)
 		return status;
 	if (given.all)
-		return disable_all(cli, reg, &filter);
-	return disable_names(cli, reg, filter, argc, argv);
+		return disable_all(cli, &change, &filter);
+	return disable_names(cli, &change, filter, argc, argv);
 }
 
 const struct fa_command fa_cmd_disable = {
@@ -116,7 +124,9 @@ const struct fa_command fa_cmd_disable = {
 	.description =
 		"Removes all rules of the images, or with --path and --user only those of exactly "
 		"that scope. The next start is not traced; a process that is traced already goes "
-		"on until it ends or its session stops.",
+		"on until it ends or its session stops.\n\n"
+		"Root and members of the group firstalloc remove any rule, everybody else those "
+		"that he made himself.",
 	.examples = "firstalloc disable git nginx # both\n"
 		    "firstalloc disable --all # leave nothing armed\n",
 	.options = options,

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/outlook.h"
+#include "cli/rule_change.h"
 #include "cli/rules.h"
 
 static struct {
@@ -183,15 +184,14 @@ static int check_image(const struct fa_cli *cli, const char *image)
 	return 0;
 }
 
-static void say_enabled(const struct fa_registry *reg, const struct fa_rule *rule, bool replaced,
-			uint32_t id)
+static void say_enabled(const struct fa_rule *rule, const struct fa_rule_put *put)
 {
 	char flags[96], stacks[64], scope[4200], end[96];
 
 	printf("%s: %s for %s (rule %u, generation %llu), stacks of %s, %u frames\n", rule->image,
-	       replaced ? "changed" : "enabled",
-	       fa_rules_flags_text(flags, sizeof(flags), rule->flags), id,
-	       (unsigned long long)fa_registry_generation(reg),
+	       put->replaced ? "changed" : "enabled",
+	       fa_rules_flags_text(flags, sizeof(flags), rule->flags), put->id,
+	       (unsigned long long)put->generation,
 	       fa_rules_stacks_text(stacks, sizeof(stacks), rule->stacks), rule->depth);
 	if (*fa_rules_scope_text(scope, sizeof(scope), rule) != '\0')
 		printf("  Only %s.\n", scope);
@@ -200,25 +200,24 @@ static void say_enabled(const struct fa_registry *reg, const struct fa_rule *rul
 	fa_outlook_running(rule);
 }
 
-static int enable_one(const struct fa_cli *cli, struct fa_registry *reg, const char *image,
+static int enable_one(const struct fa_cli *cli, struct fa_rule_change *change, const char *image,
 		      struct fa_rule *rule)
 {
-	bool replaced = false;
-	uint32_t id = 0;
-	int r;
+	struct fa_rule_put put;
+	int status;
 
 	rule->image = image;
-	r = fa_registry_put(reg, rule, NULL, &replaced, &id);
-	if (r < 0)
-		return fa_rules_fail(cli, r);
+	status = fa_rule_change_put(cli, change, rule, &put);
+	if (status != 0)
+		return status;
 	fa_outlook_program(rule);
-	say_enabled(reg, rule, replaced, id);
+	say_enabled(rule, &put);
 	return FA_EXIT_OK;
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
-	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
+	FA_CLEANUP(fa_rule_change_close) struct fa_rule_change change = FA_RULE_CHANGE_INIT;
 	struct fa_rule rule = {0};
 	int status = 0;
 
@@ -236,12 +235,12 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	if (status == 0)
 		status = set_limits(cli, &rule);
 	if (status == 0)
-		status = fa_rules_open_change(cli, &reg);
+		status = fa_rule_change_open(cli, &change);
 	set_options(&rule);
 	for (int i = 0; i < argc && status == 0; i++)
-		status = enable_one(cli, reg, argv[i], &rule);
+		status = enable_one(cli, &change, argv[i], &rule);
 	if (status == 0)
-		fa_outlook_machine(cli, reg);
+		fa_outlook_machine(cli);
 	return status;
 }
 
@@ -259,6 +258,9 @@ const struct fa_command fa_cmd_enable = {
 		"that "
 		"it fits; both may stand side by side. Set-user-id programs, process 1 and "
 		"sanitizer builds are left alone unless the rule says otherwise.\n\n"
+		"Root and members of the group firstalloc may arm any program; everybody else own "
+		"processes only, with --user self and without --secure, --pid1 and --record-args. "
+		"Who may not write to the registry himself has the running firstallocd do it.\n\n"
 		"What is flagged costs nothing until a session records it: see "
 		"firstalloc-start(1).",
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"

@@ -227,15 +227,17 @@ void fa_outlook_running(const struct fa_rule *rule)
 	printf("%s): restart %s.\n", n > SHOWN ? ", ..." : "", n == 1 ? "it" : "them");
 }
 
-void fa_outlook_machine(const struct fa_cli *cli, struct fa_registry *reg)
+void fa_outlook_machine(const struct fa_cli *cli)
 {
-	bool off = false;
+	struct fa_published published = {0};
+	bool off = fa_registry_published(cli->root, &published) == 0 &&
+		   (published.flags & FA_INDEX_OFF) != 0;
 
 	if (!shim_is_installed(cli->root))
 		printf("Nothing is flagged yet: the shim is not installed in %s%s ('firstalloc "
 		       "install').\n",
 		       cli->root, FA_PATH_PRELOAD);
-	else if (fa_registry_get_flag(reg, FA_INDEX_OFF, &off) == 0 && off)
+	else if (off)
 		printf("Nothing is flagged: tracing is switched off as a whole.\n");
 	else
 		printf("The next start is flagged, whoever starts it.\n");
@@ -243,4 +245,5 @@ void fa_outlook_machine(const struct fa_cli *cli, struct fa_registry *reg)
 		printf("Nothing is recorded yet: no collector is running ('firstalloc start NAME "
 		       "-o "
 		       "FILE').\n");
+	fa_published_done(&published);
 }

@@ -10,6 +10,6 @@ void fa_outlook_program(const struct fa_rule *rule);
 /* On stdout, indented: which instances run already. */
 void fa_outlook_running(const struct fa_rule *rule);
 /* On stdout: is the shim installed, does a collector run, is everything off. */
-void fa_outlook_machine(const struct fa_cli *cli, struct fa_registry *reg);
+void fa_outlook_machine(const struct fa_cli *cli);
 
 #endif

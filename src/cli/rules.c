@@ -65,13 +65,6 @@ int fa_rules_fail(const struct fa_cli *cli, int r)
 	}
 }
 
-int fa_rules_open_change(const struct fa_cli *cli, struct fa_registry **ret)
-{
-	int r = fa_registry_open(cli->root, FA_REGISTRY_WRITE, ret);
-
-	return r < 0 ? fa_rules_fail(cli, r) : 0;
-}
-
 static bool may_not_write(int r)
 {
 	return r == -EACCES || r == -EPERM || r == -EROFS;

@@ -13,7 +13,6 @@
  * fa_rules_open_query() prefers writing, so that a query of root repairs what a crash left, and
  * reads where it must not write; *ret stays NULL when there is no registry yet.
  */
-int fa_rules_open_change(const struct fa_cli *cli, struct fa_registry **ret) FA_MUST_USE;
 int fa_rules_open_query(const struct fa_cli *cli, struct fa_registry **ret) FA_MUST_USE;
 /*
  * All rules: from the database, else (who may not read it) from the published index with a word

@@ -14,6 +14,8 @@
 
 #include "daemon/doorman.h"
 
+enum { SEGMENT_THREADS = 64, SEGMENT_THREADS_PER_USER = 16 };
+
 static struct door_arena *find(struct door *d, uint64_t handle)
 {
 	for (size_t i = 0; i < d->arenas; i++)
@@ -180,6 +182,38 @@ bool door_arena_grow(struct door *d, uint64_t handle, uint64_t bytes)
 		a->more += bytes;
 	pthread_mutex_unlock(&d->lock);
 	return may;
+}
+
+bool door_segment_begin(struct door *d, uint64_t handle)
+{
+	struct door_arena *a;
+	unsigned same = 0;
+	bool may;
+
+	pthread_mutex_lock(&d->lock);
+	a = find(d, handle);
+	for (size_t i = 0; a != NULL && i < d->arenas; i++)
+		same += d->arena[i]->looking && d->arena[i]->info.uid == a->info.uid;
+	may = a != NULL && !a->looking && d->segment_threads < SEGMENT_THREADS &&
+	      same < SEGMENT_THREADS_PER_USER;
+	if (may) {
+		a->looking = true;
+		d->segment_threads++;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return may;
+}
+
+void door_segment_done(struct door *d, uint64_t handle)
+{
+	struct door_arena *a;
+
+	pthread_mutex_lock(&d->lock);
+	a = find(d, handle);
+	if (a != NULL)
+		a->looking = false;
+	d->segment_threads--;
+	pthread_mutex_unlock(&d->lock);
 }
 
 void door_arrived(struct door *d, int32_t pid)

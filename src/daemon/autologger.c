@@ -41,6 +41,34 @@ static void write_status(const struct keeper *k, const char *name, int error, co
 		log_line("%s: %s", file, fa_strerror(e));
 }
 
+/*
+ * The trace is made by root, so the way to it must be root's: in a folder of a user its name, or that of
+ * a folder above, could be a link to anywhere. What is there is looked at before anything is made.
+ */
+static int make_folder(const char *dir)
+{
+	char there[600];
+	char *slash;
+	int e;
+
+	(void)snprintf(there, sizeof(there), "%s", dir);
+	while (access(there, F_OK) < 0 && errno == ENOENT &&
+	       (slash = strrchr(there, '/')) != NULL && slash != there)
+		*slash = '\0';
+	e = place_trust(there);
+	if (e >= 0)
+		e = fa_make_dirs(dir, 0755);
+	if (e >= 0)
+		e = place_trust(dir);
+	return e < 0 ? e : 0;
+}
+
+static const char *text_of(int e)
+{
+	return e == -EPERM ? "a user other than root could change its folder, or one above it"
+			   : fa_strerror(e);
+}
+
 static int open_file(const struct keeper *k, const struct fa_autologger *a, int *ret)
 {
 	char path[600], dir[600], old[620];
@@ -53,7 +81,7 @@ static int open_file(const struct keeper *k, const struct fa_autologger *a, int 
 	slash = strrchr(dir, '/');
 	if (slash != NULL && slash != dir) {
 		*slash = '\0';
-		e = fa_make_dirs(dir, 0755);
+		e = make_folder(dir);
 		if (e < 0)
 			return e;
 	}
@@ -142,8 +170,8 @@ static void try_one(struct keeper *k, int i)
 	if (e == 0) {
 		k->autologger[i] = AL_GIVEN;
 	} else if (!may_change(k, e)) {
-		log_line("autologger %s: %s: %s", a->name, a->file_name, fa_strerror(e));
-		write_status(k, a->name, -e, fa_strerror(e));
+		log_line("autologger %s: %s: %s", a->name, a->file_name, text_of(e));
+		write_status(k, a->name, -e, text_of(e));
 		k->autologger[i] = AL_FAILED;
 	}
 }

@@ -22,10 +22,12 @@
 #include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "base/paths.h"
 #include "daemon/doorman.h"
 #include "format/index_format.h"
@@ -34,6 +36,8 @@
 #define FAN_REPORT_PIDFD 0x80
 #endif
 #define INFO_TYPE_PIDFD 4 /* FAN_EVENT_INFO_TYPE_PIDFD, Linux 5.15 */
+
+enum { SLOW_LOOK_MS = 20, RESCUE_MS = 600 };
 
 static const uint32_t sizes[] = {2u << 20, 1u << 20, 512u << 10, 256u << 10};
 
@@ -95,28 +99,43 @@ int bell_open(struct door *d)
 	return e < 0 ? e : bell_mark(d);
 }
 
-int bell_find(const struct door *d, int32_t pid, uint64_t address, uint32_t size, uint64_t *ret_ino)
+int bell_process(int32_t pid)
+{
+	char path[32];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * The name first: it is the kernel's own and asks nobody. Then what the inode says without being asked
+ * anew (DONT_SYNC): of a file that a user's own server provides, an honest stat could take for ever.
+ */
+int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size, uint64_t *ret_ino)
 {
 	static const char want[] = "/dev/zero (deleted)";
 	char path[96], link[64];
-	struct stat st;
+	struct statx x;
 	ssize_t n;
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", (int)pid,
-		       (unsigned long long)address, (unsigned long long)(address + size));
-	fd = open(path, O_PATH | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)address,
+		       (unsigned long long)(address + size));
+	fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, link, sizeof(link));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_dev != d->shm_dev ||
-	    st.st_size != (off_t)size || n != (ssize_t)sizeof(want) - 1 ||
-	    memcmp(link, want, sizeof(want) - 1) != 0) {
+	if (n != (ssize_t)sizeof(want) - 1 || memcmp(link, want, sizeof(want) - 1) != 0 ||
+	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x) < 0 ||
+	    !S_ISREG(x.stx_mode) || makedev(x.stx_dev_major, x.stx_dev_minor) != d->shm_dev ||
+	    x.stx_size != size) {
 		close(fd);
 		return -EPERM;
 	}
-	*ret_ino = st.st_ino;
+	*ret_ino = x.stx_ino;
 	return fd;
 }
 
@@ -157,7 +176,7 @@ static bool pidfd_alive(int pidfd)
 
 /* Does a session want this uid, and with which policy? WAIT wins: no session may lose because
  * another would rather. */
-static bool wanted(struct door *d, uint32_t uid, uint32_t *ret_policy)
+static bool wanted(struct door *d, const struct fa_msg_arena *info, uint32_t *ret_policy)
 {
 	bool want = false;
 	uint32_t policy = FA_POLICY_COUNT;
@@ -166,7 +185,7 @@ static bool wanted(struct door *d, uint32_t uid, uint32_t *ret_policy)
 	for (uint32_t i = 0; i < d->wants.count; i++) {
 		const struct fa_want *w = &d->wants.want[i];
 
-		if (w->uid != FA_USER_ANY && w->uid != uid)
+		if (w->uid != FA_USER_ANY && (w->uid != info->uid || info->guarded))
 			continue;
 		want = true;
 		if (w->policy == FA_POLICY_WAIT)
@@ -196,7 +215,7 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 	uint32_t policy = FA_POLICY_WAIT;
 
 	info->answer = FA_ANSWER_NO_SESSION;
-	if (wanted(d, info->uid, &policy))
+	if (wanted(d, info, &policy))
 		info->answer = FA_ANSWER_ATTACHED;
 	/* The machine's first process must never wait for anybody. */
 	if (info->pid == 1)
@@ -224,16 +243,13 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 
 /* Look for an arena that is not known yet. One process may have several: those of the programs that
  * it was before lie at other addresses, if they are mapped at all. */
-static int find_arena(struct door *d, struct fa_msg_arena *info)
+static int find_arena(struct door *d, int proc_fd, struct fa_msg_arena *info)
 {
 	for (unsigned slot = 0; slot < FA_ARENA_SLOTS; slot++)
 		for (unsigned s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 			uint64_t ino;
-			int fd = bell_find(d, info->pid, fa_arena_slot_address(slot), sizes[s],
-					   &ino);
+			int fd = bell_find(d, proc_fd, fa_arena_slot_address(slot), sizes[s], &ino);
 
-			if (fd == -ESRCH)
-				return fd;
 			if (fd < 0)
 				continue;
 			if (door_arena_known(d, ino)) {
@@ -248,23 +264,70 @@ static int find_arena(struct door *d, struct fa_msg_arena *info)
 	return -ENOENT;
 }
 
-static void ring(struct door *d, int32_t pid, int pidfd)
+/*
+ * How long a look takes is in the hand of the process: a thread that forks with 64,000 mappings holds
+ * the lock that we need for most of the time. So no user may keep more than half of the workers busy
+ * for long; his next programs start untraced. And bell_rescue() lets those go whose look takes too long.
+ */
+static bool may_look(struct door *d, unsigned number, uint32_t uid)
 {
-	struct fa_msg_arena info = {0};
-	char path[64];
-	struct stat st;
-	int path_fd, fd;
+	uint64_t now = fa_mono_ns();
+	unsigned slow = 0;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < BELL_WORKERS_MAX; i++)
+		slow += d->worker[i].looking && d->worker[i].uid == uid &&
+			now - d->worker[i].since_ns > SLOW_LOOK_MS * 1000000ull;
+	if (uid == 0 || slow * 2 < d->settings->config.workers) {
+		d->worker[number].looking = true;
+		d->worker[number].uid = uid;
+		d->worker[number].since_ns = now;
+		slow = 0;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return slow == 0;
+}
+
+/* Who it is: of /proc/PID itself the owner is the effective uid whatever the dumpable flag says; of
+ * what lies in it the owner is root where the process is guarded from its user (set-user-id, file
+ * capabilities, PR_SET_DUMPABLE). */
+static bool who_is(int proc_fd, struct fa_msg_arena *info)
+{
+	struct stat st, inner;
+
+	if (fstat(proc_fd, &st) < 0 || fstatat(proc_fd, "mem", &inner, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	info->uid = st.st_uid;
+	info->gid = st.st_gid;
+	info->guarded = inner.st_uid != st.st_uid;
+	return true;
+}
+
+static bool is_held(struct door *d, unsigned number)
+{
+	bool held;
+
+	pthread_mutex_lock(&d->lock);
+	held = d->worker[number].held_fd >= 0;
+	pthread_mutex_unlock(&d->lock);
+	return held;
+}
+
+static void ring(struct door *d, unsigned number, int32_t pid, int pidfd)
+{
+	struct fa_msg_arena info = {.pid = pid};
+	int proc_fd, path_fd = -1, fd;
 
 	if (pid <= 0 || pid == getpid())
 		return;
-	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	/* The owner of /proc/PID itself is the effective uid, whatever the dumpable flag says. */
-	if (stat(path, &st) < 0)
+	/* Bound to this process: when it is killed meanwhile and its number is given to another, all
+	 * that goes through it fails. So what is found after who_is() is of whom that named. */
+	proc_fd = bell_process(pid);
+	if (proc_fd < 0)
 		return;
-	info.uid = st.st_uid;
-	info.gid = st.st_gid;
-	info.pid = pid;
-	path_fd = find_arena(d, &info);
+	if (who_is(proc_fd, &info) && may_look(d, number, info.uid))
+		path_fd = find_arena(d, proc_fd, &info);
+	close(proc_fd);
 	if (path_fd < 0)
 		return;
 	door_arrived(d, pid);
@@ -273,9 +336,8 @@ static void ring(struct door *d, int32_t pid, int pidfd)
 	close(path_fd);
 	if (fd < 0)
 		return;
-	/* The opener is held by the kernel, so its pid cannot be another's by now - unless it was
-	 * killed meanwhile; then what we opened may be a stranger's. */
-	if (pidfd_alive(pidfd))
+	/* The name of its executable is asked by number: so it must live on. */
+	if (pidfd_alive(pidfd) && is_held(d, number))
 		attach(d, &info, fd, pidfd);
 	close(fd);
 }
@@ -290,37 +352,66 @@ static int event_pidfd(const struct door *d, const struct fanotify_event_metadat
 	return info->pidfd < 0 ? -1 : info->pidfd;
 }
 
-static void one_event(struct door *d, const struct fanotify_event_metadata *m)
+/* Under lock. Fails when the opener was killed while we held it: nothing to do. */
+static void let_go_locked(struct door *d, unsigned number)
 {
-	struct fanotify_response answer = {.fd = m->fd, .response = FAN_ALLOW};
+	struct fanotify_response answer = {.fd = d->worker[number].held_fd, .response = FAN_ALLOW};
+
+	if (answer.fd < 0)
+		return;
+	(void)!write(d->bell_fd, &answer, sizeof(answer));
+	d->worker[number].held_fd = -1;
+}
+
+static void one_event(struct door *d, unsigned number, const struct fanotify_event_metadata *m)
+{
 	int pidfd = event_pidfd(d, m);
 
 	if (m->fd < 0) /* an overflow cannot happen (unlimited queue), other marks are not set */
 		return;
+	pthread_mutex_lock(&d->lock);
+	d->worker[number].held_fd = m->fd;
+	d->worker[number].held_ns = fa_mono_ns();
+	pthread_mutex_unlock(&d->lock);
 	if (m->mask & FAN_OPEN_PERM)
-		ring(d, m->pid, pidfd);
-	/* Fails when the opener was killed while we held it: nothing to do. */
-	(void)!write(d->bell_fd, &answer, sizeof(answer));
+		ring(d, number, m->pid, pidfd);
+	pthread_mutex_lock(&d->lock);
+	let_go_locked(d, number);
+	d->worker[number].looking = false;
+	pthread_mutex_unlock(&d->lock);
 	close(m->fd);
 	if (pidfd >= 0)
 		close(pidfd);
 }
 
-struct worker {
+struct start {
 	struct door *d;
 	unsigned number;
 };
 
+/* One who was given up has a successor: it is no longer needed. */
+static bool was_given_up(struct door *d, unsigned number)
+{
+	bool gone;
+
+	pthread_mutex_lock(&d->lock);
+	gone = d->worker[number].given_up;
+	if (gone)
+		d->worker[number].runs = false;
+	pthread_mutex_unlock(&d->lock);
+	return gone;
+}
+
 static void *work(void *arg)
 {
-	struct worker w = *(struct worker *)arg;
+	struct start w = *(struct start *)arg;
 	_Atomic uint64_t *busy = &w.d->beat->busy_ns[w.number];
 	/* Room for one event, so that the others stay for the other workers. */
 	char buf[sizeof(struct fanotify_event_metadata) + sizeof(struct info_pidfd) +
 		 16] FA_ALIGNED(8);
 
 	free(arg);
-	for (;;) {
+	while (!was_given_up(w.d, w.number)) {
 		const struct fanotify_event_metadata *m = (const void *)buf;
 		ssize_t n = read(w.d->bell_fd, buf, sizeof(buf));
 
@@ -332,66 +423,155 @@ static void *work(void *arg)
 		atomic_store(busy, fa_mono_ns());
 		for (; n > 0 && FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n))
 			if (m->vers == FANOTIFY_METADATA_VERSION)
-				one_event(w.d, m);
+				one_event(w.d, w.number, m);
 		atomic_store(busy, 0);
 	}
 	return NULL;
 }
 
+/* In the first free place. -EAGAIN: all are taken. */
+static int start_worker(struct door *d)
+{
+	struct start *w = malloc(sizeof(*w));
+	pthread_t thread;
+	unsigned i = 0;
+	int e;
+
+	if (w == NULL)
+		return -ENOMEM;
+	pthread_mutex_lock(&d->lock);
+	while (i < BELL_WORKERS_MAX && d->worker[i].runs)
+		i++;
+	if (i < BELL_WORKERS_MAX)
+		d->worker[i] = (struct bell_worker){.runs = true, .held_fd = -1};
+	pthread_mutex_unlock(&d->lock);
+	*w = (struct start){d, i};
+	e = i < BELL_WORKERS_MAX ? pthread_create(&thread, NULL, work, w) : EAGAIN;
+	if (e == 0) {
+		pthread_detach(thread);
+		return 0;
+	}
+	free(w);
+	if (i < BELL_WORKERS_MAX) {
+		pthread_mutex_lock(&d->lock);
+		d->worker[i].runs = false;
+		pthread_mutex_unlock(&d->lock);
+	}
+	return -e;
+}
+
+/*
+ * The main thread, in each turn: whom a worker has held for too long is let go, untraced. The worker
+ * hangs in the kernel and cannot be called back, so another one takes its place; it ends when it
+ * returns.
+ */
+void bell_rescue(struct door *d)
+{
+	uint64_t now = fa_mono_ns();
+	unsigned count = 0;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < BELL_WORKERS_MAX; i++) {
+		struct bell_worker *w = &d->worker[i];
+
+		if (!w->runs || w->held_fd < 0 || w->held_ns > now ||
+		    now - w->held_ns < RESCUE_MS * 1000000ull)
+			continue;
+		let_go_locked(d, i);
+		w->given_up = true;
+		atomic_store(&d->beat->busy_ns[i], 0);
+		count++;
+	}
+	pthread_mutex_unlock(&d->lock);
+	for (unsigned i = 0; i < count; i++) {
+		log_line("looking at a program took too long: it is not traced");
+		if (start_worker(d) < 0)
+			log_line("no further worker for the doorbell can be started");
+	}
+}
+
 int bell_start(struct door *d)
 {
-	for (unsigned i = 0; i < d->settings->config.workers && i < BELL_WORKERS_MAX; i++) {
-		struct worker *w = malloc(sizeof(*w));
-		pthread_t thread;
-		int e;
+	pthread_t thread;
 
-		if (w == NULL)
-			return -ENOMEM;
-		*w = (struct worker){d, i};
-		e = pthread_create(&thread, NULL, work, w);
-		if (e != 0) {
-			free(w);
-			return -e;
-		}
+	if (d->connector_fd < 0 && pthread_create(&thread, NULL, procs_verify, d) == 0)
 		pthread_detach(thread);
+	for (unsigned i = 0; i < d->settings->config.workers && i < BELL_WORKERS_MAX; i++) {
+		int e = start_worker(d);
+
+		if (e < 0)
+			return e;
 	}
 	return 0;
+}
+
+/* Segment `want->segment`, opened for writing, or -errno. */
+static int find_segment(struct door *d, const struct fa_msg_segment *want)
+{
+	uint32_t size = fa_arena_segment_size(want->size0, want->segment);
+	uint64_t base = fa_arena_slot_address(want->slot), ino = 0, ino2;
+	FA_CLEANUP(fa_close) int proc_fd = bell_process(want->pid);
+	FA_CLEANUP(fa_close) int fd0 = -1;
+	FA_CLEANUP(fa_close) int fd = -1;
+
+	if (proc_fd < 0)
+		return proc_fd;
+	fd0 = bell_find(d, proc_fd, base, want->size0, &ino);
+	if (fd0 < 0)
+		return fd0;
+	if (ino != want->handle)
+		return -EPERM;
+	fd = bell_find(d, proc_fd, base + fa_arena_segment_at(want->size0, want->segment), size,
+		       &ino2);
+	if (fd < 0)
+		return fd;
+	return door_arena_grow(d, want->handle, size) ? bell_reopen(fd) : -EDQUOT;
+}
+
+struct segment_job {
+	struct door *d;
+	struct fa_msg_segment want;
+};
+
+static void *find_and_send(void *arg)
+{
+	struct segment_job *job = arg;
+	struct fa_part_msg m = {.u.segment = job->want};
+	int fd = find_segment(job->d, &job->want);
+
+	m.u.segment.error = fd < 0 ? -fd : 0;
+	(void)door_send(job->d, &m, FA_MSG_SEGMENT, fd, -1); /* lost: the collector asks again */
+	close_fds(&fd, 1);
+	door_segment_done(job->d, job->want.handle);
+	free(job);
+	return NULL;
 }
 
 /*
  * The collector asks for a further segment of a family. Which process has it mapped is the arena's
  * word, so it is checked: only a process that has this very segment 0 at this place is of the
  * family; or a program could point at another user's process.
+ *
+ * In a thread of its own, one a family: the process decides how long the look takes, and the main
+ * thread has no time.
  */
 void bell_segment(struct door *d, const struct fa_msg_segment *want)
 {
-	struct fa_part_msg m = {.u.segment = *want};
-	uint64_t ino = 0, base, ino2;
-	int fd0, fd = -EINVAL, rw = -1;
+	struct segment_job *job;
+	pthread_t thread;
 
-	if (want->slot < FA_ARENA_SLOTS && want->segment > 0 && want->segment < FA_ARENA_SEGMENTS &&
-	    want->pid > 0 && want->size0 >= FA_ARENA_MIN && want->size0 <= FA_ARENA_MAX0) {
-		uint32_t size = fa_arena_segment_size(want->size0, want->segment);
-
-		base = fa_arena_slot_address(want->slot);
-		fd0 = bell_find(d, want->pid, base, want->size0, &ino);
-		fd = fd0 < 0 ? fd0 : ino != want->handle ? -EPERM : 0;
-		if (fd == 0)
-			fd = bell_find(d, want->pid,
-				       base + fa_arena_segment_at(want->size0, want->segment), size,
-				       &ino2);
-		if (fd >= 0 && !door_arena_grow(d, want->handle, size)) {
-			close(fd);
-			fd = -EDQUOT;
+	if (want->slot >= FA_ARENA_SLOTS || want->segment == 0 ||
+	    want->segment >= FA_ARENA_SEGMENTS || want->pid <= 0 || want->size0 < FA_ARENA_MIN ||
+	    want->size0 > FA_ARENA_MAX0 || !door_segment_begin(d, want->handle))
+		return;
+	job = malloc(sizeof(*job));
+	if (job != NULL) {
+		*job = (struct segment_job){d, *want};
+		if (pthread_create(&thread, NULL, find_and_send, job) == 0) {
+			pthread_detach(thread);
+			return;
 		}
-		close_fds(&fd0, 1);
+		free(job);
 	}
-	if (fd >= 0) {
-		rw = bell_reopen(fd);
-		close(fd);
-		fd = rw;
-	}
-	m.u.segment.error = fd < 0 ? -fd : 0;
-	(void)door_send(d, &m, FA_MSG_SEGMENT, rw, -1); /* lost: the collector asks again */
-	close_fds(&rw, 1);
+	door_segment_done(d, want->handle);
 }

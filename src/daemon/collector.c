@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@
 #include "base/paths.h"
 #include "daemon/collector.h"
 
-/* Keys of epoll below any pointer and any inode number in use are fixed descriptors. */
+/* Keys of epoll: fixed descriptors, clients by their address, families by KEY_PIDFD and handle. */
 enum { KEY_KEEPER = 1, KEY_PEER = 2, KEY_LISTEN = 3 };
 
 static struct collector collector;
@@ -253,10 +254,10 @@ static bool dispatch(struct collector *c, uint64_t key)
 		control_accept(c);
 		break;
 	default:
-		if (is_client(c, key))
+		if ((key & KEY_PIDFD) != 0)
+			on_pidfd(c, key & ~KEY_PIDFD);
+		else if (is_client(c, key))
 			control_read(c, (struct client *)(uintptr_t)key);
-		else
-			on_pidfd(c, key);
 	}
 	return true;
 }
@@ -305,14 +306,20 @@ static void run(struct collector *c)
 static int lay_down_rights(struct collector *c)
 {
 	const struct group *g = getgrnam(FA_GROUP);
+	const struct rlimit none = {0, 0};
 	int e;
 
 	c->system_gid = g != NULL ? g->gr_gid : ~0u;
-	e = become_collector_user();
+	e = drop_bounding(0); /* while we may */
+	if (e == 0)
+		e = become_collector_user();
 	if (e < 0)
 		return e;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
+	/* One thread, and it starts nobody. Not dumpable: a core would hold others' traces. */
+	(void)setrlimit(RLIMIT_NPROC, &none);
+	(void)setrlimit(RLIMIT_CORE, &none);
 	return keep_capabilities(0);
 }
 

@@ -23,6 +23,8 @@ enum {
 
 struct collector;
 
+#define KEY_PIDFD (1ull << 63) /* of epoll: the rest is a family's handle */
+
 struct family {
 	struct collector *c;
 	struct fa_family *f;
@@ -97,6 +99,7 @@ struct collector {
 	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
 	bool ready_due;
 	uint64_t reaped_ns, second_ns;
+	uint64_t unwritten; /* bit i: session[i] has events of buffers that were given back */
 	bool stopping;
 };
 
@@ -126,6 +129,7 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
 void session_forget(struct session *s);
 void sessions_turn(struct collector *c, uint64_t now);
+void sessions_write_out(struct collector *c);
 void sessions_say_wants(struct collector *c);
 void sessions_update_bytes(struct session *s);
 
@@ -133,6 +137,12 @@ void sessions_update_bytes(struct session *s);
 void control_accept(struct collector *c);
 void control_read(struct collector *c, struct client *cl);
 void control_turn(struct collector *c, uint64_t now);
+
+/* NULL: root mounted what this lies on, and no user serves it; else what is wrong. Asks the file
+ * system nothing. */
+struct statx;
+const char *refuse_mount(const struct statx *x);
+bool mount_is_trusted(int fd);
 
 /* status.c: a memfd, or -errno */
 int status_build(struct collector *c, const struct client *cl) FA_MUST_USE;

@@ -17,15 +17,15 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/paths.h"
 #include "daemon/collector.h"
 #include "format/index_format.h"
 
-enum { IDLE_S = 30, ACKNOWLEDGE_S = 4, FUSE_MAGIC = 0x65735546 };
+enum { IDLE_S = 30, ACKNOWLEDGE_S = 4, KEPT_FOR_SYSTEM = 16 };
 
 static bool in_group(int fd, uint32_t gid)
 {
@@ -136,25 +136,88 @@ static struct session *find_session(struct collector *c, const struct client *cl
 	return found;
 }
 
+/* Is it a user that serves this kind of file system, or the kernel that invents it? */
+static bool is_odd_type(const char *type)
+{
+	static const char *const odd[] = {"proc",    "sysfs",   "cgroup",  "cgroup2",
+					  "debugfs", "tracefs", "configfs"};
+
+	if (strncmp(type, "fuse", 4) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		if (strcmp(type, odd[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * A file of a user who might want to hold us in a write for ever: it must lie on a file system that is
+ * mounted where we are, too, so that root mounted it. What users mount in namespaces of their own (FUSE,
+ * an overlay over FUSE) is not. Asks the file system nothing that it could keep back its answer to.
+ */
+const char *refuse_mount(const struct statx *x)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	const char *what = "the trace file is on a file system that only its user has mounted";
+	char line[4096], type[64];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		const char *dash = strstr(line, " - ");
+		unsigned id, major, minor;
+
+		if (dash == NULL || sscanf(line, "%u %*u %u:%u ", &id, &major, &minor) != 3 ||
+		    sscanf(dash, " - %63s ", type) != 1)
+			continue;
+		if (id != x->stx_mnt_id && (major != x->stx_dev_major || minor != x->stx_dev_minor))
+			continue;
+		what = is_odd_type(type)
+			       ? "the trace file is on a file system of a user (FUSE) or of the "
+				 "kernel"
+			       : NULL;
+		break;
+	}
+	if (f != NULL)
+		(void)fclose(f);
+	return what;
+}
+
+bool mount_is_trusted(int fd)
+{
+	struct statx x;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS | STATX_MNT_ID,
+		     &x) == 0 &&
+	       refuse_mount(&x) == NULL;
+}
+
 /* NULL: the file may be written to; else what is wrong with it. */
 static const char *refuse_file(const struct client *cl, int fd)
 {
-	struct statfs fs;
-	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
+	struct statx x;
+	const char *what = NULL;
 
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+			       STATX_BASIC_STATS | STATX_MNT_ID, &x) < 0)
 		return "no trace file came along";
-	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+	if (!S_ISREG(x.stx_mode) && !S_ISFIFO(x.stx_mode))
 		return "the trace file is neither a file nor a pipe";
 	if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH) != 0)
 		return "the trace file is not open for writing";
-	if (S_ISREG(st.st_mode) && st.st_size != 0)
-		return "the trace file is not empty";
-	/* A file system that a user serves could hold us in a write for ever. */
-	if (!cl->system && fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == FUSE_MAGIC)
-		return "the trace file is on a file system of a user (FUSE)";
-	return NULL;
+	if (!cl->system) {
+		/* Who keeps the same open pipe can make it block again after we made it not to. */
+		if (!S_ISREG(x.stx_mode))
+			return "a pipe is for root and members of the group " FA_GROUP;
+		/* Memory (memfd, an unlinked file in a tmpfs) would be charged to us. */
+		if (x.stx_nlink == 0)
+			return "the trace file has no name";
+		if ((flags & O_DSYNC) != 0)
+			return "the trace file is open for synchronous writing";
+		what = refuse_mount(&x);
+	}
+	if (what == NULL && S_ISREG(x.stx_mode) && lseek(fd, 0, SEEK_END) != 0)
+		what = "the trace file is not empty";
+	return what;
 }
 
 static unsigned sessions_of(const struct collector *c, uint32_t uid)
@@ -164,6 +227,16 @@ static unsigned sessions_of(const struct collector *c, uint32_t uid)
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
 		n += c->session[i].used && c->session[i].uid == uid;
 	return n;
+}
+
+/* System sessions find room however many users there are. */
+static bool users_are_full(const struct collector *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		n += c->session[i].used && (c->session[i].o.flags & FA_SESSION_USER) != 0;
+	return n >= FA_SESSIONS_MAX - KEPT_FOR_SYSTEM;
 }
 
 static bool name_taken(const struct collector *c, const struct client *cl,
@@ -212,6 +285,9 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	else if (!cl->system && sessions_of(c, cl->uid) >= c->settings->config.sessions_per_user)
 		say(cl, EDQUOT, "you have %u sessions already, the limit for a user",
 		    sessions_of(c, cl->uid));
+	else if (!cl->system && users_are_full(c))
+		say(cl, EDQUOT,
+		    "users have all the sessions that they may have together; try later");
 	if (cl->reply.error != 0)
 		return true;
 	want.options = *o;
@@ -296,6 +372,27 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	return true; /* PING */
 }
 
+/* The first is kept. The padding behind one descriptor has room for a second, and the kernel fills it. */
+static int take_fds(struct msghdr *msg, int *ret_fd)
+{
+	int count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
+			if (count++ == 0)
+				*ret_fd = fd;
+			else
+				close(fd);
+		}
+	}
+	return count;
+}
+
 static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret_fd)
 {
 	union {
@@ -308,15 +405,16 @@ static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *cm = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	int count;
 
 	*ret_fd = -1;
-	/* Room is for one descriptor: the kernel closes what does not fit. */
-	if (cm != NULL && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
-	    cm->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(cm), sizeof(int));
-	if (n > 0 && (msg.msg_flags & MSG_TRUNC) != 0)
-		return 1; /* of a size that is no request */
+	if (n < 0)
+		return n;
+	count = take_fds(&msg, ret_fd);
+	if (n > 0 && ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > 1)) {
+		close_fds(ret_fd, 1);
+		return 1; /* no request has this size, or more than one descriptor */
+	}
 	return n;
 }
 

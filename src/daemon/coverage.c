@@ -7,6 +7,7 @@
  */
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,12 +55,12 @@ static uint32_t elf_reason(int fd)
 }
 
 /* In the order in which the gate would refuse it. */
-static uint32_t find_reason(const struct fa_msg_missed *m, int exe_fd)
+static uint32_t reason_of_file(const struct fa_msg_missed *m, int exe_fd)
 {
 	struct stat st;
 	uint32_t r;
 
-	if (exe_fd < 0 || fstat(exe_fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fstat(exe_fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return FA_REASON_UNKNOWN;
 	r = elf_reason(exe_fd);
 	if (r != FA_REASON_NOT_LOADED)
@@ -70,6 +71,25 @@ static uint32_t find_reason(const struct fa_msg_missed *m, int exe_fd)
 	    (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
 	    fgetxattr(exe_fd, "security.capability", NULL, 0) > 0)
 		return FA_REASON_SECURE;
+	return r;
+}
+
+/* It comes as O_PATH. Not asked: a file system that a user may serve (it could keep us waiting), and
+ * one that denies us to read. */
+static uint32_t find_reason(const struct fa_msg_missed *m, int path_fd)
+{
+	char path[64];
+	uint32_t r;
+	int fd;
+
+	if (path_fd < 0 || !mount_is_trusted(path_fd))
+		return FA_REASON_UNKNOWN;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return FA_REASON_UNKNOWN;
+	r = reason_of_file(m, fd);
+	close(fd);
 	return r;
 }
 

@@ -71,6 +71,7 @@ void close_fds(int *fds, int n);
 /* Keep only the capabilities in `mask` (bits as capability.h numbers them), in every set, the
  * bounding set too. With 0 nothing can come back by exec. */
 int keep_capabilities(uint64_t mask) FA_MUST_USE;
+int drop_bounding(uint64_t mask) FA_MUST_USE; /* the bounding set alone */
 /* Become the user FA_USER, or nobody, with no group but its own. */
 int become_collector_user(void) FA_MUST_USE;
 

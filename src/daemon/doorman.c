@@ -134,6 +134,7 @@ static void run(struct door *d)
 			return;
 		if (p[1].revents != 0)
 			read_peer(d);
+		bell_rescue(d);
 		if (p[2].revents != 0)
 			procs_read(d);
 		procs_turn(d);
@@ -159,7 +160,8 @@ static int start_up(struct door *d, const struct part_start *start)
 				 FA_PATH_INDEX);
 	if (e == 0)
 		e = keep_capabilities(needed);
-	if (e == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (e == 0 &&
+	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		e = -errno;
 	if (e == 0)
 		e = bell_open(d);

@@ -21,6 +21,7 @@ struct door_arena {
 	int pidfd;     /* -1: the kernel has none */
 	bool unsent;   /* the collector has not got it yet */
 	uint64_t more; /* bytes of further segments */
+	bool looking;  /* a thread looks for a further segment */
 };
 
 struct arrival {
@@ -37,6 +38,16 @@ struct waiting {
 	char image[FA_IMAGE_NAME];
 };
 
+/* A thread that answers the doorbell. */
+struct bell_worker {
+	bool runs;
+	bool looking; /* at a process of `uid`, since then */
+	bool given_up;
+	int held_fd; /* the event's: its opener waits; -1: nobody does */
+	uint32_t uid;
+	uint64_t since_ns, held_ns;
+};
+
 struct door {
 	const struct daemon_settings *settings;
 	struct beat *beat;
@@ -49,6 +60,9 @@ struct door {
 	size_t arenas, arena_room;
 	struct arrival arrival[ARRIVALS];
 	unsigned arrivals;
+	size_t verify_at;
+	unsigned segment_threads;
+	struct bell_worker worker[BELL_WORKERS_MAX];
 	/* set before the workers start, then only read: */
 	int bell_fd;
 	dev_t shm_dev; /* of the kernel's anonymous shared memory */
@@ -69,7 +83,6 @@ struct door {
 		ino_t ino;
 		struct timespec mtime;
 	} index_stamp;
-	size_t verify_at;
 };
 
 /* arenas.c: all take the lock themselves */
@@ -79,6 +92,9 @@ void door_arena_drop(struct door *d, uint64_t handle);
 bool door_arena_known(struct door *d, uint64_t handle);
 void door_send_unsent(struct door *d);
 void door_resend_all(struct door *d);
+/* One look for a segment a family, and so many of one user, at a time: may it begin? */
+bool door_segment_begin(struct door *d, uint64_t handle);
+void door_segment_done(struct door *d, uint64_t handle);
 /* May this arena grow by `bytes`? Counted when it may. */
 bool door_arena_grow(struct door *d, uint64_t handle, uint64_t bytes);
 int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
@@ -86,9 +102,11 @@ int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int
 /* bell.c */
 int bell_open(struct door *d) FA_MUST_USE;
 int bell_start(struct door *d) FA_MUST_USE;
+void bell_rescue(struct door *d);
 int bell_mark(struct door *d); /* again, when the folder was replaced */
-/* Segment `size` bytes long at `address` of pid: O_PATH, or -errno; its inode in *ret_ino. */
-int bell_find(const struct door *d, int32_t pid, uint64_t address, uint32_t size,
+/* Segment `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
+int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process and no later one */
+int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
 int bell_reopen(int path_fd) FA_MUST_USE;
 void bell_segment(struct door *d, const struct fa_msg_segment *want);
@@ -96,6 +114,7 @@ void bell_segment(struct door *d, const struct fa_msg_segment *want);
 /* procs.c: main thread, but for door_arrived */
 void procs_open(struct door *d);
 void procs_read(struct door *d);
+void *procs_verify(void *door);  /* a thread */
 void procs_turn(struct door *d); /* now and then: who is missing? */
 void procs_know(struct door *d, int32_t pid);
 void door_arrived(struct door *d, int32_t pid);

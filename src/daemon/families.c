@@ -35,12 +35,18 @@ bool session_wants(const struct session *s, uint32_t uid, const char *image, con
 	return false;
 }
 
+/* A process that is guarded from its own user is root's alone. */
+static uint32_t belongs_to(const struct family *fam)
+{
+	return fam->info.guarded ? 0 : fam->info.uid;
+}
+
 static uint64_t wanting(const struct collector *c, const struct family *fam)
 {
 	uint64_t mask = 0;
 
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
-		if (session_wants(&c->session[i], fam->info.uid, fa_base_name(fam->info.exe),
+		if (session_wants(&c->session[i], belongs_to(fam), fa_base_name(fam->info.exe),
 				  fam->exec_name))
 			mask |= 1ull << i;
 	return mask;
@@ -116,8 +122,13 @@ static void count_events(struct family *fam)
 static int64_t drain(struct family *fam)
 {
 	struct fa_sink sink = sink_of(fam);
+	bool reap_soon;
+	/* What is given back now is gone from the arena: see families_turn(). */
+	bool frees = fa_family_full(fam->f, &reap_soon) > 0;
 	int64_t n = fa_family_drain(fam->f, &sink);
 
+	if (frees)
+		fam->c->unwritten |= fam->mask;
 	count_events(fam);
 	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
 	return n;
@@ -278,7 +289,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		fa_family_answer(fam->f, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, 0);
 	else
 		say_started(c, fam, rule);
-	if (pidfd >= 0 && watch_fd(c, pidfd, info->handle) < 0)
+	if (pidfd >= 0 && watch_fd(c, pidfd, KEY_PIDFD | info->handle) < 0)
 		close_fds(&fam->pidfd, 1);
 	(void)drain(fam);
 }
@@ -365,6 +376,11 @@ void family_segment(struct collector *c, const struct fa_msg_segment *got, int f
 	close_fds(&fd, 1);
 }
 
+/*
+ * Of a buffer that was given back nothing is left in the arena, so its events are written out at the end
+ * of the same turn: a collector that is killed then loses what one turn read, and not what a
+ * FlushTimer gathered. A buffer is a quarter of a block, so blocks stay of a useful size.
+ */
 unsigned families_turn(struct collector *c, uint64_t now)
 {
 	unsigned wait_ms = BEAT_EVERY_MS;
@@ -386,6 +402,7 @@ unsigned families_turn(struct collector *c, uint64_t now)
 		if (left < wait_ms)
 			wait_ms = left == 0 ? 1 : (unsigned)left;
 	}
+	sessions_write_out(c);
 	return wait_ms;
 }
 
@@ -481,7 +498,7 @@ uint32_t families_join(struct collector *c, struct session *s)
 	for (size_t i = 0; i < c->families && s->error == 0; i++) {
 		struct family *fam = c->family[i];
 
-		if (!session_wants(s, fam->info.uid, fa_base_name(fam->info.exe), fam->exec_name))
+		if (!session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name))
 			continue;
 		/* What happened before, and who is gone by now, is not its. */
 		(void)drain(fam);

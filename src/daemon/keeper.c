@@ -8,12 +8,14 @@
  * it has ended its traces.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -21,15 +23,29 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "base/paths.h"
 #include "daemon/keeper.h"
 
 enum {
 	STOP_WITHIN_S = 20,
 	ANNOUNCE_WITHIN_S = 8,
 	FILES_WANTED = 262144,
+	READ_FOR_MS = 150,
 };
 
-static struct keeper keeper = {.listen_fd = -1, .lock_fd = -1, .signal_fd = -1};
+/*
+ * What the keeper and those that it forks may ever do. Of its own: registry and traces of others
+ * (DAC_OVERRIDE, CHOWN, FOWNER), a silent part of another user (KILL), large sockets (NET_ADMIN). For
+ * the parts: their ids and what they keep (SETUID, SETGID, SETPCAP, SYS_ADMIN, SYS_PTRACE,
+ * DAC_READ_SEARCH, NET_ADMIN). The unit's CapabilityBoundingSet is the same list.
+ */
+static const uint64_t needed = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_DAC_READ_SEARCH |
+			       1ull << CAP_CHOWN | 1ull << CAP_FOWNER | 1ull << CAP_KILL |
+			       1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_SETPCAP |
+			       1ull << CAP_NET_ADMIN | 1ull << CAP_SYS_ADMIN |
+			       1ull << CAP_SYS_PTRACE;
+
+static struct keeper keeper = {.listen_fd = -1, .ask_fd = -1, .lock_fd = -1, .signal_fd = -1};
 
 /* Two descriptors an arena. Refused where the hard limit is lower and may not be raised. */
 static void raise_file_limit(void)
@@ -126,12 +142,16 @@ static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, i
 
 static void read_part(struct keeper *k, struct part *p)
 {
+	uint64_t from = fa_mono_ns();
 	struct fa_part_msg m;
 	int fds[MSG_FDS];
 
 	for (int i = 0; i < 64 && p->fd >= 0; i++) {
 		int r = msg_receive(p->fd, &m, fds);
 
+		/* A start of a rule "for N starts" takes an fsync, and users decide how many come. */
+		if (fa_mono_ns() - from > READ_FOR_MS * 1000000ull)
+			i = 64;
 		if (r == 1)
 			from_part(k, p, &m, fds);
 		close_fds(fds, MSG_FDS);
@@ -180,14 +200,15 @@ static void announce(struct keeper *k, uint64_t now)
 
 static void turn(struct keeper *k)
 {
-	struct pollfd p[3] = {
+	struct pollfd p[3 + ASKERS_MAX + 1] = {
 		{.fd = k->signal_fd, .events = POLLIN},
 		{.fd = k->part[PART_DOORMAN].fd, .events = POLLIN},
 		{.fd = k->part[PART_COLLECTOR].fd, .events = POLLIN},
 	};
+	unsigned n = 3 + requests_poll(k, p + 3);
 	uint64_t now;
 
-	(void)poll(p, 3, k->announced ? BEAT_EVERY_MS : 5);
+	(void)poll(p, n, k->announced ? BEAT_EVERY_MS : 5);
 	now = fa_mono_ns();
 	if (p[0].revents != 0 && read_signals(k))
 		k->stopping = true;
@@ -196,6 +217,7 @@ static void turn(struct keeper *k)
 			read_part(k, &k->part[i]);
 	part_watch(k, now);
 	part_reap(k, now);
+	requests_turn(k, now);
 	if (!k->announced) {
 		autologgers_turn(k);
 		announce(k, now);
@@ -238,6 +260,34 @@ static void tell_parent(int fd, const char *text)
 		(void)!write(fd, text, strlen(text));
 }
 
+/* Why can it not begin? One line that says what to do. */
+static const char *place_problem(const struct keeper *k, int e)
+{
+	static char text[700];
+	const char *root = k->settings->root;
+
+	if (e == -EBUSY)
+		(void)snprintf(
+			text, sizeof(text),
+			"another firstallocd is running already below %s; 'firstalloc status' "
+			"shows it",
+			root[0] ? root : "/");
+	else if (e == -EPERM)
+		(void)snprintf(text, sizeof(text),
+			       "%s" FA_DIR_RUN
+			       ": a user other than root could change this folder or "
+			       "one above it, so root must not work there",
+			       root);
+	else if (e == -EROFS)
+		(void)snprintf(text, sizeof(text),
+			       "%s" FA_DIR_RUN " or %s" FA_DIR_ETC ": on a read-only file system",
+			       root, root);
+	else
+		(void)snprintf(text, sizeof(text), "%s" FA_DIR_RUN ", %s" FA_DIR_ETC "/door: %s",
+			       root, root, fa_strerror(e));
+	return text;
+}
+
 int keeper_main(struct daemon_settings *settings, int ready_fd)
 {
 	struct keeper *k = &keeper;
@@ -250,12 +300,17 @@ int keeper_main(struct daemon_settings *settings, int ready_fd)
 		k->kept[i].fd = -1;
 	for (int i = 0; i < settings->config.problems; i++)
 		log_line("%s", settings->config.problem[i]);
+	requests_open(k);
 	raise_file_limit();
 	e = place_prepare(k);
-	if (e == -EBUSY) {
-		tell_parent(ready_fd, "another firstallocd is running already");
+	if (e < 0) {
+		tell_parent(ready_fd, place_problem(k, e));
 		return 1;
 	}
+	e = keep_capabilities(needed);
+	if (e == 0 &&
+	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+		e = -errno;
 	if (e == 0)
 		e = block_signals(k);
 	if (e == 0)

@@ -2,6 +2,8 @@
 #ifndef FA_KEEPER_H
 #define FA_KEEPER_H
 
+#include <poll.h>
+
 #include "daemon/daemon.h"
 #include "registry/registry.h"
 
@@ -25,10 +27,31 @@ struct kept {
 
 enum autologger_state { AL_WAITS, AL_GIVEN, AL_STARTED, AL_FAILED };
 
+enum { ASKERS_MAX = 32, PURSES = 64 };
+
+/* Who is connected to the keeper's own socket (requests.c). */
+struct asker {
+	int fd; /* -1: free */
+	uint32_t uid;
+	bool member; /* of the group firstalloc, or root */
+	uint64_t since_ns;
+};
+
+/* How many changes a user may still make. */
+struct purse {
+	bool used;
+	uint32_t uid;
+	uint32_t left;
+	uint64_t filled_ns;
+};
+
 struct keeper {
 	struct daemon_settings *settings;
 	struct part part[PARTS];
-	int listen_fd, lock_fd, signal_fd;
+	int listen_fd, ask_fd, lock_fd, signal_fd;
+	uint32_t system_gid; /* ~0: there is no such group */
+	struct asker asker[ASKERS_MAX];
+	struct purse purse[PURSES];
 	struct kept kept[FA_SESSIONS_MAX];
 	enum autologger_state autologger[FA_CONFIG_AUTOLOGGERS];
 	uint64_t given;   /* sessions given to this collector */
@@ -54,6 +77,9 @@ void parts_tell_info(struct keeper *k);
 /* place.c: files and sockets */
 int place_prepare(struct keeper *k) FA_MUST_USE;
 void place_leave(struct keeper *k);
+/* Can only root change this folder and those above it? 0; 1 yes, but anybody may make files in it;
+ * -EPERM, -errno. */
+int place_trust(const char *path) FA_MUST_USE;
 void notify(const char *text);
 uint64_t watchdog_interval_ns(void); /* 0: systemd does not want to hear from us */
 
@@ -62,7 +88,13 @@ void autologgers_turn(struct keeper *k);
 void autologger_result(struct keeper *k, const struct fa_msg_autologger *m);
 bool autologgers_pending(const struct keeper *k);
 
+/* requests.c */
+void requests_open(struct keeper *k);
+unsigned requests_poll(const struct keeper *k, struct pollfd *p); /* room for ASKERS_MAX + 1 */
+void requests_turn(struct keeper *k, uint64_t now);
+
 /* rules.c */
+int rules_open(struct keeper *k) FA_MUST_USE; /* at once, and made where there is none */
 void rules_turn(struct keeper *k, uint64_t now);
 void rules_count_start(struct keeper *k, const struct fa_msg_started *m);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
-#include "daemon/daemon.h"
+#include "daemon/keeper.h"
 
 static struct daemon_settings settings;
 
@@ -116,7 +117,7 @@ static int open_log(void)
 /* The parent's end: it leaves when the keeper is ready, and says so by its exit status. */
 static int wait_until_ready(int fd, pid_t child)
 {
-	char text[256];
+	char text[800];
 	ssize_t n;
 	int status;
 
@@ -170,10 +171,23 @@ int main(int argc, char **argv)
 	if (e < 0)
 		return status;
 	if (geteuid() != 0) {
-		fprintf(stderr, "firstallocd: only root can answer the doorbell of all programs\n");
+		fprintf(stderr, "firstallocd: only root can answer the doorbell of all programs; "
+				"'firstalloc "
+				"run' traces a command of yours without it\n");
 		return FA_EXIT_DENIED;
 	}
+	/* Before anything is read or made there. */
+	if (settings.root[0] != '\0' && place_trust(settings.root) < 0) {
+		fprintf(stderr,
+			"firstallocd: --root %s: a user other than root could change this folder "
+			"or one "
+			"above it, so root must not work there\n",
+			settings.root);
+		return 1;
+	}
 	umask(022);
+	/* Whatever whoever started us had open is not ours, and would stay open for good. */
+	(void)syscall(SYS_close_range, 3u, ~0u, 0u);
 	settings.under_unit = getenv("NOTIFY_SOCKET") != NULL;
 	settings.foreground = settings.foreground || settings.under_unit;
 	settings.started_real = (uint64_t)time(NULL);

@@ -102,7 +102,8 @@ static void give_sessions(struct keeper *k, int fd)
 			continue;
 		m.u.session.resumed = 1;
 		if (msg_send(fd, &m, FA_MSG_SESSION, &k->kept[i].fd, 1) < 0)
-			log_line("session %s cannot be given on", k->kept[i].session.options.name);
+			log_line("session %.63s cannot be given on",
+				 k->kept[i].session.options.name);
 		k->given++;
 		close_fds(&k->kept[i].fd, 1); /* the collector hands it up again */
 	}

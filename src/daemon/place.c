@@ -1,6 +1,12 @@
-/* place.c - the keeper's files: lock, pid file, control socket, doorbell; and systemd's notifications. */
+/*
+ * place.c - the keeper's files: lock, pid file, sockets, doorbell; and systemd's notifications.
+ *
+ * All of it lies in folders that only root can change (place_trust): with --root in a user's folder
+ * that user could have root write elsewhere.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,47 +22,175 @@
 #include "base/paths.h"
 #include "daemon/keeper.h"
 
+#define PATH_LOCK FA_DIR_RUN "/lock"
+
+enum { SYSTEM_GIDS = 1000 };
+
 static int below(const struct keeper *k, char *buf, size_t size, const char *path)
 {
 	return fa_path_join(buf, size, k->settings->root, path);
 }
 
-/* One firstallocd a root: the lock lives as long as the keeper, however it ends. */
+/* Only root can rename or replace this folder. A group of the system's own (Ubuntu's syslog may write
+ * to /var/log) is trusted, a sticky folder too: in it nobody moves what is another's. */
+static bool is_roots(const struct stat *st)
+{
+	if (st->st_uid != 0)
+		return false;
+	if ((st->st_mode & S_ISVTX) != 0)
+		return true;
+	return (st->st_mode & S_IWOTH) == 0 &&
+	       ((st->st_mode & S_IWGRP) == 0 || st->st_gid < SYSTEM_GIDS);
+}
+
+/* A name on the way, in a folder that was found to be root's. 1: it is a link, and `rest` now begins
+ * with where it leads. */
+static int step(const char *at, char *rest)
+{
+	char target[PATH_MAX], all[2 * PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (lstat(at, &st) < 0)
+		return -errno;
+	if (!S_ISLNK(st.st_mode))
+		return is_roots(&st) ? 0 : -EPERM;
+	n = st.st_uid == 0 ? readlink(at, target, sizeof(target) - 1) : -1;
+	if (n < 0)
+		return st.st_uid == 0 ? -errno : -EPERM;
+	target[n] = '\0';
+	if (snprintf(all, sizeof(all), "%s/%s", target, rest) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(rest, all, strlen(all) + 1);
+	return 1;
+}
+
+/* One component of `rest` behind `done`. */
+static int walk_on(char *done, char *rest)
+{
+	char name[PATH_MAX], at[2 * PATH_MAX];
+	size_t len;
+	int r;
+
+	while (*rest == '/')
+		memmove(rest, rest + 1, strlen(rest));
+	len = strcspn(rest, "/");
+	memcpy(name, rest, len);
+	name[len] = '\0';
+	memmove(rest, rest + len, strlen(rest + len) + 1);
+	if (len == 0 || strcmp(name, ".") == 0)
+		return 0;
+	if (strcmp(name, "..") == 0) {
+		char *slash = strrchr(done, '/');
+
+		if (slash != NULL)
+			*slash = '\0';
+		return 0;
+	}
+	if (snprintf(at, sizeof(at), "%s/%s", done, name) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	r = step(at, rest);
+	if (r == 1 && rest[0] == '/')
+		done[0] = '\0';
+	if (r == 0)
+		memcpy(done, at, strlen(at) + 1);
+	return r;
+}
+
+/* Link by link, because the folder that a link lies in counts as much as where it leads. */
+int place_trust(const char *path)
+{
+	char done[PATH_MAX] = "", rest[PATH_MAX];
+	struct stat st;
+	int links = 0;
+
+	if (path[0] != '/' || strlen(path) >= sizeof(rest))
+		return -EINVAL;
+	memcpy(rest, path, strlen(path) + 1);
+	if (stat("/", &st) < 0 || !is_roots(&st))
+		return -EPERM;
+	while (rest[0] != '\0') {
+		int r = walk_on(done, rest);
+
+		links += r == 1;
+		if (r < 0 || links > 40)
+			return r < 0 ? r : -ELOOP;
+	}
+	if (stat(done[0] ? done : "/", &st) < 0)
+		return -errno;
+	/* In the last one somebody else could have put what we are about to open. */
+	return (st.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH) ? 1 : 0;
+}
+
+/*
+ * One firstallocd a root: the lock lives as long as the keeper, however it ends. On a file of its own
+ * that only root can open: anybody could flock the pid file, because reading it is enough for that.
+ */
+static int lock_file(struct keeper *k, const char *path)
+{
+	struct stat held, named;
+
+	for (int i = 0; i < 100; i++) {
+		k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (k->lock_fd < 0)
+			return -errno;
+		if (flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK ? -EBUSY : -errno;
+		/* The one before removes it when it leaves. */
+		if (fstat(k->lock_fd, &held) == 0 && stat(path, &named) == 0 &&
+		    held.st_ino == named.st_ino && held.st_dev == named.st_dev)
+			return 0;
+		close_fds(&k->lock_fd, 1);
+	}
+	return -EBUSY;
+}
+
 static int take_lock(struct keeper *k)
 {
 	char path[512], text[32];
-	int n;
+	int fd, n, e;
 
+	if (below(k, path, sizeof(path), PATH_LOCK) < 0)
+		return -ENAMETOOLONG;
+	e = lock_file(k, path);
+	if (e < 0)
+		return e;
 	if (below(k, path, sizeof(path), FA_PATH_PID) < 0)
 		return -ENAMETOOLONG;
-	k->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (k->lock_fd < 0)
+	(void)unlink(path); /* of one that was killed */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
 		return -errno;
-	if (flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(k->lock_fd, 0) < 0 || pwrite(k->lock_fd, text, (size_t)n, 0) != n)
-		return -EIO;
-	return 0;
+	e = fa_write_all(fd, text, (size_t)n);
+	close(fd);
+	return e;
 }
 
-static int make_socket(struct keeper *k)
+/* The mode comes by the umask and not by chmod, so that at no time a name is followed. */
+static int make_socket(struct keeper *k, const char *name, int *ret_fd)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	char path[512];
+	mode_t old;
+	int fd, e = 0;
 
-	if (below(k, path, sizeof(path), FA_PATH_CONTROL) < 0 || strlen(path) >= sizeof(a.sun_path))
+	if (below(k, path, sizeof(path), name) < 0 || strlen(path) >= sizeof(a.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(a.sun_path, path, strlen(path) + 1);
-	k->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (k->listen_fd < 0)
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		return -errno;
 	(void)unlink(path); /* of one that was killed: we hold the lock */
-	if (bind(k->listen_fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
-	    chmod(path, 0666) < 0 || /* rights are decided per request */
-	    listen(k->listen_fd, 64) < 0)
-		return -errno;
-	return 0;
+	old = umask(0111);  /* 0666: rights are decided per request */
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0)
+		e = -errno;
+	(void)umask(old);
+	if (e < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return e;
 }
 
 static int make_door(struct keeper *k)
@@ -89,22 +223,30 @@ int place_prepare(struct keeper *k)
 	if (e == 0)
 		e = fa_make_dirs(path, 0755);
 	if (e == 0)
+		e = place_trust(path);
+	if (e > 0) /* a sticky folder for all is no place for our sockets */
+		e = -EPERM;
+	if (e == 0)
 		e = take_lock(k);
 	if (e == 0)
 		e = make_door(k);
 	if (e == 0)
-		e = make_socket(k);
+		e = make_socket(k, FA_PATH_CONTROL, &k->listen_fd);
+	if (e == 0)
+		e = make_socket(k, FA_PATH_KEEPER, &k->ask_fd);
 	return e;
 }
 
+/* The lock last: who takes it then finds nothing of ours. */
 void place_leave(struct keeper *k)
 {
+	static const char *const files[] = {FA_PATH_CONTROL, FA_PATH_KEEPER, FA_PATH_PID,
+					    PATH_LOCK};
 	char path[512];
 
-	if (below(k, path, sizeof(path), FA_PATH_CONTROL) == 0)
-		(void)unlink(path);
-	if (below(k, path, sizeof(path), FA_PATH_PID) == 0)
-		(void)unlink(path);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (below(k, path, sizeof(path), files[i]) == 0)
+			(void)unlink(path);
 }
 
 /* sd_notify(3) in a page: a datagram to the socket that the environment names. */

@@ -39,6 +39,19 @@ static bool have_registry(struct keeper *k, uint64_t now)
 	return true;
 }
 
+int rules_open(struct keeper *k)
+{
+	int e;
+
+	if (k->registry != NULL)
+		return 0;
+	e = fa_registry_open(k->settings->root, FA_REGISTRY_WRITE | FA_REGISTRY_HASTY,
+			     &k->registry);
+	if (e == 0)
+		fa_registry_set_timeout(k->registry, PATIENCE_MS);
+	return e;
+}
+
 void rules_turn(struct keeper *k, uint64_t now)
 {
 	int e;

@@ -294,7 +294,7 @@ void sessions_say_wants(struct collector *c)
 		(void)msg_send(c->peer_fd, &m, FA_MSG_WANTS, NULL, 0);
 }
 
-static void flush(struct collector *c, struct session *s)
+static void flush(struct collector *c, struct session *s, bool sync)
 {
 	int e;
 
@@ -302,11 +302,22 @@ static void flush(struct collector *c, struct session *s)
 		return;
 	atomic_store(&c->beat->writing_ns, fa_mono_ns());
 	e = fa_trace_writer_flush(s->w);
-	if (e == 0)
+	if (e == 0 && sync)
 		fa_trace_writer_sync(s->w);
 	atomic_store(&c->beat->writing_ns, 0);
 	if (e < 0)
 		s->error = e;
+}
+
+/* To the kernel, which outlives us; to the disk at FlushTimer. */
+void sessions_write_out(struct collector *c)
+{
+	for (; c->unwritten != 0; c->unwritten &= c->unwritten - 1) {
+		struct session *s = &c->session[__builtin_ctzll(c->unwritten)];
+
+		if (s->used && !s->ended)
+			flush(c, s, false);
+	}
 }
 
 /* Each turn: sessions that failed are ended. Each second: clock. Each FlushTimer: write out. */
@@ -323,7 +334,7 @@ void sessions_turn(struct collector *c, uint64_t now)
 		if (second)
 			write_clock(c, s);
 		if (now - s->flushed_ns >= timer) {
-			flush(c, s);
+			flush(c, s, true);
 			s->flushed_ns = now;
 		}
 		if (s->error != 0)

@@ -39,7 +39,11 @@ void log_line(const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(line + n, sizeof(line) - n - 1, format, ap);
 	va_end(ap);
-	n = strlen(line);
+	/* Names of programs and files stand in it, and users choose those: no line of theirs, no
+	 * escape sequences for the terminal of who reads it. */
+	for (n = 0; line[n] != '\0'; n++)
+		if ((unsigned char)line[n] < ' ' || line[n] == 0x7f)
+			line[n] = '?';
 	line[n++] = '\n';
 	/* One write a line, so that three processes do not mix theirs. Nobody to tell if it fails. */
 	(void)!write(STDERR_FILENO, line, n);
@@ -137,15 +141,23 @@ void close_fds(int *fds, int n)
 	}
 }
 
-int keep_capabilities(uint64_t mask)
+int drop_bounding(uint64_t mask)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (!(mask >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
 		    errno != EINVAL && errno != EPERM)
 			return -errno; /* EINVAL: an older kernel without it */
+	return 0;
+}
+
+int keep_capabilities(uint64_t mask)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	int e = drop_bounding(mask);
+
+	if (e < 0)
+		return e;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capget, &head, data) < 0)
 		return -errno;

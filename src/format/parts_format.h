@@ -53,7 +53,9 @@ struct fa_msg_arena {
 	uint32_t answer;  /* enum fa_arena_answer_word */
 	uint32_t reason;  /* enum fa_reason, with REFUSED */
 	uint32_t adopted; /* 1: sent again to a collector that was restarted */
-	char exe[1024];   /* "" unknown */
+	uint32_t guarded; /* 1: from its own user: only system sessions may have it */
+	uint32_t reserved;
+	char exe[1024]; /* "" unknown */
 };
 
 struct fa_msg_segment {
