@@ -53,17 +53,17 @@ static int open_run_dir(void)
 	return fd;
 }
 
-static void run_file_name(char *to, unsigned segment)
+static void run_file_name(char *to)
 {
 	to = fa_text_put_number(to, (uint64_t)fa_arena.pid);
 	*to++ = '.';
 	to = fa_text_put_number(to, fa_arena.nonce);
 	*to++ = '.';
-	to = fa_text_put_number(to, segment);
+	*to++ = '0';
 	*to = '\0';
 }
 
-static int create_run_file(unsigned segment, uint32_t size)
+static int create_run_file(uint32_t size)
 {
 	char name[64];
 	int dir, fd;
@@ -73,7 +73,7 @@ static int create_run_file(unsigned segment, uint32_t size)
 	dir = open_run_dir();
 	if (dir < 0)
 		return -1;
-	run_file_name(name, segment);
+	run_file_name(name);
 	fd = fa_sys_openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	(void)fa_sys_close(dir);
 	/* Allocated, not only sized: a full tmpfs must be an error here, not SIGBUS later. */
@@ -84,14 +84,14 @@ static int create_run_file(unsigned segment, uint32_t size)
 	return fd;
 }
 
-static bool map_at(uint64_t address, unsigned segment, uint32_t size)
+static bool map_at(uint64_t address, uint32_t size)
 {
 	int flags = MAP_SHARED | MAP_NORESERVE | FA_MAP_FIXED_NOREPLACE;
 	int fd = -1;
 	void *p;
 
 	if (fa_arena.run_mode) {
-		fd = create_run_file(segment, size);
+		fd = create_run_file(size);
 		if (fd < 0)
 			return false;
 	} else {
@@ -176,6 +176,7 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 	fa_arena.wish = *wish;
 	fa_arena.pid = pid;
 	fa_arena.size0 = size;
+	fa_arena.most = soft_limit(RLIMIT_AS) / 4;
 	fa_arena.nonce = fa_clock_mono_ns();
 	fa_arena.euid = start->euid;
 	fa_arena.clock_source = (uint8_t)fa_clock_source();
@@ -189,7 +190,7 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 		uint64_t address = fa_arena_slot_address(slot);
 
 		fa_arena.slot = slot;
-		if (!map_at(address, 0, size)) {
+		if (!map_at(address, size)) {
 			if (fa_arena.run_mode)
 				return FA_REASON_RUN_DIR;
 			continue;
@@ -208,6 +209,9 @@ void fa_arena_destroy(void)
 	fa_arena.base = NULL;
 	fa_arena.mapped = 0;
 }
+
+/* A thread of this process is mapping a segment. */
+static uint32_t growing;
 
 bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
 {
@@ -232,19 +236,20 @@ bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_
 		p->next_thread = 0;
 		for (unsigned c = 0; c < FA_LOST_CAUSES; c++)
 			p->lost[c] = 0;
+		growing = 0; /* a thread that is not here may have been at it */
 		fa_arena.process = i;
 		fa_arena.process_generation = p->generation;
 		fa_arena.pid = pid;
 		__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
 		return true;
 	}
+	__atomic_fetch_add(&fa_arena_head()->family_full, 1, __ATOMIC_RELAXED);
 	return false;
 }
 
 uint32_t fa_arena_next_thread(void)
 {
-	return __atomic_fetch_add(&process_at(fa_arena.process)->next_thread, 1,
-				  __ATOMIC_RELAXED) &
+	return __atomic_fetch_add(&process_at(fa_arena.process)->next_thread, 1, __ATOMIC_RELAXED) &
 	       0x7fffffff;
 }
 
@@ -268,36 +273,78 @@ static uint32_t usable_segments(void)
 	return n;
 }
 
-/* Ask for one segment more, unless one is still under way. */
+/*
+ * `run`: all segments lie in one file, which the collector makes longer when it is asked to. Every
+ * process of the family may then map what was added, by a call that realloc makes as well: by now the
+ * program may have forbidden itself to open files.
+ */
+static void extend(uint32_t k)
+{
+	struct fa_arena_header *h = fa_arena_head();
+	uint64_t size = fa_arena_segment_at(fa_arena.size0, k);
+	uint64_t more = fa_arena_segment_size(fa_arena.size0, k);
+	uint32_t want = __atomic_load_n(&h->want_segment, __ATOMIC_RELAXED);
+
+	if ((__atomic_load_n(&h->answer.segments, __ATOMIC_ACQUIRE) & 1u << k) == 0) {
+		if (want < k + 1)
+			(void)__atomic_compare_exchange_n(&h->want_segment, &want, k + 1, false,
+							  __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+		return;
+	}
+	if (fa_sys_failed(fa_sys_call4(SYS_mremap, (long)fa_arena.base, (long)size,
+				       (long)(size + more), 0)))
+		fa_arena.most = 0; /* something lies there, or a limit: do not try again */
+	else
+		add_segment(k, fa_arena.base + size);
+}
+
+/* A mapping of our own: only the process that made the arena, because its children would not have it. */
+static void add_mapping(uint32_t k)
+{
+	uint64_t address = (uint64_t)fa_arena.base + fa_arena_segment_at(fa_arena.size0, k);
+	struct fa_arena_header *h = (struct fa_arena_header *)address;
+
+	if (fa_arena.process != 0 || usable_segments() < k ||
+	    !map_at(address, fa_arena_segment_size(fa_arena.size0, k)))
+		return;
+	h->version = FA_ARENA_VERSION;
+	h->size = fa_arena_segment_size(fa_arena.size0, k);
+	__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
+	add_segment(k, (unsigned char *)address);
+	__atomic_store_n(&fa_arena_head()->want_segment, k + 1, __ATOMIC_RELEASE);
+}
+
+/* Is there, or may there come, a segment that we have not? */
+static bool may_grow(void)
+{
+	uint32_t k = __atomic_load_n(&fa_arena.mapped, __ATOMIC_ACQUIRE);
+
+	if (usable_segments() < k)
+		return true;
+	return k < FA_ARENA_SEGMENTS &&
+	       fa_arena_segment_at(fa_arena.size0, k + 1) <= fa_arena.most &&
+	       (fa_arena.run_mode || fa_arena.process == 0);
+}
+
+/* One segment more, unless one is still under way. */
 static void grow(void)
 {
 	uint32_t k = __atomic_load_n(&fa_arena.mapped, __ATOMIC_ACQUIRE);
-	static uint32_t growing;
 	uint32_t idle = 0;
-	uint64_t address;
 
-	if (k >= FA_ARENA_SEGMENTS || usable_segments() < k)
+	if (k >= FA_ARENA_SEGMENTS || fa_arena_segment_at(fa_arena.size0, k + 1) > fa_arena.most)
 		return;
 	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE &&
 	    k >= UNATTACHED_SEGMENTS)
 		return;
-	/* Another process of the family may have mapped this place for itself: each maps its own
-	 * view only of what it made, so growing is left to the process that made the arena. */
-	if (fa_arena.process != 0)
-		return;
 	if (!__atomic_compare_exchange_n(&growing, &idle, 1, false, __ATOMIC_ACQUIRE,
 					 __ATOMIC_RELAXED))
 		return;
-	address = (uint64_t)fa_arena.base + fa_arena_segment_at(fa_arena.size0, k);
-	if (map_at(address, k, fa_arena_segment_size(fa_arena.size0, k))) {
-		struct fa_arena_header *h = (struct fa_arena_header *)address;
-
-		h->version = FA_ARENA_VERSION;
-		h->size = fa_arena_segment_size(fa_arena.size0, k);
-		__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
-		add_segment(k, (unsigned char *)address);
-		__atomic_store_n(&fa_arena_head()->want_segment, k + 1, __ATOMIC_RELEASE);
-	}
+	k = fa_arena.mapped;
+	if (k < FA_ARENA_SEGMENTS && fa_arena.run_mode)
+		extend(k);
+	else if (k < FA_ARENA_SEGMENTS)
+		add_mapping(k);
 	__atomic_store_n(&growing, 0, __ATOMIC_RELEASE);
 }
 
@@ -331,12 +378,15 @@ static uint32_t buffer_count(void)
 }
 
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
-					     uint64_t lost_before, uint64_t stamp)
+					     uint64_t lost_before, uint64_t stamp,
+					     bool *ret_may_come)
 {
 	static uint32_t hint;
 	uint32_t n = buffer_count(), owned = 0;
 	uint32_t start = __atomic_load_n(&hint, __ATOMIC_RELAXED);
+	uint32_t process = __atomic_load_n(&fa_arena.process, __ATOMIC_RELAXED);
 
+	*ret_may_come = true;
 	for (uint32_t i = 0; i < n; i++) {
 		struct fa_arena_buffer *b = buffer_at((start + i) % n);
 		uint32_t state = __atomic_load_n(&b->state, __ATOMIC_RELAXED);
@@ -344,9 +394,12 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 		owned += state == FA_BUFFER_OWNED || state == FA_BUFFER_CLAIMED;
 		if (state != FA_BUFFER_FREE || !claim(b))
 			continue;
+		/* In a child of a fork that a handler made just now it is the parent's. */
+		if (fa_state_now() != FA_ACTIVE || fa_arena.process != process)
+			break;
 		__atomic_store_n(&hint, start + i + 1, __ATOMIC_RELAXED);
 		b->committed = 0;
-		b->process = fa_arena.process;
+		b->process = process;
 		b->process_generation = fa_arena.process_generation;
 		b->thread = thread;
 		b->tid = tid;
@@ -362,6 +415,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 	if (owned * 2 >= n ||
 	    __atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE)
 		grow();
+	*ret_may_come = owned < n || may_grow();
 	return NULL;
 }
 
@@ -454,14 +508,16 @@ uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks)
 	s = &fa_arena.segment[n - 1];
 	if (__atomic_load_n(&h->node_count, __ATOMIC_RELAXED) - s->first_node > s->g.nodes / 4 * 3)
 		grow();
-	id = __atomic_fetch_add(&h->node_count, 1, __ATOMIC_RELAXED);
-	s = segment_of_node(id, n);
-	if (id == 0 || s == NULL) {
-		/* A count beyond the capacity would wrap in the end. */
-		__atomic_fetch_sub(&h->node_count, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
-		return 0;
-	}
+	/* Only an id that lies in a segment of ours may be taken: others of the family may have more. */
+	id = __atomic_load_n(&h->node_count, __ATOMIC_RELAXED);
+	do {
+		s = segment_of_node(id, n);
+		if (id == 0 || s == NULL) {
+			__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
+			return 0;
+		}
+	} while (!__atomic_compare_exchange_n(&h->node_count, &id, id + 1, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 	struct fa_arena_node *node = node_at(s, id);
 
 	node->parent = parent;

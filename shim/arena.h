@@ -25,13 +25,14 @@ struct fa_segment {
 struct fa_arena {
 	unsigned char *base; /* NULL: none */
 	struct fa_segment segment[FA_ARENA_SEGMENTS];
-	uint32_t mapped;    /* segments that we have mapped */
+	uint32_t mapped; /* segments that we have mapped */
 	uint32_t size0;
+	uint64_t most; /* bytes that all segments may have: the address space is the program's */
 	uint32_t slot;
-	uint32_t process;   /* our slot in the process table */
+	uint32_t process; /* our slot in the process table */
 	uint32_t process_generation;
 	int32_t pid;
-	bool run_mode;      /* segments are files in run_dir */
+	bool run_mode; /* segments lie in one file, made in run_dir */
 	uint8_t clock_source;
 	uint32_t euid;
 	uint64_t nonce;
@@ -54,9 +55,11 @@ uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record
 /* A fork child takes a place in the family. false: the table is full. */
 bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset);
 
-/* A free buffer of the pool, its header written; NULL: none is free. Never waits. */
+/* A free buffer of the pool, its header written; NULL: none is free. Never waits. *ret_may_come: one
+ * waits to be read, or room is being added. */
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
-					     uint64_t lost_before, uint64_t stamp);
+					     uint64_t lost_before, uint64_t stamp,
+					     bool *ret_may_come);
 void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
 
 /* The id of (parent, pc), made when new; 0 when no node is left. */
@@ -68,6 +71,7 @@ void fa_clock_init(void);
 uint32_t fa_clock_source(void);
 uint64_t fa_clock_mono_ns(void);
 uint64_t fa_clock_real_seconds(void);
+void fa_clock_forbid(void); /* from here on no clock may be read: it would be answered by SIGSEGV */
 
 static FA_INLINE uint64_t fa_rdtsc(void)
 {

@@ -46,7 +46,7 @@ static const char *env_value(const char *entry, const char *name)
 	return *name == '\0' && *entry == '=' ? entry + 1 : NULL;
 }
 
-static void read_auxv(const ElfW(auxv_t) *aux, struct fa_start *start)
+static void read_auxv(const ElfW(auxv_t) * aux, struct fa_start *start)
 {
 	for (; aux->a_type != AT_NULL; aux++) {
 		if (aux->a_type == AT_SECURE)
@@ -235,8 +235,8 @@ static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish
 
 static void ring(void)
 {
-	int fd = fa_sys_openat(AT_FDCWD, FA_BELL_PATH,
-			       O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+	int fd = fa_sys_openat(AT_FDCWD, FA_BELL_PATH, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+			       0);
 
 	/* The kernel has held us until the doorman had answered, or there is none. */
 	if (fd >= 0)
@@ -285,8 +285,8 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
 		ring();
 		reason = judge_answer();
 	}
-	if (reason == 0 && fa_sys_madvise(&fa_state_page, sizeof(fa_state_page),
-					  FA_MADV_WIPEONFORK) != 0)
+	if (reason == 0 &&
+	    fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) != 0)
 		reason = FA_REASON_NO_MEMORY; /* a fork child would write into our buffers */
 	if (reason != 0) {
 		fa_arena_destroy();
@@ -300,8 +300,12 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
 /* "depth,stacks,stamp,flags,options"; what is missing or wrong keeps its default. */
 static struct fa_wish run_wish(const char *opts)
 {
-	struct fa_wish w = {0, FA_TRACING_HEAP, 0, FA_DEPTH_DEFAULT,
-			    FA_STACK_ALLOC | FA_STACK_REALLOC, FA_STAMP_ALLOC};
+	struct fa_wish w = {0,
+			    FA_TRACING_HEAP,
+			    0,
+			    FA_DEPTH_DEFAULT,
+			    FA_STACK_ALLOC | FA_STACK_REALLOC,
+			    FA_STAMP_ALLOC};
 	uint32_t *field[] = {&w.depth, &w.stacks, &w.stamp_mode, &w.tracing_flags, &w.options};
 	uint64_t v;
 
@@ -363,7 +367,10 @@ void fa_ask(void)
 		return;
 	if (fa_arena.base != NULL) {
 		/* We were active, and the kernel wiped the page: a fork child. */
-		if (fa_tracer_join())
+		if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) ==
+		    FA_ANSWER_DETACHED)
+			dormant(FA_REASON_ENDED);
+		else if (fa_tracer_join())
 			fa_state_set(FA_ACTIVE);
 		else
 			dormant(FA_REASON_FAMILY_FULL);

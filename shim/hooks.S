@@ -63,4 +63,55 @@
 	HOOK free_sized, fa_real+80, fa_hook_free_sized, %rdx
 	HOOK free_aligned_sized, fa_real+88, fa_hook_free_aligned_sized, %rcx
 
+/*
+ * prctl: looked at, not recorded. Two of its options forbid what we do (the clock, all but four system
+ * calls) on pain of death; the program, which does not do it, shall live.
+ */
+	.globl	prctl
+	.type	prctl, @function
+	.p2align 4
+prctl:
+	.cfi_startproc
+	endbr64
+	cmpl	$22, %edi /* PR_SET_SECCOMP */
+	je	1f
+	cmpl	$26, %edi /* PR_SET_TSC */
+	je	1f
+	movq	fa_real+96(%rip), %r11
+	testq	%r11, %r11
+	je	1f
+	jmp	*%r11
+1:
+	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	pushq	%rcx
+	.cfi_adjust_cfa_offset 8
+	pushq	%r8
+	.cfi_adjust_cfa_offset 8
+	call	fa_before_prctl
+	popq	%r8
+	.cfi_adjust_cfa_offset -8
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	popq	%rdx
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	movq	fa_real+96(%rip), %r11
+	testq	%r11, %r11
+	je	2f
+	xorl	%eax, %eax /* no vector registers among the arguments */
+	jmp	*%r11
+2:
+	movl	$-1, %eax
+	ret
+	.cfi_endproc
+	.size	prctl, .-prctl
+
 	.section .note.GNU-stack,"",@progbits

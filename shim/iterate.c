@@ -12,6 +12,10 @@ typedef int callback_fn(struct dl_phdr_info *info, size_t size, void *data);
 
 FA_EXPORT int dl_iterate_phdr(callback_fn *callback, void *data);
 
+/* A sanitizer's runtime is there from the start. By the linker's own look-up: a walk of ours over the
+ * objects could meet one that another thread is just closing. */
+extern void __asan_init(void) __attribute__((weak));
+
 struct wrapped {
 	callback_fn *callback;
 	void *data;
@@ -37,23 +41,21 @@ static const struct link_map *own_object(void)
 int dl_iterate_phdr(callback_fn *callback, void *data)
 {
 	static int (*real)(callback_fn *, void *);
-	static int hide = -1;
 	const struct link_map *own = NULL;
 	int (*next)(callback_fn *, void *) = __atomic_load_n(&real, __ATOMIC_ACQUIRE);
 
-	if (next == NULL || hide > 0)
+	if (next == NULL || &__asan_init != NULL)
 		own = own_object();
 	if (next == NULL) {
 		if (own == NULL)
 			return 0;
-		next = (int (*)(callback_fn *, void *))(uintptr_t)fa_symbol_from(
-			own->l_next, "dl_iterate_phdr");
+		next = (int (*)(callback_fn *, void *))(uintptr_t)fa_symbol_from(own->l_next,
+										 "dl_iterate_phdr");
 		if (next == NULL)
 			return 0;
-		hide = fa_symbol_from(fa_objects(), "__asan_init") != NULL;
 		__atomic_store_n(&real, next, __ATOMIC_RELEASE);
 	}
-	if (hide <= 0 || own == NULL)
+	if (&__asan_init == NULL || own == NULL)
 		return next(callback, data);
 	struct wrapped w = {callback, data, own->l_addr};
 

@@ -13,7 +13,7 @@ extern struct r_debug _r_debug __attribute__((weak));
 extern ElfW(Dyn) _DYNAMIC[] FA_HIDDEN;
 
 struct tables {
-	const ElfW(Sym) *symbols;
+	const ElfW(Sym) * symbols;
 	const char *strings;
 	const uint32_t *gnu_hash;
 	const uint32_t *hash;
@@ -142,8 +142,9 @@ void *fa_symbol_from(const struct link_map *from, const char *name)
 
 /* Names in the order of struct fa_real. */
 static const char names[][20] = {
-	"malloc",	  "free",   "calloc",	"realloc", "reallocarray", "posix_memalign",
+	"malloc",        "free",     "calloc", "realloc", "reallocarray", "posix_memalign",
 	"aligned_alloc", "memalign", "valloc", "pvalloc", "free_sized",   "free_aligned_sized",
+	"prctl",
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct fa_real) / sizeof(void *), "");
 

@@ -27,6 +27,7 @@ struct fa_real {
 	void *(*pvalloc)(size_t size);
 	void (*free_sized)(void *block, size_t size);
 	void (*free_aligned_sized)(void *block, size_t alignment, size_t size);
+	int (*prctl)(int option, ...);
 };
 extern FA_HIDDEN struct fa_real fa_real;
 

@@ -9,6 +9,7 @@ extern void *__libc_stack_end __attribute__((weak));
 
 /* All that were ever made, newest first; never removed. */
 static struct fa_thread *all;
+static uint64_t main_stack; /* bytes that the main thread's stack may have */
 
 /*
  * glibc keeps where a thread's stack begins and how long it is in two adjacent words of struct
@@ -29,10 +30,20 @@ static uint64_t stack_of_thread(uint64_t tp)
 	return 0;
 }
 
+void fa_thread_init(void)
+{
+	struct rlimit limit = {8 << 20, 8 << 20};
+
+	/* The kernel maps nothing else below the stack's end within its limit, and 128 MB in any case. */
+	if (fa_sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) != 0 ||
+	    limit.rlim_cur > 128 << 20)
+		limit.rlim_cur = 128 << 20;
+	main_stack = limit.rlim_cur;
+}
+
 static void find_stack(struct fa_thread *t)
 {
 	uint64_t end = &__libc_stack_end == NULL ? 0 : (uint64_t)__libc_stack_end;
-	struct rlimit limit = {8 << 20, 8 << 20};
 
 	t->stack_lo = 0;
 	t->stack_hi = 0;
@@ -41,13 +52,9 @@ static void find_stack(struct fa_thread *t)
 		t->stack_hi = t->stack_lo == 0 ? 0 : t->thread_pointer;
 		return;
 	}
-	/* The main thread: the kernel maps nothing else below the stack's end within its limit. */
-	if (fa_sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) != 0 ||
-	    limit.rlim_cur > 128 << 20)
-		limit.rlim_cur = 128 << 20;
 	if (end != 0) {
 		t->stack_hi = end;
-		t->stack_lo = end - limit.rlim_cur;
+		t->stack_lo = end - main_stack;
 	}
 }
 
@@ -86,24 +93,30 @@ static struct fa_thread *new_block(void)
 	return t;
 }
 
-/* The serial is taken at the first event, so that threads are numbered as they come to the heap. */
-void fa_thread_reset(struct fa_thread *t)
+void fa_writer_reset(struct fa_writer *w)
+{
+	uint32_t nested = w->nested;
+
+	*w = (struct fa_writer){.nested = nested};
+}
+
+void fa_thread_fork(struct fa_thread *t, int32_t tid)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		struct fa_writer *w = &t->writer[i];
-
-		*w = (struct fa_writer){0};
-		w->nested = i << 31;
+		if (t->writer[i].guard != 0)
+			t->writer[i].guard |= FA_GUARD_DISOWNED;
+		else
+			fa_writer_reset(&t->writer[i]);
 	}
+	t->tid = tid;
 	t->serial = fa_arena_next_thread();
 	t->known = 0;
 }
 
-struct fa_thread *fa_thread_make(void)
+struct fa_thread *fa_thread_make(int32_t tid)
 {
 	uint64_t tp = fa_thread_pointer();
 	struct fa_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
-	int32_t tid = fa_tcb_tid();
 
 	while (t != NULL && t->thread_pointer != tp)
 		t = t->next;
@@ -113,7 +126,13 @@ struct fa_thread *fa_thread_make(void)
 		return NULL;
 	/* The thread that had this thread pointer is gone; the collector takes its buffers back. */
 	t->tid = tid;
-	fa_thread_reset(t);
+	for (unsigned i = 0; i < 2; i++) {
+		t->writer[i].nested = i << 31;
+		fa_writer_reset(&t->writer[i]);
+	}
+	/* The serial is taken at the first event: threads are numbered as they come to the heap. */
+	t->serial = fa_arena_next_thread();
+	t->known = 0;
 	find_stack(t);
 	return t;
 }

@@ -16,8 +16,8 @@
 /* One stream of events. Each thread has two: the second is for signal handlers that interrupt the
  * tracer while it writes the first. */
 struct fa_writer {
-	unsigned char *at;  /* where the next event goes */
-	unsigned char *end; /* no event may begin at or behind this */
+	unsigned char *at;              /* where the next event goes */
+	unsigned char *end;             /* no event may begin at or behind this */
 	struct fa_arena_buffer *buffer; /* NULL: none */
 	uint32_t *committed;
 	struct fa_event_state state;
@@ -27,7 +27,11 @@ struct fa_writer {
 	uint32_t nested;     /* 0 or 1u << 31 */
 	uint64_t lost;       /* events of this stream that found no buffer */
 	uint64_t guard;      /* frame of the hook that is writing, 0: none */
+	uint64_t guard_rip;  /* that frame's first word */
 };
+
+/* In a guard, whose frame is aligned: a fork in a handler, the hook that is writing is not ours to end. */
+enum { FA_GUARD_DISOWNED = 1 };
 
 enum { FA_STACK_CACHE = 2048 };
 
@@ -42,18 +46,23 @@ struct fa_thread {
 	uint64_t thread_pointer; /* whose memory this is, 0: nobody's yet */
 	uint32_t serial;
 	int32_t tid;
-	uint32_t known; /* node[0..known) belong to the walk before */
+	uint32_t known;              /* node[0..known) belong to the walk before */
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
 	struct fa_unwind_thread *unwind[2];
-	uint32_t node[FA_DEPTH_MAX];  /* ids of the frames of the last walk, outermost first; 0: unknown */
+	uint32_t node
+		[FA_DEPTH_MAX]; /* ids of the frames of the last walk, outermost first; 0: unknown */
 	struct fa_stack_entry cache[FA_STACK_CACHE];
 };
 
+/* Limits that are asked once, at the gate: later a filter may forbid to ask. */
+void fa_thread_init(void);
 /* This thread's; NULL when there is no memory. Slow. */
-struct fa_thread *fa_thread_make(void);
-/* The forking thread of a new process goes on with the same memory. */
-void fa_thread_reset(struct fa_thread *t);
+struct fa_thread *fa_thread_make(int32_t tid);
+/* The forking thread of a new process goes on with the same memory. A hook that it interrupted still
+ * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
+void fa_thread_fork(struct fa_thread *t, int32_t tid);
+void fa_writer_reset(struct fa_writer *w);
 /* The stack that `sp` lies on: bounds, or 0, 0. */
 struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp);
 

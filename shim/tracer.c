@@ -9,8 +9,12 @@
  * The guard. While an event is written, writer.guard holds the address of the hook's register
  * frame. A hook that finds it set is either in a signal handler that interrupted the writing (then
  * it writes to the thread's second stream), or a handler has left by siglongjmp: then our frame is
- * at or above the guard's on the same stack, what was written was never committed, and the writer is
- * begun anew with a fresh buffer.
+ * at or above the guard's on the same stack, or something else stands where the guard's frame was;
+ * what was written was never committed, and the writer is begun anew with a fresh buffer.
+ *
+ * Forks in handlers. A child may come back out of the handler into a hook that was writing into the
+ * parent's buffer. So just before bytes are put there, and again before they are committed, the hook
+ * asks whether the buffer is still its own (is_ours); if not, it begins again as a hook of the child.
  */
 #include "shim/tracer.h"
 
@@ -31,14 +35,18 @@ static struct {
 
 enum { MOST_UNSTAMPED = 255 };
 
+/* How long to wait for a buffer: without progress, without hope but for a dead thread's, in all. */
+static const uint64_t WAIT_NS = 1000000000, WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
+
 unsigned fa_tracer_init(void)
 {
-	int (*find)(void *, void *) = (int (*)(void *, void *))(uintptr_t)fa_symbol_from(
-		fa_objects(), "_dl_find_object");
+	int (*find)(void *, void *) =
+		(int (*)(void *, void *))(uintptr_t)fa_symbol_from(fa_objects(), "_dl_find_object");
 
 	if (find == NULL)
 		return FA_REASON_OLD_LIBC;
 	tracer.tid_in_tcb = fa_tcb_tid() == fa_sys_getpid();
+	fa_thread_init();
 	return fa_unwind_init(find, fa_arena_module) == 0 ? 0 : FA_REASON_NO_MEMORY;
 }
 
@@ -53,13 +61,13 @@ bool fa_tracer_join(void)
 	int32_t pid = own_tid();
 	const struct fa_writer *w = t == NULL ? NULL : &t->writer[0];
 
-	/* libc's fork keeps the id right; a raw clone leaves its parent's. */
-	if (pid == fa_arena.pid)
+	/* libc's fork keeps the id right; a raw clone leaves its parent's. The same number again may also be
+	 * that of a child in another pid namespace. */
+	if (pid == fa_arena.pid || (t != NULL && pid == t->tid))
 		pid = fa_sys_getpid();
-	if (pid == fa_arena.pid)
-		return true;
 	/* Our copy of the writer is as it was when the process forked. */
-	if (w != NULL && w->buffer != NULL) {
+	if (w != NULL && (w->guard & FA_GUARD_DISOWNED) == 0 &&
+	    w->at > (unsigned char *)w->buffer) {
 		uint32_t done = (uint32_t)(w->at - (unsigned char *)w->buffer) - FA_BUFFER_HEADER;
 
 		if (!fa_arena_join(pid, t->serial, w->buffer_seq - 1, done))
@@ -68,10 +76,8 @@ bool fa_tracer_join(void)
 		return false;
 	}
 	firstalloc_process_block.pid = pid;
-	if (t != NULL) {
-		t->tid = pid;
-		fa_thread_reset(t);
-	}
+	if (t != NULL)
+		fa_thread_fork(t, pid);
 	return true;
 }
 
@@ -83,45 +89,66 @@ static void pause_a_little(void)
 		__asm__ volatile("pause");
 }
 
-/*
- * Wait for a free buffer, as long as buffers are being freed (the collector's tick moves), at most
- * a second without that. Spinning, because any call that sleeps may be forbidden to the program;
- * the collector's timer gets it the processor soon enough.
- */
-static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_writer *w)
+/* Is the writer, and its buffer, still this hook's own? Not so in the child of a fork that a handler made
+ * meanwhile, nor when the hook was taken for abandoned, nor when the session has ended. */
+static FA_INLINE bool is_ours(const struct fa_writer *w, const struct fa_regs *regs)
 {
-	const struct fa_arena_answer *a = &fa_arena_head()->answer;
-	uint32_t tick = __atomic_load_n(&a->tick, __ATOMIC_RELAXED);
-	uint64_t since = fa_clock_mono_ns();
+	return fa_state_now() == FA_ACTIVE && w->guard == (uint64_t)regs;
+}
 
-	if (w->lost != 0 && tick == w->tick)
-		return NULL; /* has waited in vain already, and nothing has moved since */
-	for (;;) {
+/*
+ * Wait for a free buffer: at most a second in which none was given back, and two in all. Where no
+ * buffer waits to be read, and none can be added, only a dead thread's can come: that is soon or never.
+ * Who has waited in vain has done so for all, until the collector gives a buffer back. Spinning,
+ * because any call that sleeps may be forbidden to the program; the collector's timer gets it the
+ * processor soon enough.
+ */
+static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_writer *w,
+					       const struct fa_regs *regs)
+{
+	static uint64_t in_vain; /* what `freed` was then, and 1 << 32 */
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint32_t freed = __atomic_load_n(&a->freed, __ATOMIC_RELAXED);
+	uint64_t begin = 0, since = 0;
+
+	while (is_ours(w, regs)) {
+		bool may_come;
 		struct fa_arena_buffer *b =
 			fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq, w->lost,
-					     w->state.stamp);
-		uint32_t now = __atomic_load_n(&a->tick, __ATOMIC_RELAXED);
+					     w->state.stamp, &may_come);
+		uint32_t now = __atomic_load_n(&a->freed, __ATOMIC_RELAXED);
+		uint64_t time;
 
-		if (b != NULL || t->tid == 1 ||
+		if (b != NULL || fa_arena.pid == 1 ||
+		    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == (1ULL << 32 | now) ||
 		    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
 		    __atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_DETACHED)
 			return b;
-		if (now != tick) {
-			tick = now;
-			since = fa_clock_mono_ns();
-		} else if (fa_clock_mono_ns() - since > 1000000000 || since == 0) {
-			w->tick = tick;
+		time = fa_clock_mono_ns();
+		if (since == 0)
+			begin = time;
+		if (since == 0 || now != freed)
+			since = time;
+		freed = now;
+		if (time == 0 || time - since > (may_come ? WAIT_NS : WAIT_DEAD_NS) ||
+		    time - begin > WAIT_ALL_NS) {
+			__atomic_store_n(&in_vain, 1ULL << 32 | now, __ATOMIC_RELAXED);
 			return NULL;
 		}
 		pause_a_little();
 	}
+	return NULL;
 }
 
-/* Hand the buffer over and begin another. false: there is none, the event is lost and counted. */
-static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w)
+/* Hand the buffer over and begin another. false: there is none; unless a fork came between (is_ours),
+ * the event is lost and counted. */
+static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
+				    const struct fa_regs *regs)
 {
 	struct fa_arena_buffer *b;
 
+	if (!is_ours(w, regs))
+		return false;
 	if (w->buffer != NULL)
 		__atomic_store_n(&w->buffer->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
 	w->buffer = NULL;
@@ -130,35 +157,54 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w)
 	w->state.addr = 0;
 	w->state.stack = 0;
 	w->state.stamp = fa_stamp();
-	b = wait_for_buffer(t, w);
+	b = wait_for_buffer(t, w, regs);
+	if (!is_ours(w, regs))
+		return false;
 	if (b == NULL) {
 		w->lost++;
 		fa_arena_count_lost(FA_LOST_NO_BUFFER, 1);
 		return false;
 	}
+	/* So that no page fault, at whose end signals come, falls between a check and what it guards. */
+	for (uint32_t i = 0; i < FA_BUFFER_SIZE; i += FA_ARENA_PAGE)
+		__asm__ volatile("addb $0, %0" : "+m"(((unsigned char *)b)[i + FA_BUFFER_HEADER]));
 	w->buffer = b;
 	w->buffer_seq++;
 	w->committed = &b->committed;
 	w->at = (unsigned char *)b + FA_BUFFER_HEADER;
-	w->end = (unsigned char *)b + FA_BUFFER_SIZE - FA_EVENT_MAX - FA_EVENT_SLACK;
 	w->unstamped = 0;
+	/* Last: who interrupts us here may fork, and take what he finds for our place in the stream. */
+	w->end = (unsigned char *)b + FA_BUFFER_SIZE - FA_EVENT_MAX - FA_EVENT_SLACK;
 	return true;
 }
 
-static FA_INLINE bool has_room(struct fa_thread *t, struct fa_writer *w)
+static FA_INLINE bool has_room(struct fa_thread *t, struct fa_writer *w, const struct fa_regs *regs)
 {
-	return FA_LIKELY(w->at < w->end) || next_buffer(t, w);
+	return FA_LIKELY(w->at < w->end) || next_buffer(t, w, regs);
 }
 
-/* The state is read again: in a child of a fork that a handler made just now, it is no longer ours. */
-static FA_INLINE void commit(struct fa_writer *w, unsigned bytes)
+/* Before the bytes of an event are put at w->at, all that they depend on being known: from here on a
+ * child of a fork would put the same bytes there as its parent. */
+static FA_INLINE bool may_put(const struct fa_writer *w, const struct fa_regs *regs)
 {
-	if (FA_UNLIKELY(fa_state_now() != FA_ACTIVE))
-		return;
+	bool yes;
+
+	__asm__ volatile("" : : : "memory");
+	yes = is_ours(w, regs);
+	__asm__ volatile("" : : : "memory");
+	return yes;
+}
+
+/* false: not done, see is_ours(). */
+static FA_INLINE bool commit(struct fa_writer *w, const struct fa_regs *regs, unsigned bytes)
+{
+	if (FA_UNLIKELY(!may_put(w, regs)))
+		return false;
 	w->at += bytes;
 	__atomic_store_n(w->committed,
 			 (uint32_t)(w->at - (unsigned char *)w->buffer) - FA_BUFFER_HEADER,
 			 __ATOMIC_RELEASE);
+	return true;
 }
 
 /* --- entering and leaving ----------------------------------------------------------------- */
@@ -166,20 +212,55 @@ static FA_INLINE void commit(struct fa_writer *w, unsigned bytes)
 static void begin_anew(struct fa_writer *w)
 {
 	/* What the abandoned hook left half done is not to be built on. */
+	if ((w->guard & FA_GUARD_DISOWNED) != 0) {
+		fa_writer_reset(w);
+		return;
+	}
 	if (w->buffer != NULL)
 		__atomic_store_n(&w->buffer->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
 	w->buffer = NULL;
 	w->at = NULL;
 	w->end = NULL;
+	w->guard = 0;
 }
 
-/* Is the hook that set the guard gone for good? Only the same stack can tell. */
+static bool on_own_stack(const struct fa_thread *t, uint64_t address)
+{
+	return address >= t->stack_lo && address < t->stack_hi;
+}
+
+/* Can [from, from + size) be read, as far as the kernel can be asked? (Since Linux 5.14.) */
+static bool may_be_readable(uint64_t from, uint64_t size)
+{
+	uint64_t page = from & ~(uint64_t)(FA_ARENA_PAGE - 1);
+	int r = fa_sys_madvise((void *)page, from + size - page, FA_MADV_POPULATE_READ);
+
+	return r == 0;
+}
+
+/* Does the frame that set the guard stand as it did? Nobody changes the frame of a hook at work. */
+static bool is_intact(const struct fa_thread *t, const struct fa_writer *w, uint64_t frame)
+{
+	uint64_t guard = w->guard & ~(uint64_t)FA_GUARD_DISOWNED;
+	const struct fa_regs *r = (const struct fa_regs *)guard;
+
+	/* Another stack may have been unmapped since. */
+	if (!(on_own_stack(t, guard) && on_own_stack(t, frame)) &&
+	    !may_be_readable(guard, sizeof(*r)))
+		return false;
+	return r->rip == w->guard_rip && r->rsp == guard + sizeof(*r) + 8;
+}
+
+/*
+ * Is the hook that set the guard gone for good? On the same stack it is when our frame is not inside of
+ * it; or when its own is no more: a handler has left by siglongjmp, and others stand there now.
+ */
 static bool is_abandoned(const struct fa_thread *t, const struct fa_writer *w, uint64_t frame)
 {
-	bool own_guard = w->guard >= t->stack_lo && w->guard < t->stack_hi;
-	bool own_frame = frame >= t->stack_lo && frame < t->stack_hi;
-
-	return own_guard == own_frame && frame >= w->guard;
+	if (on_own_stack(t, w->guard) == on_own_stack(t, frame) && t->stack_hi != 0 &&
+	    frame >= (w->guard & ~(uint64_t)FA_GUARD_DISOWNED) && on_own_stack(t, frame))
+		return true;
+	return !is_intact(t, w, frame);
 }
 
 static FA_NOINLINE struct fa_writer *enter_slow(const struct fa_regs *regs)
@@ -188,23 +269,22 @@ static FA_NOINLINE struct fa_writer *enter_slow(const struct fa_regs *regs)
 	uint64_t frame = (uint64_t)regs;
 
 	if (t == NULL) {
-		t = fa_thread_make();
+		t = fa_thread_make(own_tid());
 		if (t == NULL) {
 			fa_arena_count_lost(FA_LOST_NO_MEMORY, 1);
 			return NULL;
 		}
-		t->tid = own_tid();
 		self = t;
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		struct fa_writer *w = &t->writer[i];
 
 		if (w->guard != 0 && is_abandoned(t, w, frame)) {
-			w->guard = 0;
 			begin_anew(w);
-			t->known = 0;
+			t->known = i == 0 ? 0 : t->known;
 		}
 		if (w->guard == 0) {
+			w->guard_rip = regs->rip;
 			w->guard = frame;
 			__asm__ volatile("" : : : "memory");
 			return w;
@@ -220,15 +300,28 @@ static FA_INLINE struct fa_writer *enter(const struct fa_regs *regs)
 
 	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
 		return enter_slow(regs);
+	t->writer[0].guard_rip = regs->rip;
 	t->writer[0].guard = (uint64_t)regs;
 	__asm__ volatile("" : : : "memory");
 	return &t->writer[0];
 }
 
-static FA_INLINE void leave(struct fa_writer *w)
+static FA_INLINE void leave(struct fa_writer *w, const struct fa_regs *regs)
 {
 	__asm__ volatile("" : : : "memory");
-	w->guard = 0;
+	if (FA_LIKELY(w->guard == (uint64_t)regs))
+		w->guard = 0;
+	else if (w->guard == ((uint64_t)regs | FA_GUARD_DISOWNED))
+		fa_writer_reset(w);
+}
+
+/* Leaves. true: what was to be recorded was not, and is to be begun again: see is_ours(). */
+static FA_NOINLINE bool again(struct fa_writer *w, const struct fa_regs *regs)
+{
+	bool ours = is_ours(w, regs);
+
+	leave(w, regs);
+	return !ours && fa_active();
 }
 
 /* The collector moved its tick: has it anything to say? */
@@ -312,205 +405,107 @@ static FA_INLINE uint32_t stack_for(struct fa_writer *w, const struct fa_regs *r
 	return (fa_arena.wish.stacks & event) != 0 ? take_stack(w, regs) : 0;
 }
 
-static FA_NOINLINE void record_alloc(const struct fa_regs *regs, const void *p, size_t size,
-				     unsigned fn, unsigned align_log2)
+FA_NOINLINE void fa_record_alloc(const struct fa_regs *regs, const void *p, size_t size,
+				 unsigned fn, unsigned align_log2)
 {
-	struct fa_writer *w = enter(regs);
-	uint32_t stack;
-	unsigned n;
+	struct fa_writer *w;
 
-	if (w == NULL)
-		return;
-	if (ticked(w))
-		look_at_answer(w);
-	if (!has_room(self, w))
-		goto out;
-	stack = stack_for(w, regs, FA_STACK_ALLOC);
-	if (FA_LIKELY(fn == FA_FN_MALLOC))
-		n = fa_event_put_alloc(w->at, &w->state, (uint64_t)p, size, fa_stamp(), stack != 0,
-				       stack);
-	else
-		n = fa_event_put_alloc_fn(w->at, &w->state, (uint64_t)p, size, fa_stamp(),
-					  stack != 0, stack, fn, align_log2);
-	w->unstamped = 0;
-	commit(w, n);
-out:
-	leave(w);
+	do {
+		unsigned char *at;
+		uint64_t stamp;
+		uint32_t stack;
+		unsigned n;
+
+		w = enter(regs);
+		if (w == NULL)
+			return;
+		if (ticked(w))
+			look_at_answer(w);
+		if (!has_room(self, w, regs))
+			continue;
+		stack = stack_for(w, regs, FA_STACK_ALLOC);
+		stamp = fa_stamp();
+		at = w->at;
+		if (!may_put(w, regs))
+			continue;
+		if (FA_LIKELY(fn == FA_FN_MALLOC))
+			n = fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, stack != 0,
+					       stack);
+		else
+			n = fa_event_put_alloc_fn(at, &w->state, (uint64_t)p, size, stamp,
+						  stack != 0, stack, fn, align_log2);
+		w->unstamped = 0;
+		if (commit(w, regs, n)) {
+			leave(w, regs);
+			return;
+		}
+	} while (again(w, regs));
 }
 
-static FA_NOINLINE void record_free(const struct fa_regs *regs, const void *p)
+FA_NOINLINE void fa_record_free(const struct fa_regs *regs, const void *p)
 {
-	struct fa_writer *w = enter(regs);
-	uint64_t stamp = 0;
-	uint32_t stack;
+	struct fa_writer *w;
 
-	if (w == NULL)
-		return;
-	if (ticked(w)) {
-		look_at_answer(w);
-		w->unstamped = MOST_UNSTAMPED;
-	}
-	if (!has_room(self, w))
-		goto out;
-	if (++w->unstamped > MOST_UNSTAMPED || fa_arena.wish.stamp_mode == FA_STAMP_ALL) {
+	do {
+		unsigned char *at;
+		uint64_t stamp = 0;
+		uint32_t stack;
+		unsigned n;
+
+		w = enter(regs);
+		if (w == NULL)
+			return;
+		if (ticked(w)) {
+			look_at_answer(w);
+			w->unstamped = MOST_UNSTAMPED;
+		}
+		if (!has_room(self, w, regs))
+			continue;
+		if (++w->unstamped > MOST_UNSTAMPED || fa_arena.wish.stamp_mode == FA_STAMP_ALL) {
+			stamp = fa_stamp();
+			w->unstamped = 0;
+		}
+		stack = stack_for(w, regs, FA_STACK_FREE);
+		at = w->at;
+		if (!may_put(w, regs))
+			continue;
+		n = fa_event_put_free(at, &w->state, (uint64_t)p, stamp, stack != 0, stack);
+		if (commit(w, regs, n)) {
+			leave(w, regs);
+			return;
+		}
+	} while (again(w, regs));
+}
+
+FA_NOINLINE void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p,
+				   size_t size, int is_array)
+{
+	struct fa_writer *w;
+
+	do {
+		unsigned char *at;
+		uint64_t stamp;
+		uint32_t stack;
+		unsigned n;
+
+		w = enter(regs);
+		if (w == NULL)
+			return;
+		if (ticked(w))
+			look_at_answer(w);
+		if (!has_room(self, w, regs))
+			continue;
+		stack = stack_for(w, regs, FA_STACK_REALLOC);
 		stamp = fa_stamp();
 		w->unstamped = 0;
-	}
-	stack = stack_for(w, regs, FA_STACK_FREE);
-	commit(w, fa_event_put_free(w->at, &w->state, (uint64_t)p, stamp, stack != 0, stack));
-out:
-	leave(w);
-}
-
-static FA_NOINLINE void record_realloc(const struct fa_regs *regs, uint64_t old, const void *p,
-				       size_t size, int is_array)
-{
-	struct fa_writer *w = enter(regs);
-	uint32_t stack;
-
-	if (w == NULL)
-		return;
-	if (ticked(w))
-		look_at_answer(w);
-	if (!has_room(self, w))
-		goto out;
-	stack = stack_for(w, regs, FA_STACK_REALLOC);
-	w->unstamped = 0;
-	commit(w, fa_event_put_realloc(w->at, &w->state, old, (uint64_t)p, size, fa_stamp(),
-				       stack != 0, stack, is_array));
-out:
-	leave(w);
-}
-
-/* --- hooks -------------------------------------------------------------------------------- */
-
-/* Is this call to be recorded? Asks first where nothing is known yet. */
-static FA_INLINE bool active(void)
-{
-	if (FA_UNLIKELY(fa_state_now() == FA_ASK))
-		fa_ask();
-	return fa_state_now() == FA_ACTIVE;
-}
-
-static unsigned log2_of(size_t alignment)
-{
-	return alignment == 0 ? 0 : 63 - (unsigned)__builtin_clzll(alignment);
-}
-
-static void *record_result(const struct fa_regs *regs, void *p, size_t size, unsigned fn,
-			   size_t alignment)
-{
-	if (p != NULL)
-		record_alloc(regs, p, size, fn, log2_of(alignment));
-	return p;
-}
-
-void *fa_hook_malloc(size_t size, const struct fa_regs *regs)
-{
-	void *p;
-
-	if (!active())
-		return fa_real.malloc(size);
-	p = fa_real.malloc(size);
-	if (FA_LIKELY(p != NULL))
-		record_alloc(regs, p, size, FA_FN_MALLOC, 0);
-	return p;
-}
-
-void fa_hook_free(void *block, const struct fa_regs *regs)
-{
-	if (block != NULL && active())
-		record_free(regs, block);
-	fa_real.free(block);
-}
-
-void *fa_hook_calloc(size_t count, size_t size, const struct fa_regs *regs)
-{
-	if (!active())
-		return fa_real.calloc(count, size);
-	return record_result(regs, fa_real.calloc(count, size), count * size, FA_FN_CALLOC, 0);
-}
-
-static void *resize(void *block, size_t size, const struct fa_regs *regs, int is_array)
-{
-	void *p = fa_real.realloc(block, size);
-
-	/* NULL means failure, but for realloc(p, 0): then the block is gone. */
-	if (p != NULL || (block != NULL && size == 0))
-		record_realloc(regs, (uint64_t)block, p, size, is_array);
-	return p;
-}
-
-void *fa_hook_realloc(void *block, size_t size, const struct fa_regs *regs)
-{
-	if (!active())
-		return fa_real.realloc(block, size);
-	return resize(block, size, regs, 0);
-}
-
-void *fa_hook_reallocarray(void *block, size_t count, size_t size, const struct fa_regs *regs)
-{
-	size_t bytes;
-
-	/* The real one calls realloc, which is ours again; it is needed for its errno only. */
-	if (!active() || __builtin_mul_overflow(count, size, &bytes))
-		return fa_real.reallocarray(block, count, size);
-	return resize(block, bytes, regs, 1);
-}
-
-int fa_hook_posix_memalign(void **ret, size_t alignment, size_t size, const struct fa_regs *regs)
-{
-	bool traced = active();
-	int error = fa_real.posix_memalign(ret, alignment, size);
-
-	if (traced && error == 0 && *ret != NULL)
-		record_alloc(regs, *ret, size, FA_FN_POSIX_MEMALIGN, log2_of(alignment));
-	return error;
-}
-
-void *fa_hook_aligned_alloc(size_t alignment, size_t size, const struct fa_regs *regs)
-{
-	if (!active())
-		return fa_real.aligned_alloc(alignment, size);
-	return record_result(regs, fa_real.aligned_alloc(alignment, size), size,
-			     FA_FN_ALIGNED_ALLOC, alignment);
-}
-
-void *fa_hook_memalign(size_t alignment, size_t size, const struct fa_regs *regs)
-{
-	if (!active())
-		return fa_real.memalign(alignment, size);
-	return record_result(regs, fa_real.memalign(alignment, size), size, FA_FN_MEMALIGN,
-			     alignment);
-}
-
-void *fa_hook_valloc(size_t size, const struct fa_regs *regs)
-{
-	if (!active())
-		return fa_real.valloc(size);
-	return record_result(regs, fa_real.valloc(size), size, FA_FN_VALLOC, FA_ARENA_PAGE);
-}
-
-void *fa_hook_pvalloc(size_t size, const struct fa_regs *regs)
-{
-	size_t pages = (size + FA_ARENA_PAGE - 1) & ~(size_t)(FA_ARENA_PAGE - 1);
-
-	if (!active())
-		return fa_real.pvalloc(size);
-	return record_result(regs, fa_real.pvalloc(size), pages, FA_FN_PVALLOC, FA_ARENA_PAGE);
-}
-
-void fa_hook_free_sized(void *block, size_t size, const struct fa_regs *regs)
-{
-	if (block != NULL && active())
-		record_free(regs, block);
-	fa_real.free_sized(block, size);
-}
-
-void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
-				const struct fa_regs *regs)
-{
-	if (block != NULL && active())
-		record_free(regs, block);
-	fa_real.free_aligned_sized(block, alignment, size);
+		at = w->at;
+		if (!may_put(w, regs))
+			continue;
+		n = fa_event_put_realloc(at, &w->state, old, (uint64_t)p, size, stamp, stack != 0,
+					 stack, is_array);
+		if (commit(w, regs, n)) {
+			leave(w, regs);
+			return;
+		}
+	} while (again(w, regs));
 }

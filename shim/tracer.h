@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "shim/state.h"
 #include "shim/unwind.h"
 
 /* Before the arena is made. 0 or the reason why this process cannot be traced (enum fa_reason). */
@@ -15,6 +16,24 @@ unsigned fa_tracer_init(void);
 
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
+
+/* Is this call to be recorded? Asks first where nothing is known yet. */
+static FA_INLINE bool fa_active(void)
+{
+	if (FA_UNLIKELY(fa_state_now() == FA_ASK))
+		fa_ask();
+	return fa_state_now() == FA_ACTIVE;
+}
+
+/* Write an event. fn: enum fa_alloc_function. old, p: 0, NULL: no such block. */
+void fa_record_alloc(const struct fa_regs *regs, const void *p, size_t size, unsigned fn,
+		     unsigned align_log2);
+void fa_record_free(const struct fa_regs *regs, const void *p);
+void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, size_t size,
+		       int is_array);
+
+/* Before the program's prctl() is done (hooks.S). */
+void fa_before_prctl(int option, unsigned long argument);
 
 /* What the entry points call (hooks.S). */
 void *fa_hook_malloc(size_t size, const struct fa_regs *regs);

@@ -29,6 +29,7 @@ void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
 		__atomic_store_n(&b->generation, ++generation, __ATOMIC_RELAXED);
 	memset(&f->reading[id], 0, sizeof(f->reading[id]));
 	f->reading[id].generation = generation;
+	__atomic_fetch_add(&family_header(f)->answer.freed, 1, __ATOMIC_RELAXED);
 	/* The next owner writes the header anew; nobody shall read the old one until then. */
 	__atomic_store_n(&b->committed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&b->state, FA_BUFFER_FREE, __ATOMIC_RELEASE);
@@ -50,7 +51,8 @@ static bool look_once(struct fa_family *f)
 {
 	bool any = false;
 
-	for (uint32_t i = 0; i < f->buffers; i++) {
+	f->used_buffers = family_used_buffers(f);
+	for (uint32_t i = 0; i < f->used_buffers; i++) {
 		struct fa_reading *r = &f->reading[i];
 
 		r->state1 = look_at(family_buffer(f, i), &r->limit1);
@@ -84,7 +86,7 @@ static size_t gather_work(struct fa_family *f)
 {
 	size_t count = 0;
 
-	for (uint32_t i = 0; i < f->buffers; i++) {
+	for (uint32_t i = 0; i < f->used_buffers; i++) {
 		struct fa_reading *r = &f->reading[i];
 
 		if (r->state2 == FA_BUFFER_FREE ||
@@ -137,8 +139,29 @@ static void add_lost(struct fa_family *f, struct fa_process *p, unsigned cause, 
 	family_emit(f, FA_TAG_LOST, &r, sizeof(r), NULL, 0, NULL, 0);
 }
 
-/* Write bytes [r->read, limit) of a buffer. Returns how many. */
-static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit)
+/* The events in `len` bytes of f->scratch, one by one, with the state that follows them. */
+static uint32_t walk_events(const struct fa_family *f, uint32_t len, struct fa_event_state *state,
+			    uint32_t *ret_events, uint32_t *ret_heap)
+{
+	uint32_t at = 0, events = 0, heap = 0;
+	struct fa_event event;
+
+	while (at < len) {
+		int used = fa_event_get(f->scratch + at, len - at, state, &event);
+
+		if (used <= 0)
+			break;
+		at += (uint32_t)used;
+		events++;
+		heap += event.kind != FA_EV_STAMP;
+	}
+	*ret_events = events;
+	*ret_heap = heap;
+	return at;
+}
+
+/* Write bytes [r->read, limit) of a buffer; `last`: there will be no more. Returns how many. */
+static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bool last)
 {
 	struct fa_reading *r = &f->reading[id];
 	struct fa_process *p = r->process;
@@ -152,8 +175,7 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit)
 		.lost_before = r->lost_before,
 		.state = r->state,
 	};
-	struct fa_event event;
-	uint32_t at = 0, len, heap = 0;
+	uint32_t at, len, heap;
 
 	if (r->bad || limit == r->read)
 		return 0;
@@ -165,15 +187,11 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit)
 	len = limit - r->read;
 	arena_copy(f->scratch, (unsigned char *)family_buffer(f, id) + FA_BUFFER_HEADER + r->read,
 		   len);
-	while (at < len) {
-		int used = fa_event_get(f->scratch + at, len - at, &state, &event);
-
-		if (used <= 0)
-			break;
-		at += (uint32_t)used;
-		record.count++;
-		heap += event.kind != FA_EV_STAMP;
-	}
+	/* Nobody needs the state at the end of a buffer. */
+	if (last)
+		at = (uint32_t)fa_event_skim(f->scratch, len, &record.count, &heap);
+	else
+		at = walk_events(f, len, &state, &record.count, &heap);
 	r->read += at;
 	r->state = state;
 	p->events += heap;
@@ -206,7 +224,8 @@ static uint64_t read_stream(struct fa_family *f, size_t from, size_t to)
 		uint8_t state = i < last ? r->state2 : r->state1;
 
 		if (r->process != NULL)
-			bytes += read_events(f, f->work[i], i < last ? r->limit2 : r->limit1);
+			bytes += read_events(f, f->work[i], i < last ? r->limit2 : r->limit1,
+					     state == FA_BUFFER_FULL);
 		if (state == FA_BUFFER_FULL)
 			family_free_buffer(f, f->work[i], false);
 	}
@@ -229,6 +248,18 @@ static void write_lost(struct fa_family *f)
 	}
 }
 
+/* Children for whom the table had no room: nobody but they knows their numbers. */
+static void write_untraced(struct fa_family *f)
+{
+	const char *slash = strrchr(f->info.exe, '/');
+	const char *image = slash != NULL ? slash + 1 : f->info.exe;
+	struct fa_rec_coverage r = {.uid = f->info.uid, .reason = FA_REASON_FAMILY_FULL};
+	uint64_t now = arena_load64(&family_header(f)->family_full);
+
+	for (; f->untraced < now && f->untraced < FA_UNTRACED_MAX; f->untraced++)
+		family_emit(f, FA_TAG_COVERAGE, &r, sizeof(r), image, strlen(image), NULL, 0);
+}
+
 /* The same for all in the arena. Several families share a trace: the number says whose sweep it was. */
 static void write_pass(struct fa_family *f, uint64_t stamp)
 {
@@ -244,7 +275,7 @@ int64_t family_sweep(struct fa_family *f)
 	size_t count = 0;
 	int r;
 
-	for (uint32_t i = 0; any && i < f->buffers; i++) {
+	for (uint32_t i = 0; any && i < f->used_buffers; i++) {
 		struct fa_reading *d = &f->reading[i];
 
 		d->state2 = look_at(family_buffer(f, i), &d->limit2);
@@ -265,6 +296,7 @@ int64_t family_sweep(struct fa_family *f)
 		bytes += read_stream(f, from, to);
 	}
 	write_lost(f);
+	write_untraced(f);
 	if (bytes > 0)
 		write_pass(f, stamp);
 	return (int64_t)bytes;

@@ -71,6 +71,9 @@ unsigned fa_family_wants_segments(const struct fa_family *f);
 unsigned fa_family_segments(const struct fa_family *f);
 /* Give segment `k` = fa_family_segments(f): mapped, then its bit is set in answer.segments. Takes fd. */
 int fa_family_add_segment(struct fa_family *f, int fd) FA_MUST_USE;
+/* The same where all segments lie in the file `fd` of segment 0: it is made longer. The fd stays the
+ * caller's. -E2BIG, -EFBIG, -ENOSPC: this is all. */
+int fa_family_extend(struct fa_family *f, int fd) FA_MUST_USE;
 
 /*
  * One sweep: new processes, modules, nodes, then all events committed so far, then lost counts;

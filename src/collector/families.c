@@ -13,6 +13,7 @@
 #include "collector/families.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,14 +25,17 @@
 enum { MS = 1000000 };
 static const uint64_t shortest_ns = 1 * MS, longest_ns = 20 * MS;
 static const uint64_t reap_ns = 100 * MS, pressed_reap_ns = 1 * MS;
+/* Most families of a shell script are over, or wait: they are looked at less often. */
+static const uint64_t quiet_after_ns = 50 * MS, quiet_turn_ns = 5 * MS;
 
 struct member {
 	struct fa_family *family;
-	struct fa_run_arena arena; /* without its descriptor */
+	struct fa_run_arena arena;
 	int32_t pid;
-	uint64_t drained_ns, interval_ns, reaped_ns;
+	uint64_t drained_ns, interval_ns, reaped_ns, served_ns;
 	uint64_t active_ns; /* when events came last */
 	uint64_t swept;     /* stamp: all that was committed before is written */
+	bool full;          /* the arena could not be made longer */
 };
 
 struct fa_families {
@@ -113,8 +117,12 @@ static bool is_maker(void *ctx, int32_t pid)
  */
 static bool find_maker(struct fa_run_arena *a, struct fa_family_info *ret)
 {
-	int32_t pid = is_maker(a, a->own_pid) ? a->own_pid : fa_procfs_find(is_maker, a);
+	int32_t pid = is_maker(a, a->own_pid) ? a->own_pid : 0;
 
+	/* Numbers of other namespaces are small; greater than ours, it was here and is gone. To look through
+	 * all of /proc takes longer than many programs live. */
+	if (pid == 0 && a->own_pid <= getpid())
+		pid = fa_procfs_find(is_maker, a);
 	if (pid != 0 && fa_procfs_family_info(pid, ret) == 0)
 		return true;
 	*ret = (struct fa_family_info){.pid = a->own_pid, .uid = geteuid(), .gid = getegid()};
@@ -172,6 +180,7 @@ static int add_member(struct fa_families *s, struct fa_family *f, const struct f
 		.interval_ns = shortest_ns,
 		.reaped_ns = fa_mono_ns(),
 		.active_ns = fa_mono_ns(),
+		.full = a->fd < 0,
 	};
 	return 0;
 }
@@ -182,17 +191,19 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 	struct fa_family_info info;
 	struct fa_family *f;
 	bool wanted, alive = find_maker(a, &info);
-	int r;
+	int file, r;
 
 	take_exe(a, &info);
 	wanted = is_wanted(s, &info);
+	file = fcntl(a->fd, F_DUPFD_CLOEXEC, 3); /* to make it longer; without it stays as it is */
 	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
 	if (r < 0) {
 		fa_close(&a->fd);
+		fa_close(&file);
 		s->past.refused++;
 		return r == -ENOMEM ? r : 0;
 	}
-	a->fd = -1;
+	a->fd = file;
 	r = wanted ? add_member(s, f, a, info.pid) : 0;
 	if (wanted && r == 0) {
 		if (!alive) /* its number may be another's */
@@ -200,6 +211,7 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 		fa_family_answer(f, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, FA_REASON_TRACED);
 		return 0;
 	}
+	fa_close(&a->fd);
 	fa_family_answer(f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_NO_SESSION);
 	fa_family_free(f);
 	return r;
@@ -218,18 +230,13 @@ static int adopt_arenas(struct fa_families *s)
 	return r;
 }
 
-static void give_segments(struct fa_families *s, struct member *m)
+static void give_segments(struct member *m)
 {
 	unsigned have = fa_family_segments(m->family);
 
 	while (have < fa_family_wants_segments(m->family)) {
-		uint32_t size = fa_arena_segment_size(m->arena.size, have);
-		int fd = fa_rundir_open_segment(s->dir, &m->arena, have, size);
-
-		if (fd < 0)
-			return;
-		if (fa_family_add_segment(m->family, fd) < 0) {
-			fa_close(&fd);
+		if (m->full || fa_family_extend(m->family, m->arena.fd) < 0) {
+			m->full = true;
 			return;
 		}
 		have++;
@@ -248,6 +255,7 @@ static void add_totals(const struct fa_family *f, struct fa_families_totals *t)
 static void drop_member(struct fa_families *s, size_t i)
 {
 	add_totals(s->member[i].family, &s->past);
+	fa_close(&s->member[i].arena.fd);
 	fa_family_free(s->member[i].family);
 	s->member[i] = s->member[--s->count];
 }
@@ -278,7 +286,10 @@ static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 	unsigned full;
 	int r = 0;
 
-	give_segments(s, m);
+	if (now - m->active_ns > quiet_after_ns && now - m->served_ns < quiet_turn_ns)
+		return 0;
+	m->served_ns = now;
+	give_segments(m);
 	fa_family_tick(m->family);
 	full = fa_family_full(m->family, &pressed);
 	if (now - m->reaped_ns >= (pressed ? pressed_reap_ns : reap_ns)) {
@@ -384,7 +395,7 @@ int fa_families_finish(struct fa_families *s)
 	int r = adopt_arenas(s);
 
 	for (size_t i = 0; i < s->count; i++)
-		give_segments(s, &s->member[i]);
+		give_segments(&s->member[i]);
 	while (s->count > 0) {
 		struct fa_family *f = s->member[0].family;
 

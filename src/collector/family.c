@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,7 +59,7 @@ void family_emit(struct fa_family *f, unsigned tag, const void *head, size_t hea
 }
 
 /* Map `fd` as the next segment and make room for what it holds. */
-static int map_segment(struct fa_family *f, int fd, uint32_t size)
+static int map_segment(struct fa_family *f, int fd, uint64_t at, uint32_t size)
 {
 	struct fa_segment *s = &f->segment[f->segments];
 	struct fa_arena_module *module;
@@ -69,7 +70,7 @@ static int map_segment(struct fa_family *f, int fd, uint32_t size)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)size)
+	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)(at + size))
 		return -EBADMSG;
 	fa_arena_geometry(size, f->segments, &s->g);
 	module = reallocarray(f->module, f->modules + s->g.modules, sizeof(*module));
@@ -84,7 +85,7 @@ static int map_segment(struct fa_family *f, int fd, uint32_t size)
 	if (work == NULL)
 		return -ENOMEM;
 	f->work = work;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, size, MADV_DONTDUMP); /* a dump of ours is not theirs */
@@ -99,7 +100,7 @@ static int map_segment(struct fa_family *f, int fd, uint32_t size)
 	f->buffers += s->g.buffers;
 	f->segments++;
 	/* A collector before us may have raised them. */
-	for (uint32_t i = s->first_buffer; i < f->buffers; i++)
+	for (uint32_t i = s->first_buffer; i < family_used_buffers(f); i++)
 		reading[i].generation = arena_load(&family_buffer(f, i)->generation);
 	return 0;
 }
@@ -146,7 +147,7 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 	f->info = *info;
 	f->info.exe[sizeof(f->info.exe) - 1] = '\0';
 	f->info.cgroup[sizeof(f->info.cgroup) - 1] = '\0';
-	r = map_segment(f, fd, size);
+	r = map_segment(f, fd, 0, size);
 	if (r == 0)
 		r = check_header(f, size);
 	if (r < 0) {
@@ -202,26 +203,54 @@ unsigned fa_family_segments(const struct fa_family *f)
 	return f->segments;
 }
 
+static void tell_segments(struct fa_family *f)
+{
+	__atomic_store_n(&family_header(f)->answer.segments, (1u << f->segments) - 1,
+			 __ATOMIC_RELEASE);
+}
+
 int fa_family_add_segment(struct fa_family *f, int fd)
 {
 	int r;
 
 	if (f->segments == FA_ARENA_SEGMENTS)
 		return -E2BIG;
-	r = map_segment(f, fd, fa_arena_segment_size(f->segment[0].g.size, f->segments));
+	r = map_segment(f, fd, 0, fa_arena_segment_size(f->segment[0].g.size, f->segments));
 	if (r < 0)
 		return r;
 	(void)close(fd);
-	__atomic_store_n(&family_header(f)->answer.segments, (1u << f->segments) - 1,
-			 __ATOMIC_RELEASE);
+	tell_segments(f);
+	return 0;
+}
+
+int fa_family_extend(struct fa_family *f, int fd)
+{
+	uint32_t size = fa_arena_segment_size(f->segment[0].g.size, f->segments);
+	uint64_t at = fa_arena_segment_at(f->segment[0].g.size, f->segments);
+	struct rlimit limit;
+	int r;
+
+	if (f->segments == FA_ARENA_SEGMENTS)
+		return -E2BIG;
+	/* A file beyond the limit is answered by a signal. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < at + size)
+		return -EFBIG;
+	/* Allocated, not only sized: a full tmpfs must be an error here, not SIGBUS in the program. */
+	if (fallocate(fd, 0, (off_t)at, size) < 0)
+		return -errno;
+	r = map_segment(f, fd, at, size);
+	if (r < 0)
+		return r;
+	tell_segments(f);
 	return 0;
 }
 
 unsigned family_count_taken(const struct fa_family *f, unsigned *ret_slots, unsigned *ret_full)
 {
 	unsigned taken = 0, full = 0, slots = 0;
+	uint32_t used = family_used_buffers(f);
 
-	for (uint32_t i = 0; i < f->buffers; i++) {
+	for (uint32_t i = 0; i < used; i++) {
 		uint32_t state = arena_load(&family_buffer(f, i)->state);
 
 		full += state == FA_BUFFER_FULL;

@@ -20,6 +20,7 @@
 #include "format/index_format.h"
 
 enum {
+	FA_UNTRACED_MAX = 1024,       /* children without a slot that are listed: a family may lie */
 	FA_HOLES_MAX = 1024,          /* nodes that were not written when we passed them */
 	FA_DEAD_PROCESSES_MAX = 1024, /* remembered for parents and status */
 	FA_THREADS_MAX = 32768,       /* named threads of one process */
@@ -85,6 +86,7 @@ struct fa_family {
 	struct fa_segment segment[FA_ARENA_SEGMENTS];
 	unsigned segments;
 	uint32_t modules, nodes, buffers; /* capacities of all attached segments */
+	uint32_t used_buffers;            /* those from here on were never taken: see below */
 	struct fa_family_info info;
 	struct fa_arena_header header; /* as it was when we adopted the arena */
 	struct fa_drain_ids *ids;
@@ -109,6 +111,7 @@ struct fa_family {
 	bool attached;           /* our last answer */
 	unsigned kept_buffers, kept_slots; /* taken after the last reap */
 	uint64_t passes;
+	uint64_t untraced;              /* children that found no slot, as far as they are listed */
 	uint64_t events, lost;          /* of all processes, the forgotten ones too */
 	struct fa_arena_module *module; /* copies, by id; state 2: written */
 	struct fa_reading *reading;     /* by buffer id */
@@ -145,6 +148,20 @@ static inline struct fa_arena_process *family_slot(const struct fa_family *f, ui
 	return (struct fa_arena_process *)(void *)(f->segment[0].base +
 						   f->segment[0].g.process_offset) +
 	       slot;
+}
+
+/*
+ * How many buffers to look at. Those behind were never taken, and the memory of most arenas is not
+ * there until it is looked at: looking at all would cost a small program more than its trace does.
+ * Loaded before the buffers: what was committed by then lies in one that is counted.
+ */
+static inline uint32_t family_used_buffers(const struct fa_family *f)
+{
+	uint32_t used = arena_load(&family_header(f)->buffer_hint);
+
+	if (used == 0 || used > f->buffers)
+		return f->buffers;
+	return used > f->used_buffers ? used : f->used_buffers;
 }
 
 /* Entries by id; id below the family's capacity. */

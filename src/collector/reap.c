@@ -53,7 +53,9 @@ static bool has_taken(struct fa_family *f, uint32_t id, const struct fa_process 
 /* Buffers of a process, or of one thread of it (both streams), go back. */
 static void take_buffers(struct fa_family *f, const struct fa_process *p, const struct fa_thread *t)
 {
-	for (uint32_t i = 0; i < f->buffers; i++) {
+	uint32_t used = family_used_buffers(f);
+
+	for (uint32_t i = 0; i < used; i++) {
 		const struct fa_reading *r = &f->reading[i];
 		bool take = r->process == p && (t == NULL || (r->thread & 0x7fffffff) == t->serial);
 

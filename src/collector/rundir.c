@@ -27,6 +27,7 @@ struct fa_rundir {
 	int fd;    /* of the folder, locked */
 	int watch; /* inotify */
 	bool waiting;
+	bool unread; /* there may be files that were not looked at since the last event */
 };
 
 enum { FILE_WRONG = -1, FILE_UNREADY = 0, FILE_READY = 1 };
@@ -180,12 +181,15 @@ int fa_rundir_poll_fd(const struct fa_rundir *d)
 }
 
 /* What came is found by reading the folder, so that events are only wake-ups and none is missed. */
-static void swallow_events(int watch)
+/* Were there any? */
+static bool swallow_events(int watch)
 {
 	char bytes[4096];
+	bool any = false;
 
 	while (read(watch, bytes, sizeof(bytes)) > 0)
-		;
+		any = true;
+	return any;
 }
 
 static bool parse_name(const char *name, struct fa_run_arena *ret, unsigned *ret_segment)
@@ -253,7 +257,9 @@ int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret)
 	DIR *dir;
 	int found = 0;
 
-	swallow_events(d->watch);
+	d->unread = swallow_events(d->watch) || d->unread || d->waiting;
+	if (!d->unread)
+		return 0;
 	d->waiting = false;
 	dir = list_folder(d->fd);
 	if (dir == NULL)
@@ -261,6 +267,7 @@ int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret)
 	for (struct dirent *e; found == 0 && (e = readdir(dir)) != NULL;)
 		found = try_file(d, e->d_name, ret);
 	(void)closedir(dir);
+	d->unread = found != 0;
 	return found;
 }
 

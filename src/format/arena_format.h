@@ -12,6 +12,10 @@
  *   segment 0:  header (4096) | processes | modules | nodes | node index | buffers
  *   others:     header (4096) |             modules | nodes | node index | buffers
  *
+ * Under `run` all segments lie one behind the other in the file of segment 0: the shim asks for one by
+ * want_segment, the collector makes the file longer and sets the segment's bit, then each process of the
+ * family extends its mapping. Else a further segment is a mapping of the process that made the arena.
+ *
  * The parts of a segment follow from its size (struct fa_arena_geometry). Ids run on over segments:
  * module m of segment 1 has id (modules of segment 0) + m, and so on; the same for nodes, buffers.
  *
@@ -100,7 +104,9 @@ struct fa_arena_answer {
 	uint32_t segments; /* bit k: segment k is attached */
 	uint32_t depth;    /* 0: as the rule says */
 	uint64_t now;      /* stamp of the last tick: the time of images that may not read a clock */
-	uint64_t reserved[3];
+	uint32_t freed;    /* buffers given back so far: those who wait see that it goes on */
+	uint32_t reserved0;
+	uint64_t reserved[2];
 };
 
 /* How a process came into the family. */
@@ -183,9 +189,10 @@ struct fa_arena_header {
 	uint32_t node_count; /* next node id, taken by fetch_add; may run over the capacity */
 	uint32_t module_count;
 	uint32_t want_segment; /* segments that the shim has mapped and asks to be attached: a count */
-	uint32_t buffer_hint;
+	uint32_t buffer_hint; /* buffers from this id on were never taken; 0: not known */
 	uint64_t nodes_refused; /* stacks cut because no node was left */
-	uint64_t reserved1[5];
+	uint64_t family_full; /* fork children that found the process table full: not traced */
+	uint64_t reserved1[4];
 	/* offset 192 */
 	char exec_path[1024]; /* AT_EXECFN, NUL terminated, cut if longer */
 	char exe_path[1024]; /* of the executable, as the process read it: `run` has no better word */
@@ -312,7 +319,8 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(FAMILY_FULL, 19, "too many processes in one family")                                     \
 	X(EXPIRED, 20, "the rule has expired")                                                     \
 	X(ENDED, 21, "the session ended")                                                          \
-	X(UNKNOWN, 22, "unknown")
+	X(UNKNOWN, 22, "unknown")                                                                 \
+	X(STRICT, 23, "entered strict secure computing mode, in which tracing would kill it")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),

@@ -255,3 +255,41 @@ int fa_event_get(const unsigned char *p, size_t left, struct fa_event_state *st,
 		return get_near_end(p, left, st, ret);
 	return get(p, st, ret);
 }
+
+/* An ALLOC or FREE whose length is all that could be wrong with it; else 0. */
+static FA_INLINE size_t plain_length(const unsigned char *p)
+{
+	uint32_t first = firsts[p[0]], tail = tails[p[1]] & (0 - (first >> 24));
+
+	/* Addresses of 8 bytes, and functions, may be malformed. */
+	if (FA_UNLIKELY(first == 0 || (p[0] & 0x70) == 0x70 || (p[0] & 8) != 0 ||
+			TAIL_MALFORMED(tail) != 0))
+		return 0;
+	return (first >> 16 & 0xff) + TAIL_SUM(tail);
+}
+
+size_t fa_event_skim(const unsigned char *p, size_t len, uint32_t *ret_events, uint32_t *ret_heap)
+{
+	struct fa_event_state state = {0}; /* any will do */
+	uint32_t events = 0, stamps = 0;
+	struct fa_event event;
+	size_t at = 0;
+
+	while (at < len) {
+		size_t n = len - at < WINDOW ? 0 : plain_length(p + at);
+
+		if (FA_UNLIKELY(n == 0)) {
+			int r = fa_event_get(p + at, len - at, &state, &event);
+
+			if (r <= 0)
+				break;
+			n = (size_t)r;
+			stamps += event.kind == FA_EV_STAMP;
+		}
+		at += n;
+		events++;
+	}
+	*ret_events = events;
+	*ret_heap = events - stamps;
+	return at;
+}

@@ -259,4 +259,10 @@ static FA_INLINE unsigned fa_event_put_stamp(unsigned char *p, struct fa_event_s
 int fa_event_get(const unsigned char *p, size_t left, struct fa_event_state *st,
 		 struct fa_event *ret) FA_MUST_USE;
 
+/*
+ * Over all events in p[0, len), by their lengths alone: what fa_event_get() would refuse is refused,
+ * the values are not looked at. Returns the bytes of whole events; *ret_heap: those that are no STAMP.
+ */
+size_t fa_event_skim(const unsigned char *p, size_t len, uint32_t *ret_events, uint32_t *ret_heap);
+
 #endif

@@ -256,6 +256,46 @@ SPEC(arbitrary_bytes_give_an_event_or_an_error_and_never_read_behind_the_end)
 	}
 }
 
+/* Events in p[0, len), one by one. */
+static size_t walk(const unsigned char *p, size_t len, uint32_t *ret_events, uint32_t *ret_heap)
+{
+	struct fa_event_state st = {0};
+	struct fa_event e;
+	size_t at = 0;
+	int n;
+
+	*ret_events = *ret_heap = 0;
+	while (at < len && (n = fa_event_get(p + at, len - at, &st, &e)) > 0) {
+		at += (size_t)n;
+		++*ret_events;
+		*ret_heap += e.kind != FA_EV_STAMP;
+	}
+	return at;
+}
+
+SPEC(skimming_counts_what_reading_finds_and_stops_where_it_stops)
+{
+	for (unsigned round = 0; round < 50000; round++) {
+		struct fa_event_state st = {0};
+		uint32_t events, heap, skimmed, skimmed_heap, stack = 0;
+		unsigned char bytes[1024];
+		uint64_t clock = 1000;
+		size_t len = 0, cut;
+		struct fa_event e;
+
+		while (len < 800) {
+			random_event(&e, &clock, &stack);
+			len += encode(bytes + len, &st, &e);
+		}
+		if (round % 2) /* damage */
+			bytes[rnd() % len] = (unsigned char)rnd();
+		cut = len - rnd() % 200;
+		CHECK(walk(bytes, cut, &events, &heap) ==
+		      fa_event_skim(bytes, cut, &skimmed, &skimmed_heap));
+		CHECK(events == skimmed && heap == skimmed_heap);
+	}
+}
+
 SPEC(records_reasons_and_causes_have_names)
 {
 	CHECK(strcmp(fa_trace_tag_name(FA_TAG_EVENTS), "EVENTS") == 0);
@@ -276,6 +316,7 @@ int main(void)
 	RUN(an_unstamped_event_has_the_last_stamp_of_its_thread);
 	RUN(malformed_bits_are_refused);
 	RUN(arbitrary_bytes_give_an_event_or_an_error_and_never_read_behind_the_end);
+	RUN(skimming_counts_what_reading_finds_and_stops_where_it_stops);
 	RUN(records_reasons_and_causes_have_names);
 	return TEST_RESULT();
 }
