@@ -210,10 +210,12 @@ void fa_arena_destroy(void)
 	fa_arena.mapped = 0;
 }
 
+enum { WAIT_SLOT_NS = 20000000 };
+
 /* A thread of this process is mapping a segment. */
 static uint32_t growing;
 
-bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
+static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
 {
 	uint32_t parent = fa_arena.process;
 
@@ -243,8 +245,29 @@ bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_
 		__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
 		return true;
 	}
-	__atomic_fetch_add(&fa_arena_head()->family_full, 1, __ATOMIC_RELAXED);
 	return false;
+}
+
+/*
+ * Children that are gone leave their places when the collector sees it, which is a matter of a
+ * millisecond or two: waited for, where the policy is to wait. More than that many that live is not.
+ */
+bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
+{
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint64_t begin = fa_clock_mono_ns();
+
+	while (!take_slot(pid, fork_thread, fork_seq, fork_offset)) {
+		if (__atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
+		    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED ||
+		    fa_clock_mono_ns() - begin > WAIT_SLOT_NS) {
+			__atomic_fetch_add(&fa_arena_head()->family_full, 1, __ATOMIC_RELAXED);
+			return false;
+		}
+		for (int i = 0; i < 64; i++)
+			__asm__ volatile("pause");
+	}
+	return true;
 }
 
 uint32_t fa_arena_next_thread(void)

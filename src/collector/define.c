@@ -72,6 +72,16 @@ static bool same_namespace(const struct fa_family *f)
 	return f->info.pid == f->header.pid;
 }
 
+static void take_pid(struct fa_process *p, const struct search *s, int32_t pid)
+{
+	p->known = true;
+	p->pid = pid;
+	p->start_time = s->stat.start_time;
+	p->record.uid = s->status.uid;
+	p->record.gid = s->status.gid;
+	p->record.parent_pid = s->status.parent_pid;
+}
+
 void family_find_pid(struct fa_family *f, struct fa_process *p, bool search)
 {
 	struct search s = {.f = f, .own_pid = p->own_pid};
@@ -90,14 +100,44 @@ void family_find_pid(struct fa_family *f, struct fa_process *p, bool search)
 	} else if (same_namespace(f) && p->own_pid > f->header.pid) {
 		p->since_scan++;
 	}
-	if (pid == 0)
-		return;
-	p->known = true;
-	p->pid = pid;
-	p->start_time = s.stat.start_time;
-	p->record.uid = s.status.uid;
-	p->record.gid = s.status.gid;
-	p->record.parent_pid = s.status.parent_pid;
+	if (pid != 0)
+		take_pid(p, &s, pid);
+}
+
+/* Is `pid` one of those that we do not know yet? */
+static bool try_all(void *ctx, int32_t pid)
+{
+	struct fa_family *f = ctx;
+	struct fa_procfs_status status;
+
+	if (fa_procfs_status(pid, &status) < 0)
+		return false;
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
+		struct fa_process *p = f->slot[i];
+		struct search s = {.f = f, .own_pid = status.own_pid};
+
+		if (p != NULL && !p->known && p->own_pid == status.own_pid && may_be_child(&s, pid))
+			take_pid(p, &s, pid);
+	}
+	return false; /* all of them are to be seen */
+}
+
+unsigned family_unknown_pids(const struct fa_family *f)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		n += f->slot[i] != NULL && !f->slot[i]->known;
+	return n;
+}
+
+void family_find_pids(struct fa_family *f)
+{
+	f->scanned_ns = fa_mono_ns();
+	(void)fa_procfs_find(try_all, f);
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		if (f->slot[i] != NULL && !f->slot[i]->known)
+			f->slot[i]->since_scan++;
 }
 
 /* exe, executed path, cgroup, arguments */

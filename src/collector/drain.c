@@ -256,6 +256,9 @@ static void write_untraced(struct fa_family *f)
 	struct fa_rec_coverage r = {.uid = f->info.uid, .reason = FA_REASON_FAMILY_FULL};
 	uint64_t now = arena_load64(&family_header(f)->family_full);
 
+	/* What they did is not in the trace: a report must not say that nothing is missing. */
+	if (f->untraced == 0 && now > 0 && f->process_count > 0)
+		add_lost(f, f->processes[0], FA_LOST_UNKNOWN, 0);
 	for (; f->untraced < now && f->untraced < FA_UNTRACED_MAX; f->untraced++)
 		family_emit(f, FA_TAG_COVERAGE, &r, sizeof(r), image, strlen(image), NULL, 0);
 }

@@ -270,7 +270,8 @@ unsigned fa_family_full(const struct fa_family *f, bool *ret_reap)
 	unsigned slots, full, taken = family_count_taken(f, &slots, &full);
 	bool few = taken * 2 > f->buffers && taken > f->kept_buffers + f->buffers / 8;
 
-	*ret_reap = few || slots >= f->kept_slots + many_slots;
+	*ret_reap =
+		few || slots >= f->kept_slots + many_slots || family_unknown_pids(f) > many_slots;
 	return full;
 }
 

@@ -180,6 +180,8 @@ unsigned family_count_taken(const struct fa_family *f, unsigned *ret_slots, unsi
 int family_adopt_processes(struct fa_family *f) FA_MUST_USE;
 /* Look for children whose pid in our namespace is not known yet; `search`: all over /proc. */
 void family_find_pid(struct fa_family *f, struct fa_process *p, bool search);
+void family_find_pids(struct fa_family *f); /* of all that are unknown, by one search of /proc */
+unsigned family_unknown_pids(const struct fa_family *f);
 void family_write_modules(struct fa_family *f);
 void family_write_nodes(struct fa_family *f);
 void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial,

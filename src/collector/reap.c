@@ -13,14 +13,23 @@
 static const uint64_t absent_ns =
 	50000000; /* a thread that /proc never knew is dead after so long */
 static const uint64_t search_ns = 250000000; /* between searches of all /proc */
+static const uint64_t hasty_search_ns = 5000000;
 
-/* A child whose pid we do not know is gone when it cannot be found any more. */
+/* One search of /proc for all whose pid we do not know: sooner where the places run out. */
+static void find_unknown(struct fa_family *f, uint64_t now)
+{
+	unsigned unknown = family_unknown_pids(f);
+
+	if (unknown > 0 &&
+	    now - f->scanned_ns > (unknown > FA_ARENA_PROCESSES / 8 ? hasty_search_ns : search_ns))
+		family_find_pids(f);
+}
+
+/* A child whose pid we do not know is gone when two looks have not found it. */
 static bool unknown_is_gone(struct fa_family *f, struct fa_process *p)
 {
-	uint32_t before = p->since_scan;
-
-	family_find_pid(f, p, fa_mono_ns() - f->scanned_ns > search_ns);
-	return !p->known && p->since_scan > before;
+	family_find_pid(f, p, false);
+	return !p->known && p->since_scan > 1;
 }
 
 static bool is_gone(struct fa_family *f, struct fa_process *p)
@@ -212,6 +221,7 @@ int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gon
 
 	f->sink = sink;
 	f->error = 0;
+	find_unknown(f, now);
 	main_gone = all_gone || f->main_exited || fa_procfs_gone(f->info.pid, f->main_start_time);
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		if (f->slot[i] == NULL)
