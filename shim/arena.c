@@ -151,7 +151,8 @@ static void write_head(const struct fa_start *start)
 	h->clock_source = fa_arena.clock_source;
 	h->slot = fa_arena.slot;
 	h->start_stamp = fa_stamp();
-	h->node_count = 1; /* 0 is the root */
+	h->node_count = 1;  /* 0 is the root */
+	h->buffer_hint = 1; /* so many are looked at */
 	fa_text_copy(h->exec_path, sizeof(h->exec_path), start->exec_path);
 	if (start->exe_path != NULL)
 		fa_text_copy(h->exe_path, sizeof(h->exe_path), start->exe_path);
@@ -400,16 +401,32 @@ static uint32_t buffer_count(void)
 	return last->first_buffer + last->g.buffers;
 }
 
+/* Stored before the buffer is OWNED: the collector looks at no buffer behind. */
+static void note_used(uint32_t count)
+{
+	uint32_t *hint = &fa_arena_head()->buffer_hint;
+	uint32_t seen = __atomic_load_n(hint, __ATOMIC_RELAXED);
+
+	while (seen < count && !__atomic_compare_exchange_n(hint, &seen, count, false,
+							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
 					     uint64_t lost_before, uint64_t stamp,
 					     bool *ret_may_come)
 {
-	static uint32_t hint;
-	uint32_t n = buffer_count(), owned = 0;
-	uint32_t start = __atomic_load_n(&hint, __ATOMIC_RELAXED);
+	static uint32_t hint, hint_tick;
+	uint32_t tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
+	uint32_t n = buffer_count(), owned = 0, start;
 	uint32_t process = __atomic_load_n(&fa_arena.process, __ATOMIC_RELAXED);
 
 	*ret_may_come = true;
+	/* After each of the collector's turns from the first again: what is used stays small, so does
+	 * what the collector has to look at. */
+	if (__atomic_exchange_n(&hint_tick, tick, __ATOMIC_RELAXED) != tick)
+		__atomic_store_n(&hint, 0, __ATOMIC_RELAXED);
+	start = __atomic_load_n(&hint, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < n; i++) {
 		struct fa_arena_buffer *b = buffer_at((start + i) % n);
 		uint32_t state = __atomic_load_n(&b->state, __ATOMIC_RELAXED);
@@ -421,6 +438,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 		if (fa_state_now() != FA_ACTIVE || fa_arena.process != process)
 			break;
 		__atomic_store_n(&hint, start + i + 1, __ATOMIC_RELAXED);
+		note_used((start + i) % n + 1);
 		b->committed = 0;
 		b->process = process;
 		b->process_generation = fa_arena.process_generation;
@@ -529,7 +547,8 @@ uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks)
 			return id;
 	}
 	s = &fa_arena.segment[n - 1];
-	if (__atomic_load_n(&h->node_count, __ATOMIC_RELAXED) - s->first_node > s->g.nodes / 4 * 3)
+	/* Not by a difference: the newest segment may hold none yet. */
+	if (__atomic_load_n(&h->node_count, __ATOMIC_RELAXED) > s->first_node + s->g.nodes / 4 * 3)
 		grow();
 	/* Only an id that lies in a segment of ours may be taken: others of the family may have more. */
 	id = __atomic_load_n(&h->node_count, __ATOMIC_RELAXED);

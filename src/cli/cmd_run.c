@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,12 +186,21 @@ static int write_session(struct run *run, char **argv)
 	return r;
 }
 
+/* Where the program and we share one processor, what compressing costs is the program's time. */
+static uint32_t codec_to_use(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1 ? FA_CODEC_RAW
+										    : FA_CODEC_LZ4;
+}
+
 /* Opens run->path and writes what stands first in a trace. 0 or -errno. */
 static int open_trace(struct run *run, char **argv)
 {
 	struct fa_trace_writer_options o = {
 		.block_size = (uint32_t)options.block_size,
-		.codec = FA_CODEC_LZ4,
+		.codec = codec_to_use(),
 	};
 	int r;
 
