@@ -93,6 +93,13 @@ static struct fa_thread *new_block(void)
 	return t;
 }
 
+bool fa_thread_many(void)
+{
+	const struct fa_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
+
+	return t != NULL && t->next != NULL;
+}
+
 void fa_writer_reset(struct fa_writer *w)
 {
 	uint32_t nested = w->nested;

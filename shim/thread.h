@@ -63,6 +63,8 @@ struct fa_thread *fa_thread_make(int32_t tid);
  * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
 void fa_thread_fork(struct fa_thread *t, int32_t tid);
 void fa_writer_reset(struct fa_writer *w);
+/* Have there been two threads at once that used the heap? */
+bool fa_thread_many(void);
 /* The stack that `sp` lies on: bounds, or 0, 0. */
 struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp);
 

@@ -19,6 +19,8 @@
 #include "shim/tracer.h"
 
 #include <link.h>
+#include <linux/futex.h>
+#include <time.h>
 
 #include "shim/arena.h"
 #include "shim/real.h"
@@ -83,8 +85,22 @@ bool fa_tracer_join(void)
 
 /* --- buffers ------------------------------------------------------------------------------ */
 
-static void pause_a_little(void)
+/*
+ * The more often, the longer. Where there are more threads, who waits must sleep: hundreds that spin
+ * keep the processors from the one that is mapping a segment. They sleep by the very call by which
+ * malloc's own locks wait, with more than one thread only; any other may be forbidden to the program.
+ */
+static void pause_a_little(unsigned turn)
 {
+	const unsigned spins = 16;
+	uint32_t word = 0;
+	struct timespec nap = {0, 50000};
+
+	if (turn >= spins && fa_thread_many()) {
+		nap.tv_nsec <<= turn - spins < 5 ? turn - spins : 5;
+		(void)fa_sys_call4(SYS_futex, (long)&word, FUTEX_WAIT_PRIVATE, 0, (long)&nap);
+		return;
+	}
 	for (int i = 0; i < 64; i++)
 		__asm__ volatile("pause");
 }
@@ -99,9 +115,7 @@ static FA_INLINE bool is_ours(const struct fa_writer *w, const struct fa_regs *r
 /*
  * Wait for a free buffer: at most a second in which none was given back, and two in all. Where no
  * buffer waits to be read, and none can be added, only a dead thread's can come: that is soon or never.
- * Who has waited in vain has done so for all, until the collector gives a buffer back. Spinning,
- * because any call that sleeps may be forbidden to the program; the collector's timer gets it the
- * processor soon enough.
+ * Who has waited in vain has done so for all, until the collector gives a buffer back.
  */
 static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_writer *w,
 					       const struct fa_regs *regs)
@@ -111,7 +125,7 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 	uint32_t freed = __atomic_load_n(&a->freed, __ATOMIC_RELAXED);
 	uint64_t begin = 0, since = 0;
 
-	while (is_ours(w, regs)) {
+	for (unsigned turn = 0; is_ours(w, regs); turn++) {
 		bool may_come;
 		struct fa_arena_buffer *b =
 			fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq, w->lost,
@@ -135,7 +149,7 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 			__atomic_store_n(&in_vain, 1ULL << 32 | now, __ATOMIC_RELAXED);
 			return NULL;
 		}
-		pause_a_little();
+		pause_a_little(turn);
 	}
 	return NULL;
 }

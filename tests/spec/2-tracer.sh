@@ -48,11 +48,11 @@ threads() {
 it 2.3 "threads that free each other's blocks: nothing lost, nothing left over" threads
 
 many_threads() {
-	traced "$P/threads" 60 200
+	traced "$P/threads" 200 50
 	same $status 0
-	same "$(sum "j['threads'] >= 61 and j['events']['alloc'] >= 12000 and j['lost'] == 0")" true
+	same "$(sum "j['threads'] >= 201 and j['events']['alloc'] >= 10000 and j['lost'] == 0")" true
 }
-it 2.4 "60 threads at once are recorded" many_threads
+it 2.4 "200 threads at once are recorded" many_threads
 
 ending() { # how, status
 	traced "$P/endings" "$1" 1000
