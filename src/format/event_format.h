@@ -90,6 +90,9 @@ static FA_INLINE uint64_t fa_ev_addr(uint64_t addr, uint64_t last)
 	uint64_t s = d >> 63;
 	uint64_t m = (d ^ (0 - s)) + s;
 
+	/* Blocks are aligned to 16; only free() is given anything. */
+	if (FA_LIKELY((m & 15) == 0))
+		return m >> 3 | s;
 	return (m >> 4) << 1 | s | (m & 15) << 59;
 }
 
@@ -100,19 +103,37 @@ static FA_INLINE uint64_t fa_ev_zigzag(uint32_t v, uint32_t last)
 	return (uint32_t)(d << 1) ^ (uint32_t)((int32_t)d >> 31);
 }
 
-/* code 0..3 -> 1, 2, 4, 8 and the smallest code for v */
-static FA_INLINE unsigned fa_ev_size_code(uint64_t v)
+/* The highest bit set, 0 for 0. */
+static FA_INLINE unsigned fa_ev_top(uint64_t v)
 {
-	unsigned bits = 63 - (unsigned)__builtin_clzll(v | 1);
-
-	return (bits >= 8) + (bits >= 16) + (bits >= 32);
+	return 63 - (unsigned)__builtin_clzll(v | 1);
 }
 
-/* code 0..3 -> 0, 1, 2, 4 */
-static FA_INLINE unsigned fa_ev_stack_code(uint64_t z)
-{
-	return (z != 0) + (z > 0xff) + (z > 0xffff);
-}
+/*
+ * Fields of byte 1 of ALLOC and REALLOC by the highest bit of a value: in the low byte what that byte
+ * says of it, in the high byte how many bytes it takes. Sums of these are the byte, and the length of
+ * all three. Sizes: 1, 2, 4, 8. Stacks, by the highest bit of 2 z + 1 (0: z is 0): 0, 1, 2, 4.
+ */
+#define FA_EV_X8(v)  (v), (v), (v), (v), (v), (v), (v), (v)
+#define FA_EV_X16(v) FA_EV_X8(v), FA_EV_X8(v)
+static const uint16_t fa_ev_size_fields[64] = {
+	FA_EV_X8(0 | 1 << 8),
+	FA_EV_X8(1 | 2 << 8),
+	FA_EV_X16(2 | 4 << 8),
+	FA_EV_X16(3 | 8 << 8),
+	FA_EV_X16(3 | 8 << 8),
+};
+static const uint16_t fa_ev_stack_fields[33] = {
+	0,
+	FA_EV_X8(1 << 2 | 1 << 8),
+	FA_EV_X8(2 << 2 | 2 << 8),
+	FA_EV_X16(3 << 2 | 4 << 8),
+};
+static const uint16_t fa_ev_stamp_fields[56] = {
+	FA_EV_X8(1 << 4 | 1 << 8), FA_EV_X8(2 << 4 | 2 << 8), FA_EV_X8(3 << 4 | 3 << 8),
+	FA_EV_X8(4 << 4 | 4 << 8), FA_EV_X8(5 << 4 | 5 << 8), FA_EV_X8(6 << 4 | 6 << 8),
+	FA_EV_X8(7 << 4 | 7 << 8),
+};
 
 static FA_INLINE unsigned fa_ev_stamp_len(uint64_t d) /* 0..7 */
 {
@@ -165,21 +186,28 @@ static FA_INLINE unsigned fa_event_put_tail(unsigned char *byte1, unsigned char 
 					    struct fa_event_state *st, uint64_t size,
 					    uint64_t stamp, int has_stack, uint32_t stack)
 {
-	uint64_t z = has_stack ? fa_ev_zigzag(stack, st->stack) : 0;
-	uint64_t d = stamp ? fa_ev_stamp_delta(stamp, st->stamp) : 0;
-	unsigned sc = fa_ev_size_code(size), zc = fa_ev_stack_code(z);
-	/* A stamped event says so by a length of at least 1. */
-	unsigned dlen = stamp ? fa_ev_len(d) : 0, n = 0;
+	unsigned fields = fa_ev_size_fields[fa_ev_top(size)];
 
-	*byte1 = (unsigned char)(sc | zc << 2 | dlen << 4 | (has_stack ? 0 : 0x80));
 	fa_ev_put(p, size);
-	n += 1u << sc;
-	fa_ev_put(p + n, z);
-	n += (1u << zc) >> 1;
-	fa_ev_put(p + n, d);
-	st->stack = has_stack ? stack : st->stack;
-	st->stamp += d;
-	return n + dlen;
+	if (FA_LIKELY(has_stack)) {
+		uint64_t z = fa_ev_zigzag(stack, st->stack);
+
+		fa_ev_put(p + (fields >> 8), z);
+		fields += fa_ev_stack_fields[fa_ev_top(2 * z + 1)];
+		st->stack = stack;
+	} else {
+		fields |= 0x80;
+	}
+	if (FA_LIKELY(stamp != 0)) {
+		uint64_t d = fa_ev_stamp_delta(stamp, st->stamp);
+
+		/* A stamped event says so by a length of at least 1. */
+		fa_ev_put(p + (fields >> 8), d);
+		fields += fa_ev_stamp_fields[fa_ev_top(d)];
+		st->stamp += d;
+	}
+	*byte1 = (unsigned char)fields;
+	return fields >> 8;
 }
 
 static FA_INLINE unsigned fa_event_put_alloc(unsigned char *p, struct fa_event_state *st,

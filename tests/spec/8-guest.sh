@@ -88,6 +88,59 @@ contract_dormant() {
 }
 it 8.31 "and unflagged" contract_dormant
 
+# --- 8.32 what a program does to itself, and who looks into it
+watched() { traced "$P/guest_watched" "$@"; same "$(sum "j['lost'] == 0 and not j['lost_unknown']")" true; }
+it 8.32 "not dumpable, then 100 threads" watched dumpable
+it 8.33 "all descriptors closed: the next one has the number that it has alone" watched closed
+it 8.34 "rights dropped after the start, then 100 threads" watched drop
+core_size() {
+	local alone
+	"$P/guest_watched" core 2>"$T/e1"
+	watched core
+	alone=$(sed -n 's/core \(.*\) KiB/\1/p' "$T/e1")
+	echo "KiB alone: $alone, traced: $(cat "$T/err")"
+	[ "$(sed -n 's/core \(.*\) KiB/\1/p' "$T/err")" -lt $((alone + 1024)) ]
+}
+it 8.36 "a core dump has no arena in it" core_size
+bomb() {
+	watched bomb 6
+	same "$(sum "len(j['processes'])")" 127
+}
+it 8.37 "127 programs that each fork and execute two" bomb
+stepped() { # pattern, tool: attached and detached again and again while the program runs
+	local pattern=$1 i run pid status=0 seen=0
+	shift
+	rm -f "$O"
+	"$FA" run -o "$O" -- "$P/guest_watched" loop 6000000 >"$T/out" 2>"$T/err" &
+	run=$!
+	for i in $(seq 50); do
+		pid=$(pgrep -P $run -x guest_watched) && break
+		sleep 0.01
+	done
+	while kill -0 "$pid" 2>/dev/null; do
+		"$@" "$pid" </dev/null >"$T/tool" 2>&1 || true
+		grep -q "$pattern" "$T/tool" && seen=$((seen + 1))
+	done
+	wait $run || status=$?
+	echo "attached $seen times"
+	[ $seen -ge 1 ]
+	same "$status $(cat "$T/out")" "0 $("$P/guest_watched" loop 6000000)"
+	"$FA" report --json "$O" >"$T/r.json"
+	same "$(sum "j['lost'] == 0 and j['events']['alloc'] >= 6000000")" true
+}
+strace_watches() { stepped 'Process [0-9]* detached' timeout -s INT 0.03 strace -f -p; }
+gdb_watches() { stepped 'main (argc' timeout 5 gdb -q -nx -batch -ex bt -p; }
+if strace -o /dev/null true 2>/dev/null; then
+	it 8.38 "strace attaches and leaves while it is traced" strace_watches
+else
+	skip 8.38 "strace attaches and leaves while it is traced" "no strace that may trace"
+fi
+if command -v gdb >/dev/null; then
+	it 8.39 "gdb attaches, walks the stack and leaves while it is traced" gdb_watches
+else
+	skip 8.39 "gdb attaches, walks the stack and leaves while it is traced" "no gdb"
+fi
+
 # --- 8.35 the collector stops
 stopped() {
 	local run base
