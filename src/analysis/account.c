@@ -6,28 +6,24 @@
  * A site that did not change since then had its present value at the peak.
  *
  * Classes, totals and lifetimes are counted when a block is freed or left over, because only then
- * are they known; what is live is counted at once.
+ * are they known; what is live is counted at once. What is the sum of others is added up at the end:
+ * the trace's classes from the sites, processes from their threads.
  */
 #include "analysis/replay_internal.h"
 
-static void add(struct fa_amount *a, uint64_t bytes)
+static FA_INLINE void add(struct fa_amount *a, uint64_t bytes)
 {
 	a->blocks++;
 	a->bytes += bytes;
 }
 
-static void take(struct fa_amount *a, uint64_t bytes)
+static FA_INLINE void take(struct fa_amount *a, uint64_t bytes)
 {
 	a->blocks--;
 	a->bytes -= bytes;
 }
 
-static FA_INLINE bool in_range(const struct fa_engine *e, uint64_t stamp)
-{
-	return stamp - e->lo < e->hi - e->lo;
-}
-
-static void keep_peak(struct fa_engine *e, struct fa_site *site)
+static FA_INLINE void keep_peak(struct fa_engine *e, struct fa_site *site)
 {
 	if (site->epoch < e->epoch) {
 		site->peak = site->live;
@@ -55,16 +51,13 @@ static FA_INLINE void enter_range(struct fa_engine *e, uint64_t stamp)
 
 void fa_account_event(struct fa_engine *e, struct fa_stream *s, unsigned kind, uint64_t stamp)
 {
-	struct fa_event_counts *const of[] = {&e->r->events, &s->process->events,
-					      &s->thread->events};
+	struct fa_event_counts *c = &s->thread->events;
 
-	if (!in_range(e, stamp) || !s->process->selected || !s->thread->selected)
+	if (!fa_in_range(e, stamp) || !s->process->selected || !s->thread->selected)
 		return;
-	for (unsigned i = 0; i < 3; i++) {
-		of[i]->alloc += kind == FA_EV_ALLOC;
-		of[i]->realloc += kind == FA_EV_REALLOC;
-		of[i]->free += kind == FA_EV_FREE;
-	}
+	c->alloc += kind == FA_EV_ALLOC;
+	c->realloc += kind == FA_EV_REALLOC;
+	c->free += kind == FA_EV_FREE;
 }
 
 void fa_account_alloc(struct fa_engine *e, struct fa_process *p, struct fa_thread *t,
@@ -82,7 +75,7 @@ void fa_account_alloc(struct fa_engine *e, struct fa_process *p, struct fa_threa
 	add(&site->live, block->size);
 	add(&p->live, block->size);
 	add(&e->live, block->size);
-	if (!in_range(e, block->stamp))
+	if (!fa_in_range(e, block->stamp))
 		return;
 	if (p->live.bytes > p->peak.bytes)
 		p->peak = p->live;
@@ -90,26 +83,21 @@ void fa_account_alloc(struct fa_engine *e, struct fa_process *p, struct fa_threa
 		try_peak(e, block->stamp);
 }
 
-static void count_class(struct fa_engine *e, struct fa_process *p, const struct fa_block *block,
-			enum fa_class class)
+static FA_INLINE void count_class(struct fa_engine *e, const struct fa_block *block,
+				  enum fa_class class)
 {
 	struct fa_thread *t = e->r->model.threads[block->thread & FA_BLOCK_THREAD];
 
 	add(&e->r->model.sites[block->site].of[class], block->size);
-	add(&e->r->of[class], block->size);
 	if (class == FA_AOFI || class == FA_AOFO)
 		return;
-	add(&e->r->total, block->size);
-	add(&p->total, block->size);
 	add(&t->total, block->size);
-	if (class == FA_AIFO) {
-		add(&p->outstanding, block->size);
+	if (class == FA_AIFO)
 		add(&t->outstanding, block->size);
-	}
 }
 
 /* It is live no more: freed, or its process is gone. */
-static void leave(struct fa_engine *e, struct fa_process *p, const struct fa_block *block)
+static FA_INLINE void leave(struct fa_engine *e, struct fa_process *p, const struct fa_block *block)
 {
 	struct fa_site *site = &e->r->model.sites[block->site];
 
@@ -134,10 +122,10 @@ void fa_account_free(struct fa_engine *e, struct fa_process *p, const struct fa_
 	leave(e, p, block);
 	if (lifetime < e->life_lo || lifetime >= e->life_hi)
 		return;
-	bool inside = in_range(e, block->stamp), freed_inside = in_range(e, freed);
+	bool inside = fa_in_range(e, block->stamp), freed_inside = fa_in_range(e, freed);
 
 	if (inside || freed_inside || (block->stamp < e->lo && freed >= e->hi))
-		count_class(e, p, block,
+		count_class(e, block,
 			    inside         ? freed_inside ? FA_AIFI : FA_AIFO
 			    : freed_inside ? FA_AOFI
 					   : FA_AOFO);
@@ -149,10 +137,8 @@ void fa_account_free(struct fa_engine *e, struct fa_process *p, const struct fa_
 		site->lifetime_min = lifetime;
 	if (lifetime > site->lifetime_max)
 		site->lifetime_max = lifetime;
-	if (temporary) {
+	if (temporary)
 		add(&site->temporary, block->size);
-		add(&e->r->temporary, block->size);
-	}
 }
 
 void fa_account_left(struct fa_engine *e, struct fa_process *p, const struct fa_block *block)
@@ -167,15 +153,51 @@ void fa_account_left(struct fa_engine *e, struct fa_process *p, const struct fa_
 	leave(e, p, block);
 	if (e->life_hi != UINT64_MAX)
 		return;
-	if (in_range(e, block->stamp))
-		count_class(e, p, block, FA_AIFO);
+	if (fa_in_range(e, block->stamp))
+		count_class(e, block, FA_AIFO);
 	else if (block->stamp < e->lo)
-		count_class(e, p, block, FA_AOFO);
+		count_class(e, block, FA_AOFO);
+}
+
+static void sum_amount(struct fa_amount *to, const struct fa_amount *a)
+{
+	to->blocks += a->blocks;
+	to->bytes += a->bytes;
+}
+
+static void sum_events(struct fa_event_counts *to, const struct fa_event_counts *c)
+{
+	to->alloc += c->alloc;
+	to->realloc += c->realloc;
+	to->free += c->free;
+}
+
+static void sum_threads(struct fa_replay *r)
+{
+	for (size_t i = 0; i < r->model.thread_count; i++) {
+		const struct fa_thread *t = r->model.threads[i];
+
+		sum_events(&t->process->events, &t->events);
+		sum_events(&r->events, &t->events);
+		sum_amount(&t->process->total, &t->total);
+		sum_amount(&t->process->outstanding, &t->outstanding);
+	}
 }
 
 void fa_account_close(struct fa_engine *e)
 {
-	enter_range(e, e->r->end_stamp);
-	for (size_t i = 1; i < e->r->model.site_count; i++)
-		keep_peak(e, &e->r->model.sites[i]);
+	struct fa_replay *r = e->r;
+
+	enter_range(e, r->end_stamp);
+	for (size_t i = 1; i < r->model.site_count; i++) {
+		struct fa_site *site = &r->model.sites[i];
+
+		keep_peak(e, site);
+		for (unsigned c = 0; c < FA_CLASSES; c++)
+			sum_amount(&r->of[c], &site->of[c]);
+		sum_amount(&r->temporary, &site->temporary);
+	}
+	sum_amount(&r->total, &r->of[FA_AIFI]);
+	sum_amount(&r->total, &r->of[FA_AIFO]);
+	sum_threads(r);
 }

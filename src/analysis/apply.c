@@ -17,8 +17,11 @@ enum { OWED_PASSES = 256 };
 
 static uint32_t find_site(struct fa_engine *e, struct fa_arena *a, const struct fa_event *ev)
 {
-	uint32_t *word = &a->no_stack_site, stack = 0;
+	uint32_t *word = ev->has_stack ? fa_arena_site_word(a, ev->stack) : NULL, stack = 0;
 
+	if (FA_LIKELY(word != NULL && *word != 0))
+		return *word;
+	word = &a->no_stack_site;
 	if (ev->has_stack && fa_arena_node_at(a, ev->stack, &word) != NULL)
 		stack = ev->stack;
 	if (FA_UNLIKELY(*word == 0)) {
@@ -145,28 +148,26 @@ static int note_owed(struct fa_engine *e, struct fa_process *p, uint64_t addr)
 	struct fa_block *owed = fa_livemap_find(&p->owed, addr);
 
 	if (owed == NULL) {
-		owed = fa_livemap_insert(&p->owed, addr);
+		owed = fa_livemap_place(&p->owed, addr);
 		if (owed == NULL)
 			return -ENOMEM;
+		fa_livemap_fill(&p->owed, owed, addr);
 		owed->size = 0;
 	}
 	owed->size++;
 	return 0;
 }
 
-/* `addr` is handed out: whatever was there is gone. */
+/* `addr` is handed out while there is a block: that is gone. */
 static void clear_address(struct fa_engine *e, struct fa_stream *s, uint64_t addr, uint64_t stamp)
 {
 	struct fa_process *p = s->process;
-	struct fa_block *block = fa_livemap_find(&p->map, addr);
+	struct fa_block *block;
 
-	if (FA_LIKELY(block == NULL))
+	(void)take_waiting(e, p, addr, stamp); /* there may be none */
+	block = fa_livemap_find(&p->map, addr);
+	if (block == NULL)
 		return;
-	if (take_waiting(e, p, addr, stamp)) {
-		block = fa_livemap_find(&p->map, addr);
-		if (block == NULL)
-			return;
-	}
 	p->implied_frees++;
 	e->r->implied_frees++;
 	free_block(e, p, block, stamp, false);
@@ -181,14 +182,19 @@ static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct f
 
 	if (ev->addr == 0)
 		return;
-	clear_address(e, s, ev->addr, ev->stamp);
-	uint32_t site = find_site(e, p->arena, ev);
-	struct fa_block *block = fa_livemap_insert(&p->map, ev->addr);
+	struct fa_block *block = fa_livemap_place(&p->map, ev->addr);
 
-	if (block == NULL || site == 0) {
+	if (FA_UNLIKELY(block != NULL && block->addr != 0)) {
+		clear_address(e, s, ev->addr, ev->stamp);
+		block = fa_livemap_place(&p->map, ev->addr);
+	}
+	uint32_t site = find_site(e, p->arena, ev);
+
+	if (FA_UNLIKELY(block == NULL || site == 0)) {
 		e->error = -ENOMEM;
 		return;
 	}
+	fa_livemap_fill(&p->map, block, ev->addr);
 	block->size = ev->size;
 	block->stamp = ev->stamp;
 	block->site = site;
@@ -199,7 +205,6 @@ static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct f
 
 static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev)
 {
-	fa_account_event(e, s, ev->kind, ev->stamp);
 	switch (ev->kind) {
 	case FA_EV_ALLOC:
 		apply_alloc(e, s, ev);
@@ -284,5 +289,86 @@ void fa_apply_next(struct fa_engine *e, struct fa_stream *s)
 		e->r->end_stamp = s->next.stamp;
 	s->has_next = false;
 	s->applied = s->next_position + 1;
+	fa_account_event(e, s, s->next.kind, s->next.stamp);
 	apply_event(e, s, &s->next);
+}
+
+/* ---- many at once ---- */
+
+/* Memory takes as long as ten events: where much lives, it is asked for that much ahead. */
+enum { FAR = 16, NEAR = 8, SMALL = 1024 };
+
+static FA_INLINE void fetch_site(const struct fa_engine *e, uint32_t site)
+{
+	const char *p = (const char *)&e->r->model.sites[site];
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+}
+
+static FA_INLINE void look_far(const struct fa_process *p, const struct fa_event *ev)
+{
+	fa_livemap_prefetch(&p->map, ev->addr);
+	if (ev->kind == FA_EV_REALLOC)
+		fa_livemap_prefetch(&p->map, ev->old);
+	if (ev->has_stack)
+		__builtin_prefetch(fa_arena_site_word(p->arena, ev->stack));
+}
+
+static FA_INLINE void look_near(const struct fa_engine *e, const struct fa_process *p,
+				const struct fa_event *ev)
+{
+	const struct fa_block *b = &p->map.slots[fa_livemap_hash(&p->map, ev->addr)];
+	const uint32_t *word = ev->has_stack ? fa_arena_site_word(p->arena, ev->stack) : NULL;
+
+	if (word != NULL)
+		fetch_site(e, *word);
+	else if (b->addr == ev->addr)
+		fetch_site(e, b->site);
+}
+
+static void apply_row(struct fa_engine *e, struct fa_stream *s, unsigned count)
+{
+	const struct fa_event *ev = e->row.event;
+	const struct fa_process *p = s->process;
+	bool ahead = p->map.count + e->r->model.site_count > SMALL && p->map.mask != 0;
+	uint64_t counts[8] = {0};
+
+	for (unsigned i = 0; ahead && i < FAR && i < count; i++)
+		look_far(p, &ev[i]);
+	for (unsigned i = 0; i < count; i++) {
+		if (ahead) {
+			look_far(p, &ev[i + FAR < count ? i + FAR : i]);
+			look_near(e, p, &ev[i + NEAR < count ? i + NEAR : i]);
+		}
+		counts[ev[i].kind & 7] += fa_in_range(e, ev[i].stamp);
+		apply_event(e, s, &ev[i]);
+	}
+	if (!p->selected || !s->thread->selected)
+		return;
+	s->thread->events.alloc += counts[FA_EV_ALLOC];
+	s->thread->events.realloc += counts[FA_EV_REALLOC];
+	s->thread->events.free += counts[FA_EV_FREE];
+}
+
+void fa_apply_stretch(struct fa_engine *e, struct fa_stream *s, uint64_t limit)
+{
+	/* A child that waits for a position in this stream, or for its parent's blocks, has them counted. */
+	if (s->thread == NULL || s->fork_watch != UINT64_MAX || s->process->fork_waiting)
+		return;
+	s->old_done = false;
+	while (!s->has_next && s->head != NULL && e->error == 0) {
+		unsigned due, count = fa_stream_get_row(e, s, limit, &due);
+
+		if (due != 0) {
+			uint64_t stamp = e->row.event[due - 1].stamp;
+
+			if (s->pending_count != 0)
+				fa_apply_pending(e, s, UINT64_MAX, UINT32_MAX);
+			apply_row(e, s, due);
+			if (stamp > e->r->end_stamp)
+				e->r->end_stamp = stamp;
+		}
+		fa_stream_pass_row(e, s, due, count);
+	}
 }

@@ -1,4 +1,4 @@
-/* livemap.c - growing, copying and taking out; the look-ups are in the header. */
+/* livemap.c - growing and copying; the look-ups are in the header. */
 #include "analysis/livemap.h"
 
 #include <errno.h>
@@ -50,21 +50,4 @@ int fa_livemap_copy(struct fa_livemap *to, const struct fa_livemap *from)
 	*to = *from;
 	to->slots = slots;
 	return 0;
-}
-
-void fa_livemap_remove(struct fa_livemap *m, struct fa_block *block)
-{
-	size_t hole = (size_t)(block - m->slots);
-
-	for (size_t i = (hole + 1) & m->mask; m->slots[i].addr != 0; i = (i + 1) & m->mask) {
-		size_t home = fa_livemap_hash(m, m->slots[i].addr);
-
-		/* It may move to the hole when its home does not lie behind the hole. */
-		if (((i - home) & m->mask) >= ((i - hole) & m->mask)) {
-			m->slots[hole] = m->slots[i];
-			hole = i;
-		}
-	}
-	m->slots[hole].addr = 0;
-	m->count--;
 }

@@ -38,9 +38,6 @@ void fa_livemap_done(struct fa_livemap *m); /* safe on {0} */
 int fa_livemap_grow(struct fa_livemap *m) FA_MUST_USE;
 /* A copy of `from` in the empty map `to`. Returns 0 or -ENOMEM. */
 int fa_livemap_copy(struct fa_livemap *to, const struct fa_livemap *from) FA_MUST_USE;
-/* Take a block of this map out; pointers into the map are stale afterwards. */
-void fa_livemap_remove(struct fa_livemap *m, struct fa_block *block);
-
 static FA_INLINE size_t fa_livemap_hash(const struct fa_livemap *m, uint64_t addr)
 {
 	/* What lies close together was often allocated together, and is freed together: blocks of
@@ -62,19 +59,50 @@ static FA_INLINE struct fa_block *fa_livemap_find(const struct fa_livemap *m, ui
 	}
 }
 
-/* A slot for `addr`, which is not in the map; only its address is filled in. NULL: out of memory. */
-static FA_INLINE struct fa_block *fa_livemap_insert(struct fa_livemap *m, uint64_t addr)
+/*
+ * The slot of `addr`: the block, or an empty one (its addr is 0) in which the caller puts it, with
+ * fa_livemap_fill(). NULL: out of memory.
+ */
+static FA_INLINE struct fa_block *fa_livemap_place(struct fa_livemap *m, uint64_t addr)
 {
 	/* At most five eighths full: linear probing stays short. */
 	if (FA_UNLIKELY(m->count >= m->mask / 8 * 5) && fa_livemap_grow(m) < 0)
 		return NULL;
 	size_t i = fa_livemap_hash(m, addr);
 
-	while (m->slots[i].addr != 0)
+	while (m->slots[i].addr != 0 && m->slots[i].addr != addr)
 		i = (i + 1) & m->mask;
-	m->slots[i].addr = addr;
-	m->count++;
 	return &m->slots[i];
+}
+
+static FA_INLINE void fa_livemap_fill(struct fa_livemap *m, struct fa_block *slot, uint64_t addr)
+{
+	slot->addr = addr;
+	m->count++;
+}
+
+/* Take a block of this map out; pointers into the map are stale afterwards. */
+static FA_INLINE void fa_livemap_remove(struct fa_livemap *m, struct fa_block *block)
+{
+	size_t hole = (size_t)(block - m->slots);
+
+	for (size_t i = (hole + 1) & m->mask; m->slots[i].addr != 0; i = (i + 1) & m->mask) {
+		size_t home = fa_livemap_hash(m, m->slots[i].addr);
+
+		/* It may move to the hole when its home does not lie behind the hole. */
+		if (((i - home) & m->mask) >= ((i - hole) & m->mask)) {
+			m->slots[hole] = m->slots[i];
+			hole = i;
+		}
+	}
+	m->slots[hole].addr = 0;
+	m->count--;
+}
+
+/* The block will be asked for soon: have its slot fetched from memory meanwhile. */
+static FA_INLINE void fa_livemap_prefetch(const struct fa_livemap *m, uint64_t addr)
+{
+	__builtin_prefetch(&m->slots[fa_livemap_hash(m, addr)]);
 }
 
 #endif

@@ -64,15 +64,16 @@ struct fa_site {
 	struct fa_arena *arena;
 	uint32_t stack; /* node id, 0: no stack was taken */
 	bool wanted;    /* by the filter on stacks */
+	/* In the order of use: a site should be few cache lines. */
 	uint64_t epoch; /* of the peak that `peak` belongs to */
 	struct fa_amount live;
 	struct fa_amount peak; /* live when all together was at its highest */
-	struct fa_amount of[FA_CLASSES];
-	struct fa_amount temporary;
+	uint64_t freed;
 	uint64_t lifetime_sum; /* ticks, of blocks that were freed */
 	uint64_t lifetime_min;
 	uint64_t lifetime_max;
-	uint64_t freed;
+	struct fa_amount of[FA_CLASSES];
+	struct fa_amount temporary;
 };
 
 struct fa_event_counts {
@@ -194,6 +195,15 @@ int fa_model_add_nodes(struct fa_model *m, const struct fa_rec_nodes *rec,
 		       const unsigned char *tail, size_t tail_len) FA_MUST_USE;
 int fa_model_add_coverage(struct fa_model *m, const struct fa_rec_coverage *rec,
 			  const unsigned char *tail, size_t tail_len) FA_MUST_USE;
+
+/* Where the site of this node is kept: 0 there is none yet, or no such node. NULL: no such node. */
+static FA_INLINE uint32_t *fa_arena_site_word(const struct fa_arena *a, uint32_t id)
+{
+	struct fa_node_page *page =
+		id / FA_NODE_PAGE < FA_NODE_PAGES ? a->pages[id / FA_NODE_PAGE] : NULL;
+
+	return page == NULL ? NULL : &page->site[id % FA_NODE_PAGE];
+}
 
 /* The node, or NULL: 0, or none of this arena. Its site word is *ret_site. */
 const struct fa_arena_node *fa_arena_node_at(const struct fa_arena *a, uint32_t id,

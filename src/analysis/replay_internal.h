@@ -71,7 +71,14 @@ struct fa_engine {
 	uint64_t inherited_blocks;            /* that are held in memory now */
 	size_t held_bytes;                    /* in chunks */
 	int error;                            /* -ENOMEM */
+	struct fa_event_row row;              /* being applied */
+	size_t row_used;                      /* its bytes */
 };
+
+static FA_INLINE bool fa_in_range(const struct fa_engine *e, uint64_t stamp)
+{
+	return stamp - e->lo < e->hi - e->lo;
+}
 
 /* stream.c */
 struct fa_stream *fa_stream_get(struct fa_engine *e, struct fa_process *p, uint32_t word);
@@ -80,6 +87,12 @@ int fa_stream_feed(struct fa_engine *e, struct fa_stream *s, const struct fa_rec
 		   const unsigned char *tail, size_t tail_len);
 /* Decode up to the next event that has a place in time, when there is none yet. */
 void fa_stream_look_ahead(struct fa_engine *e, struct fa_stream *s);
+/* With no `next`: decode a row into engine.row, up to the first event with a place at `limit` or later.
+ * Returns how many; *ret_due: those up to the last one with a place before it. */
+unsigned fa_stream_get_row(struct fa_engine *e, struct fa_stream *s, uint64_t limit,
+			   unsigned *ret_due);
+/* The first `due` of its `count` events are done; the others become `pending` and `next`. */
+void fa_stream_pass_row(struct fa_engine *e, struct fa_stream *s, unsigned due, unsigned count);
 void fa_stream_free(struct fa_stream *s);
 
 /* merge.c: apply what can be applied now that a sweep has been read. watermark: when the sweep
@@ -88,6 +101,8 @@ void fa_merge(struct fa_engine *e, uint64_t watermark, bool force);
 
 /* apply.c */
 void fa_apply_next(struct fa_engine *e, struct fa_stream *s); /* and the frees before it */
+/* What follows in this stream (it has no `next`) and has its place before `limit`. */
+void fa_apply_stretch(struct fa_engine *e, struct fa_stream *s, uint64_t limit);
 /* Of the frees that wait: those before `position` that were read before `pass`. */
 void fa_apply_pending(struct fa_engine *e, struct fa_stream *s, uint64_t position, uint32_t pass);
 void fa_apply_fork(struct fa_engine *e, struct fa_process *child);

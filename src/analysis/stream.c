@@ -143,41 +143,69 @@ static int push_pending(struct fa_stream *s, const struct fa_event *ev, uint64_t
 	return 0;
 }
 
-/* An allocation without a stamp (Stamp=none) has its place right behind what its thread did before. */
-static bool has_place(const struct fa_event *ev)
+/* A decoded event whose turn has not come: it is the next one, or a free that waits for it. */
+static void put_aside(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev,
+		      uint64_t position, uint32_t pass)
 {
-	return ev->stamped || ev->kind != FA_EV_FREE;
+	if (fa_event_has_place(ev)) {
+		s->next = *ev;
+		s->has_next = true;
+		s->old_done = false;
+		s->next_position = position;
+		s->next_pass = pass;
+	} else if (push_pending(s, ev, position, pass) < 0) {
+		e->error = -ENOMEM;
+	}
 }
 
 void fa_stream_look_ahead(struct fa_engine *e, struct fa_stream *s)
 {
 	while (!s->has_next && s->head != NULL) {
-		struct fa_chunk *c = s->head;
-		size_t offset = (size_t)(s->at - c->bytes);
-		uint64_t position = c->position + offset;
-		uint32_t pass = c->pass;
-		int n = offset == c->len
-				? 0
-				: fa_event_get(s->at, c->len - offset, &s->state, &s->next);
+		unsigned due;
+		/* Nothing has its place before 0: the row ends with the next one that has any. */
+		unsigned count = fa_stream_get_row(e, s, 0, &due);
 
-		if (n <= 0) {
-			s->process->malformed += n < 0 ? s->left : 0;
-			drop_chunk(e, s);
-			continue;
-		}
-		s->at += n;
-		/* Whether lone stamps are in a record's count does not matter here. */
-		s->left -= s->left != 0 && s->next.kind != FA_EV_STAMP;
-		if (has_place(&s->next)) {
-			s->has_next = true;
-			s->old_done = false;
-			s->next_position = position;
-			s->next_pass = pass;
-		} else if (push_pending(s, &s->next, position, pass) < 0) {
-			e->error = -ENOMEM;
-		}
-		if (s->at == c->bytes + c->len)
-			drop_chunk(e, s);
+		fa_stream_pass_row(e, s, 0, count);
+	}
+}
+
+unsigned fa_stream_get_row(struct fa_engine *e, struct fa_stream *s, uint64_t limit,
+			   unsigned *ret_due)
+{
+	const struct fa_event_row *row = &e->row;
+	size_t offset = (size_t)(s->at - s->head->bytes), used;
+	unsigned n = fa_event_get_row(s->at, s->head->len - offset, limit, &s->state, &e->row,
+				      &used);
+	unsigned due = n;
+
+	while (due != 0 &&
+	       (!fa_event_has_place(&row->event[due - 1]) || row->event[due - 1].stamp >= limit))
+		due--;
+	*ret_due = due;
+	e->row_used = used;
+	return n;
+}
+
+void fa_stream_pass_row(struct fa_engine *e, struct fa_stream *s, unsigned due, unsigned count)
+{
+	const struct fa_event_row *row = &e->row;
+	struct fa_chunk *c = s->head;
+	uint64_t position = c->position + (size_t)(s->at - c->bytes);
+	uint32_t heap = 0;
+
+	if (due != 0)
+		s->applied = position + row->at[due - 1] + 1;
+	for (unsigned i = 0; i < count; i++)
+		heap += row->event[i].kind != FA_EV_STAMP;
+	s->left -= heap < s->left ? heap : s->left;
+	for (unsigned i = due; i < count; i++)
+		put_aside(e, s, &row->event[i], position + row->at[i], c->pass);
+	s->at += e->row_used;
+	if (count == 0) {
+		s->process->malformed += s->at == c->bytes + c->len ? 0 : s->left;
+		drop_chunk(e, s);
+	} else if (s->at == c->bytes + c->len) {
+		drop_chunk(e, s);
 	}
 }
 

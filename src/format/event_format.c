@@ -256,6 +256,30 @@ int fa_event_get(const unsigned char *p, size_t left, struct fa_event_state *st,
 	return get(p, st, ret);
 }
 
+unsigned fa_event_get_row(const unsigned char *p, size_t len, uint64_t limit,
+			  struct fa_event_state *st, struct fa_event_row *ret, size_t *ret_used)
+{
+	struct fa_event_state state = *st;
+	unsigned count = 0;
+	size_t at = 0;
+
+	while (at < len && count < FA_EVENT_ROW) {
+		struct fa_event *e = &ret->event[count];
+		int n = FA_LIKELY(len - at >= WINDOW) ? get(p + at, &state, e)
+						      : get_near_end(p + at, len - at, &state, e);
+
+		if (n < 0)
+			break;
+		ret->at[count++] = (uint32_t)at;
+		at += (size_t)n;
+		if (FA_UNLIKELY(e->stamp >= limit) && fa_event_has_place(e))
+			break;
+	}
+	*st = state;
+	*ret_used = at;
+	return count;
+}
+
 /* An ALLOC or FREE whose length is all that could be wrong with it; else 0. */
 static FA_INLINE size_t plain_length(const unsigned char *p)
 {

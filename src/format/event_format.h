@@ -287,6 +287,28 @@ static FA_INLINE unsigned fa_event_put_stamp(unsigned char *p, struct fa_event_s
 int fa_event_get(const unsigned char *p, size_t left, struct fa_event_state *st,
 		 struct fa_event *ret) FA_MUST_USE;
 
+/* Is it known when it happened? A free without a stamp happened somewhere between its neighbours; what
+ * else has none (Stamp=none) has its place right behind what its thread did before. */
+static FA_INLINE int fa_event_has_place(const struct fa_event *e)
+{
+	return e->stamped || e->kind != FA_EV_FREE;
+}
+
+/* Events in a row, and where in the bytes each begins. */
+enum { FA_EVENT_ROW = 128 };
+struct fa_event_row {
+	struct fa_event event[FA_EVENT_ROW];
+	uint32_t at[FA_EVENT_ROW];
+};
+
+/*
+ * Decode the events at p, one behind the other: until the row is full, the bytes end, one is malformed,
+ * or one has a place at `limit` or later; that one still is in the row. *st is the state behind the last
+ * one, *ret_used the bytes. Returns how many; 0 with bytes left: the first one is malformed or cut.
+ */
+unsigned fa_event_get_row(const unsigned char *p, size_t len, uint64_t limit,
+			  struct fa_event_state *st, struct fa_event_row *ret, size_t *ret_used);
+
 /*
  * Over all events in p[0, len), by their lengths alone: what fa_event_get() would refuse is refused,
  * the values are not looked at. Returns the bytes of whole events; *ret_heap: those that are no STAMP.

@@ -296,6 +296,58 @@ SPEC(skimming_counts_what_reading_finds_and_stops_where_it_stops)
 	}
 }
 
+/* One row from bytes[at, len), compared with one event after the other. The bytes used, 0: a fault. */
+static size_t check_row(const unsigned char *bytes, size_t at, size_t len, uint64_t limit,
+			struct fa_event_state *st)
+{
+	static struct fa_event_row row;
+	struct fa_event_state one = *st;
+	size_t used, begin = at;
+	unsigned n = fa_event_get_row(bytes + at, len - at, limit, st, &row, &used);
+	bool over = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct fa_event e;
+		int took = fa_event_get(bytes + at, len - at, &one, &e);
+
+		CHECK(took > 0 && !over && row.at[i] == at - begin && same(&row.event[i], &e));
+		at += took > 0 ? (size_t)took : 0;
+		over = fa_event_has_place(&e) && e.stamp >= limit;
+	}
+	CHECK(at == begin + used && one.addr == st->addr && one.stamp == st->stamp &&
+	      one.stack == st->stack);
+	if (!over && n < FA_EVENT_ROW && at < len) { /* then what follows is malformed */
+		struct fa_event e;
+
+		CHECK(fa_event_get(bytes + at, len - at, &one, &e) < 0);
+		return 0;
+	}
+	return used;
+}
+
+SPEC(a_row_is_what_one_after_the_other_gives_and_ends_at_its_limit)
+{
+	for (unsigned round = 0; round < 20000; round++) {
+		struct fa_event_state st = {0};
+		uint64_t clock = 1000, limit = rnd() % 2 ? rnd_bits(46) : UINT64_MAX;
+		unsigned char bytes[4096];
+		size_t len = 0, at = 0, used;
+		uint32_t stack = 0;
+		struct fa_event e;
+
+		while (len < 4000) {
+			random_event(&e, &clock, &stack);
+			len += encode(bytes + len, &st, &e);
+		}
+		if (round % 2) /* damage */
+			bytes[rnd() % len] = (unsigned char)rnd();
+		len -= rnd() % 3000;
+		st = (struct fa_event_state){0};
+		while (at < len && (used = check_row(bytes, at, len, limit, &st)) != 0)
+			at += used;
+	}
+}
+
 SPEC(records_reasons_and_causes_have_names)
 {
 	CHECK(strcmp(fa_trace_tag_name(FA_TAG_EVENTS), "EVENTS") == 0);
@@ -317,6 +369,7 @@ int main(void)
 	RUN(malformed_bits_are_refused);
 	RUN(arbitrary_bytes_give_an_event_or_an_error_and_never_read_behind_the_end);
 	RUN(skimming_counts_what_reading_finds_and_stops_where_it_stops);
+	RUN(a_row_is_what_one_after_the_other_gives_and_ends_at_its_limit);
 	RUN(records_reasons_and_causes_have_names);
 	return TEST_RESULT();
 }
