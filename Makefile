@@ -47,10 +47,11 @@ $(B)/firstalloc: $(cli_obj) $(link)
 $(B)/firstallocd: $(daemon_obj) $(link)
 	$(CC) $(HOST) -pie -o $@ $^ $(LDLIBS)
 # Needs nothing and nobody: no DT_NEEDED, so it cannot bring a library into a process. Two mappings, not
-# four (noseparate-code): each costs every start of every program some microseconds.
+# four (noseparate-code), and not one of them split again (norelro: what decides where a heap call goes,
+# fa_real, is writable in any case): each costs every start of every program some microseconds.
 $(B)/libfirstalloc_preload.so: $(shim_obj) shim/exports.map
 	$(CC) -shared -nostdlib -o $@ $(shim_obj) -Wl,--version-script=shim/exports.map \
-		-Wl,-z,now -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,noexecstack -Wl,--hash-style=gnu \
+		-Wl,-z,now -Wl,-z,initfirst -Wl,-z,norelro -Wl,-Bsymbolic -Wl,-init,fa_init -Wl,-z,noexecstack -Wl,--hash-style=gnu \
 		-Wl,-soname,libfirstalloc_preload.so -Wl,-z,nodelete -Wl,-z,ibt,-z,shstk -Wl,-z,noseparate-code
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

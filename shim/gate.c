@@ -10,6 +10,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <string.h>
 
 #include "shim/arena.h"
 #include "shim/real.h"
@@ -17,7 +18,14 @@
 #include "shim/text.h"
 #include "shim/tracer.h"
 
-struct fa_state_page fa_state_page FA_ALIGNED(4096);
+/*
+ * How these lie decides what every start of every program costs. The first page of our writable mapping
+ * is the state page, which only a flagged process touches; .dynamic, all small variables and the process
+ * block fill the second and last (tools/check-shim.sh counts). What is large is mapped when it is needed.
+ */
+struct fa_state_page fa_state_page FA_ALIGNED(4096) __attribute__((section(".data.rel.ro.first")));
+uint8_t fa_dormant;
+uint8_t fa_state_in_use;
 FA_EXPORT struct fa_process_block firstalloc_process_block = {
 	.magic = FA_BLOCK_MAGIC,
 	.version = 1,
@@ -28,8 +36,34 @@ extern void *__libc_stack_end __attribute__((weak));
 
 #define FA_MADV_WIPEONFORK 18
 
-/* The index is read into .bss: pages that are not needed cost nothing. */
-static unsigned char index_bytes[FA_INDEX_MAX + 8] FA_ALIGNED(8);
+/*
+ * A small index and the first lines of maps are read on the stack, where the dynamic linker has been
+ * before; for what is longer, room is mapped while the gate is asked.
+ */
+enum { SMALL_INDEX = 2048, FIRST_LINES = 256, INDEX_ROOM = FA_INDEX_MAX + 4096, MAPS_ROOM = 8192 };
+
+struct index {
+	unsigned char small[SMALL_INDEX] FA_ALIGNED(8);
+	const unsigned char *bytes; /* small, or room */
+	char *room;                 /* INDEX_ROOM bytes and MAPS_ROOM for the lines; NULL: not needed yet */
+};
+
+static const struct fa_index_header *header_of(const struct index *index)
+{
+	return (const struct fa_index_header *)(const void *)index->bytes;
+}
+
+static char *room_of(struct index *index)
+{
+	void *p;
+
+	if (index->room != NULL)
+		return index->room;
+	p = fa_sys_mmap(NULL, INDEX_ROOM + MAPS_ROOM, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	index->room = fa_sys_failed((long)p) ? NULL : p;
+	return index->room;
+}
 
 static void dormant(enum fa_reason reason)
 {
@@ -98,44 +132,65 @@ static bool covers(const char *line, uint64_t address, const char **ret_path)
 }
 
 /*
- * The path of the executable, from the mapping that holds its program headers. readlink would be
- * shorter, but a filter may kill for it; reading is what the dynamic linker does as well. The
- * kernel makes only as many lines as are asked for, and the program's is nearly always the first.
+ * The path of the mapping that covers the address, in `text`, whose lines are read from fd; NULL: not
+ * found in them. A line longer than the room is never found.
  */
-static const char *read_exe_path(const struct fa_start *start)
+static const char *find_path(int fd, uint64_t address, char *text, long size)
 {
-	static char text[4096];
-	const long size = sizeof(text);
 	const char *path = NULL;
-	int fd = fa_sys_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
 	long have = 0;
 
-	if (fd < 0)
-		return NULL;
-	while (path == NULL && have < size - 1) {
+	for (;;) {
 		long n = fa_sys_read(fd, text + have, (size_t)(size - 1 - have));
 		char *line = text;
 
 		if (n <= 0)
-			break;
+			return NULL;
 		have += n;
 		text[have] = '\0';
-		for (char *p = text; *p != '\0' && path == NULL; p++) {
+		for (char *p = text; *p != '\0'; p++) {
 			if (*p != '\n')
 				continue;
 			*p = '\0';
-			if (!covers(line, start->phdr, &path))
-				path = NULL;
+			if (covers(line, address, &path))
+				return path;
 			line = p + 1;
 		}
-		if (path != NULL)
-			break;
 		/* What is left over is the start of a line. */
 		have = text + have - line;
 		for (long i = 0; i < have; i++)
 			text[i] = line[i];
+		if (have == size - 1)
+			return NULL;
 	}
-	(void)fa_sys_close(fd);
+}
+
+/*
+ * The path of the executable, from the mapping that holds its program headers. readlink would be
+ * shorter, but a filter may kill for it; reading is what the dynamic linker does as well. The
+ * kernel makes only as many lines as are asked for, and the program's is nearly always the first.
+ */
+static const char *read_exe_path(const struct fa_start *start, char first[FIRST_LINES],
+				 struct index *index)
+{
+	char *room = first;
+	long size = FIRST_LINES;
+	const char *path = NULL;
+
+	while (path == NULL && room != NULL) {
+		int fd = fa_sys_openat(AT_FDCWD, "/proc/self/maps",
+				       O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+
+		if (fd < 0)
+			return NULL;
+		path = find_path(fd, start->phdr, room, size);
+		(void)fa_sys_close(fd);
+		if (path != NULL || size == MAPS_ROOM)
+			break;
+		room = room_of(index);
+		room = room == NULL ? NULL : room + INDEX_ROOM;
+		size = MAPS_ROOM;
+	}
 	return path;
 }
 
@@ -147,7 +202,8 @@ static const char *script_name(const struct fa_start *start)
 	return NULL;
 }
 
-static const struct fa_index_rule *find_rule(const struct fa_start *start)
+static const struct fa_index_rule *find_rule(const struct index *index,
+					     const struct fa_start *start)
 {
 	struct fa_index_who who = {.uid = start->uid, .exe_path = start->exe_path};
 	const struct fa_index_rule *rule;
@@ -155,26 +211,40 @@ static const struct fa_index_rule *find_rule(const struct fa_start *start)
 	who.exe_name = start->exe_path == NULL ? NULL : fa_text_base(start->exe_path);
 	who.exec_name = fa_text_base(start->exec_path);
 	who.script = script_name(start);
-	rule = fa_index_find(index_bytes, &who, 0);
+	rule = fa_index_find(index->bytes, &who, 0);
 	if (rule == NULL || rule->expires_real == 0)
 		return rule;
 	fa_clock_init();
-	return fa_index_find(index_bytes, &who, fa_clock_real_seconds());
+	return fa_index_find(index->bytes, &who, fa_clock_real_seconds());
 }
 
-/* Fills index_bytes. false: there is no usable index, or nothing in it. */
-static bool read_index(void)
+/* false: there is no usable index, or nothing in it. */
+static bool read_index(struct index *ret)
 {
-	const struct fa_index_header *h = (const struct fa_index_header *)(void *)index_bytes;
 	int fd = fa_sys_openat(AT_FDCWD, FA_INDEX_PATH, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	const struct fa_index_header *h;
 	long n;
 
 	if (fd < 0)
 		return false;
-	n = fa_sys_read(fd, index_bytes, FA_INDEX_MAX + 1);
+	ret->bytes = ret->small;
+	n = fa_sys_read(fd, ret->small, SMALL_INDEX);
+	if (n == SMALL_INDEX) {
+		/* The file is never written to once it is there, so two reads fit together. */
+		char *room = room_of(ret);
+		long more = -1;
+
+		if (room != NULL) {
+			memcpy(room, ret->small, SMALL_INDEX);
+			ret->bytes = (unsigned char *)room;
+			more = fa_sys_read(fd, room + n, FA_INDEX_MAX + 1 - SMALL_INDEX);
+		}
+		n = more < 0 ? more : n + more;
+	}
 	(void)fa_sys_close(fd);
-	if (n <= 0 || n > FA_INDEX_MAX || fa_index_check(index_bytes, (size_t)n) != 0)
+	if (n <= 0 || n > FA_INDEX_MAX || fa_index_check(ret->bytes, (size_t)n) != 0)
 		return false;
+	h = header_of(ret);
 	firstalloc_process_block.index_generation = h->generation;
 	return h->rule_count > 0 && (h->flags & FA_INDEX_OFF) == 0;
 }
@@ -244,10 +314,9 @@ static void ring(void)
 }
 
 /* What the answer means: 0 record, else the reason to stay dormant. */
-static unsigned judge_answer(void)
+static unsigned judge_answer(bool autologger)
 {
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
-	const struct fa_index_header *h = (const struct fa_index_header *)(void *)index_bytes;
 
 	switch (__atomic_load_n(&a->word, __ATOMIC_ACQUIRE)) {
 	case FA_ANSWER_ATTACHED:
@@ -257,12 +326,28 @@ static unsigned judge_answer(void)
 	case FA_ANSWER_REFUSED:
 		return FA_REASON_LIMIT;
 	default:
-		return (h->flags & FA_INDEX_AUTOLOGGER) != 0 ? 0 : FA_REASON_NO_COLLECTOR;
+		return autologger ? 0 : FA_REASON_NO_COLLECTOR;
 	}
 }
 
+/*
+ * The kernel wipes only pages that no file is behind: one is put in the place of ours. Before there is an
+ * arena: until then nobody looks at it.
+ */
+static bool use_state_page(void)
+{
+	void *p = fa_sys_mmap(&fa_state_page, sizeof(fa_state_page), PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	if (fa_sys_failed((long)p))
+		return false;
+	fa_state_in_use = 1;
+	fa_state_set(FA_BUSY);
+	return true;
+}
+
 /* Flagged: arena, bell, tracer. Returns the reason (enum fa_reason), TRACED when all went well. */
-static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
+static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bool autologger)
 {
 	struct fa_process_block *b = &firstalloc_process_block;
 	int32_t pid = fa_sys_getpid();
@@ -275,6 +360,8 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
 		return FA_REASON_NONE;
 	if (reason != 0)
 		return reason;
+	if (!use_state_page())
+		return FA_REASON_NO_MEMORY;
 	fa_clock_init();
 	reason = fa_tracer_init();
 	if (reason == 0)
@@ -283,7 +370,7 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish)
 		return reason;
 	if (start->run_dir == NULL) {
 		ring();
-		reason = judge_answer();
+		reason = judge_answer(autologger);
 	}
 	if (reason == 0 &&
 	    fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) != 0)
@@ -319,31 +406,39 @@ static struct fa_wish run_wish(const char *opts)
 	return w;
 }
 
+/* The reason to be dormant, or TRACED. */
+static unsigned ask_index(const struct fa_start *start, const struct index *index)
+{
+	const struct fa_index_rule *rule = find_rule(index, start);
+	struct fa_wish wish;
+
+	if (rule == NULL)
+		return FA_REASON_NONE;
+	wish = (struct fa_wish){rule->id,    rule->flags,  rule->options,
+				rule->depth, rule->stacks, rule->stamp};
+	return arm(start, &wish, (header_of(index)->flags & FA_INDEX_AUTOLOGGER) != 0);
+}
+
 static void gate(int argc, char **argv)
 {
-	const struct fa_index_rule *rule;
+	char first_lines[FIRST_LINES];
+	unsigned reason = FA_REASON_NONE;
 	struct fa_start start;
 	struct fa_wish wish;
-	unsigned reason;
+	struct index index;
 
 	read_start(argc, argv, &start);
-	if (start.run_dir == NULL && !read_index()) {
-		dormant(FA_REASON_NONE);
-		return;
-	}
-	start.exe_path = read_exe_path(&start);
+	index.room = NULL;
 	if (start.run_dir != NULL) {
+		start.exe_path = read_exe_path(&start, first_lines, &index);
 		wish = run_wish(start.run_opts);
-	} else {
-		rule = find_rule(&start);
-		if (rule == NULL) {
-			dormant(FA_REASON_NONE);
-			return;
-		}
-		wish = (struct fa_wish){rule->id,    rule->flags,  rule->options,
-					rule->depth, rule->stacks, rule->stamp};
+		reason = arm(&start, &wish, false);
+	} else if (read_index(&index)) {
+		start.exe_path = read_exe_path(&start, first_lines, &index);
+		reason = ask_index(&start, &index);
 	}
-	reason = arm(&start, &wish);
+	if (index.room != NULL)
+		(void)fa_sys_munmap(index.room, INDEX_ROOM + MAPS_ROOM);
 	if (reason != FA_REASON_TRACED) {
 		dormant(reason);
 		return;
@@ -352,42 +447,55 @@ static void gate(int argc, char **argv)
 	fa_state_set(FA_ACTIVE);
 }
 
-/* ASK -> BUSY, by one thread only. */
+/* true: it is for this thread to ask, and nobody else does. */
 static bool begin(void)
 {
+	static uint8_t asked;
+	uint8_t *word = fa_arena.base == NULL ? &asked : &fa_state_page.state;
 	uint8_t ask = FA_ASK;
 
-	return __atomic_compare_exchange_n(&fa_state_page.state, &ask, FA_BUSY, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(word, &ask, FA_BUSY, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+/* We were active, and the kernel wiped the page: a fork child. */
+static void join(void)
+{
+	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) ==
+	    FA_ANSWER_DETACHED) {
+		dormant(FA_REASON_ENDED);
+	} else if (fa_tracer_join()) {
+		fa_state_set(FA_ACTIVE);
+	} else {
+		/* Only this process: its own children shall ask for a place again. */
+		firstalloc_process_block.reason = FA_REASON_FAMILY_FULL;
+		fa_state_page.state = FA_DORMANT;
+	}
+}
+
+/* argv is as the linker of glibc brings it. Another one may load us, too, and bring nothing. */
+static void ask(int argc, char **argv)
+{
+	if (!fa_real_resolve() || !begin())
+		return;
+	if (fa_arena.base != NULL)
+		join();
+	else if (&__libc_stack_end == NULL)
+		dormant(FA_REASON_OTHER_LIBC);
+	else
+		gate(argc, argv);
 }
 
 void fa_ask(void)
 {
-	if (!fa_real_resolve() || !begin())
-		return;
-	if (fa_arena.base != NULL) {
-		/* We were active, and the kernel wiped the page: a fork child. */
-		if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) ==
-		    FA_ANSWER_DETACHED)
-			dormant(FA_REASON_ENDED);
-		else if (fa_tracer_join())
-			fa_state_set(FA_ACTIVE);
-		else
-			dormant(FA_REASON_FAMILY_FULL);
-		return;
-	}
-	if (&__libc_stack_end == NULL) {
-		dormant(FA_REASON_OTHER_LIBC);
-		return;
-	}
-	gate(*(int *)__libc_stack_end, (char **)__libc_stack_end + 1);
+	if (&__libc_stack_end == NULL)
+		ask(0, NULL);
+	else
+		ask(*(int *)__libc_stack_end, (char **)__libc_stack_end + 1);
 }
 
-static void constructor(int argc, char **argv, char **envp);
-__attribute__((constructor)) static void constructor(int argc, char **argv, char **envp)
+/* DT_INIT, and no .init_array: that would be a page more to relocate. */
+void fa_init(int argc, char **argv)
 {
-	(void)envp;
-	if (!fa_real_resolve() || argv == NULL || !begin())
-		return;
-	gate(argc, argv);
+	ask(argc, argv);
 }

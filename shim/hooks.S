@@ -6,8 +6,6 @@
  * called with a pointer to it as its last argument. Callee-saved registers keep their values in C,
  * so nothing is restored.
  */
-#define FA_DORMANT 1 /* state.h */
-
 	.text
 
 .macro HOOK name, real, hook, regs
@@ -17,7 +15,7 @@
 \name:
 	.cfi_startproc
 	endbr64
-	cmpb	$FA_DORMANT, fa_state_page(%rip)
+	cmpb	$1, fa_dormant(%rip)
 	jne	1f
 	jmp	*\real(%rip)
 1:

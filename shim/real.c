@@ -64,14 +64,18 @@ static bool is_wanted(const struct tables *t, uint32_t i, const char *name)
 	       fa_text_equal(t->strings + s->st_name, name);
 }
 
-/* The GNU hash section: https://sourceware.org/ml/binutils/2006-10/msg00377.html */
-static uint32_t gnu_lookup(const struct tables *t, const char *name)
+static uint32_t gnu_hash(const char *name)
 {
 	uint32_t h = 5381;
 
 	for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p++)
 		h = h * 33 + *p;
+	return h;
+}
 
+/* The GNU hash section: https://sourceware.org/ml/binutils/2006-10/msg00377.html */
+static uint32_t gnu_lookup(const struct tables *t, const char *name, uint32_t h)
+{
 	uint32_t nbuckets = t->gnu_hash[0], first = t->gnu_hash[1], nbloom = t->gnu_hash[2];
 	uint32_t shift = t->gnu_hash[3];
 	const uint64_t *bloom = (const uint64_t *)(const void *)(t->gnu_hash + 4);
@@ -115,18 +119,23 @@ static uint32_t sysv_lookup(const struct tables *t, const char *name)
 	return 0;
 }
 
+static void *lookup(const struct link_map *object, const struct tables *t, const char *name,
+		    uint32_t hash)
+{
+	uint32_t i = 0;
+
+	if (t->gnu_hash != NULL)
+		i = gnu_lookup(t, name, hash);
+	else if (t->hash != NULL)
+		i = sysv_lookup(t, name);
+	return i == 0 ? NULL : (void *)(object->l_addr + t->symbols[i].st_value);
+}
+
 void *fa_object_symbol(const struct link_map *object, const char *name)
 {
 	struct tables t;
-	uint32_t i = 0;
 
-	if (!find_tables(object, &t))
-		return NULL;
-	if (t.gnu_hash != NULL)
-		i = gnu_lookup(&t, name);
-	else if (t.hash != NULL)
-		i = sysv_lookup(&t, name);
-	return i == 0 ? NULL : (void *)(object->l_addr + t.symbols[i].st_value);
+	return find_tables(object, &t) ? lookup(object, &t, name, gnu_hash(name)) : NULL;
 }
 
 void *fa_symbol_from(const struct link_map *from, const char *name)
@@ -148,10 +157,38 @@ static const char names[][20] = {
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct fa_real) / sizeof(void *), "");
 
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+/* The first definition of each name behind `self`: object by object, since every start of every
+ * program pays for it. */
+static void find_all(const struct link_map *self, void *ret[NAMES])
+{
+	uint32_t hash[NAMES];
+	unsigned left = NAMES;
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		hash[i] = gnu_hash(names[i]);
+		ret[i] = NULL;
+	}
+	for (const struct link_map *o = self->l_next; o != NULL && left > 0; o = o->l_next) {
+		struct tables t;
+
+		if (!find_tables(o, &t))
+			continue;
+		for (unsigned i = 0; i < NAMES; i++) {
+			if (ret[i] != NULL)
+				continue;
+			ret[i] = lookup(o, &t, names[i], hash[i]);
+			left -= ret[i] != NULL;
+		}
+	}
+}
+
 bool fa_real_resolve(void)
 {
 	void **slots = (void **)(void *)&fa_real;
 	const struct link_map *self = fa_objects();
+	void *found[NAMES];
 
 	if (__atomic_load_n(&slots[0], __ATOMIC_ACQUIRE) != NULL)
 		return true;
@@ -159,15 +196,15 @@ bool fa_real_resolve(void)
 		self = self->l_next;
 	if (self == NULL)
 		return false;
-	for (size_t i = 1; i < sizeof(names) / sizeof(names[0]); i++)
-		__atomic_store_n(&slots[i], fa_symbol_from(self->l_next, names[i]),
-				 __ATOMIC_RELAXED);
+	find_all(self, found);
+	for (unsigned i = 1; i < NAMES; i++)
+		__atomic_store_n(&slots[i], found[i], __ATOMIC_RELAXED);
 	/* Not in every libc, and then the size is not needed either. */
 	if (fa_real.free_sized == NULL)
 		fa_real.free_sized = (void (*)(void *, size_t))(uintptr_t)slots[1];
 	if (fa_real.free_aligned_sized == NULL)
 		fa_real.free_aligned_sized = (void (*)(void *, size_t, size_t))(uintptr_t)slots[1];
 	/* malloc last: who sees it sees all. Every thread writes the same values. */
-	__atomic_store_n(&slots[0], fa_symbol_from(self->l_next, names[0]), __ATOMIC_RELEASE);
+	__atomic_store_n(&slots[0], found[0], __ATOMIC_RELEASE);
 	return slots[0] != NULL;
 }

@@ -35,7 +35,7 @@ static struct {
 	fa_module_fn *tell;
 	const struct link_map *loader;
 	uint32_t module_count;
-	struct module modules[MODULES];
+	struct module *modules; /* MODULES of them */
 } rules;
 
 /* The table before the first rule: laid out as struct fa_rule_table, and never written to. */
@@ -58,9 +58,18 @@ struct elf_view {
 int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module)
 {
 	struct dl_find_object found;
+	void *p;
 
 	if (find_object == NULL)
 		return -ENOSYS;
+	/* Mapped, not in .bss: only a flagged process is to pay for it. */
+	if (rules.modules == NULL) {
+		p = fa_sys_mmap(NULL, MODULES * sizeof(struct module), PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (fa_sys_failed((long)p))
+			return -ENOMEM;
+		rules.modules = p;
+	}
 	rules.find_object = find_object;
 	rules.tell = module;
 	/* Found in the dynamic linker itself: what stands before it in the list of objects was

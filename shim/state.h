@@ -23,14 +23,20 @@
 
 enum fa_state { FA_ASK = 0, FA_DORMANT = 1, FA_ACTIVE = 2, FA_BUSY = 3 };
 
-/* The byte that the entry points test; alone on a page of .bss because of MADV_WIPEONFORK. */
+/* Alone on a page because of MADV_WIPEONFORK; in use from when a process is flagged (gate.c). */
 struct fa_state_page {
 	uint8_t state;
 	uint8_t rest[FA_ARENA_PAGE - 1];
 };
 extern FA_HIDDEN struct fa_state_page fa_state_page;
+extern FA_HIDDEN uint8_t fa_state_in_use;
+
+/* What the entry points test: 1 for ever in a process that is DORMANT, and in its children. */
+extern FA_HIDDEN uint8_t fa_dormant;
+
 extern struct fa_process_block firstalloc_process_block;
 
+/* Of a process that is not flagged: ASK. */
 static FA_INLINE enum fa_state fa_state_now(void)
 {
 	return __atomic_load_n(&fa_state_page.state, __ATOMIC_RELAXED);
@@ -38,7 +44,10 @@ static FA_INLINE enum fa_state fa_state_now(void)
 
 static FA_INLINE void fa_state_set(enum fa_state state)
 {
-	__atomic_store_n(&fa_state_page.state, (uint8_t)state, __ATOMIC_RELEASE);
+	if (state == FA_DORMANT)
+		__atomic_store_n(&fa_dormant, 1, __ATOMIC_RELAXED);
+	if (fa_state_in_use)
+		__atomic_store_n(&fa_state_page.state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
 /* What a rule (or `run`) asks for. */
@@ -66,6 +75,7 @@ struct fa_start {
 };
 
 /* gate.c */
+FA_HIDDEN void fa_init(int argc, char **argv); /* DT_INIT */
 void fa_ask(void); /* leaves ASK; returns at once when another thread or an outer frame is asking */
 
 /* Is any of these defined in the process? */

@@ -9,20 +9,23 @@
 
 /* Multipliers of the hash, one per place: sums of products, so that a prefix is a partial sum and
  * no product waits for another. */
-static uint64_t place_factor[DEPTH_MAX];
+#define SM0(i) (0x66697273746c6f63ULL + ((i) + 1ULL) * 0x9e3779b97f4a7c15ULL) /* splitmix64 */
+#define SM1(z) (((z) ^ (z) >> 30) * 0xbf58476d1ce4e5b9ULL)
+#define SM2(z) (((z) ^ (z) >> 27) * 0x94d049bb133111ebULL)
+#define SM3(z) (((z) ^ (z) >> 31) | 1)
+#define F1(i)  SM3(SM2(SM1(SM0(i))))
+#define F8(i)                                                                                      \
+	F1(i), F1((i) + 1), F1((i) + 2), F1((i) + 3), F1((i) + 4), F1((i) + 5), F1((i) + 6),       \
+		F1((i) + 7)
+#define F64(i)                                                                                     \
+	F8(i), F8((i) + 8), F8((i) + 16), F8((i) + 24), F8((i) + 32), F8((i) + 40), F8((i) + 48),  \
+		F8((i) + 56)
+static const uint64_t place_factor[] = {F64(0),   F64(64),  F64(128), F64(192),
+					F64(256), F64(320), F64(384), F64(448)};
+_Static_assert(sizeof(place_factor) / sizeof(place_factor[0]) == DEPTH_MAX, "one a place");
 
 int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *module)
 {
-	uint64_t state = 0x66697273746c6f63ULL;
-
-	/* splitmix64: the same numbers in every process. */
-	for (unsigned i = 0; i < DEPTH_MAX; i++) {
-		uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-
-		z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-		z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-		place_factor[i] = (z ^ z >> 31) | 1;
-	}
 	return fa_rules_init(find_object, module);
 }
 
