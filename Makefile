@@ -89,7 +89,7 @@ test: ## install what is missing, build, run all tests
 	+$(MAKE) -j$(shell nproc) everything check
 	B=$(B) tests/run.sh
 test-long: ## the tests that take longer, too (45 minutes at most)
-	tools/deps.sh test
+	tools/deps.sh long
 	+$(MAKE) -j$(shell nproc) everything check
 	B=$(B) tests/run.sh --long
 check: all ## layers, the shim's symbols

@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <stdint.h>
 
+#include "shim/sys.h"
 #include "shim/text.h"
 
 struct fa_real fa_real;
@@ -19,9 +20,52 @@ struct tables {
 	const uint32_t *hash;
 };
 
+/* Where the program's dynamic section says it to debuggers: DT_DEBUG. */
+static const struct r_debug *debug_of(const ElfW(Phdr) * phdr, size_t count)
+{
+	const ElfW(Dyn) *d = NULL;
+	ElfW(Addr) bias = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (phdr[i].p_type == PT_PHDR)
+			bias = (ElfW(Addr))phdr - phdr[i].p_vaddr;
+		else if (phdr[i].p_type == PT_DYNAMIC)
+			d = (const ElfW(Dyn) *)(phdr[i].p_vaddr + bias);
+	}
+	while (d != NULL && d->d_tag != DT_NULL && d->d_tag != DT_DEBUG)
+		d++;
+	return d == NULL || d->d_tag == DT_NULL ? NULL : (const struct r_debug *)d->d_un.d_ptr;
+}
+
+/* musl's linker has no _r_debug and brings no argv, and yet its programs must find their malloc. */
+static const struct r_debug *debug_of_program(void)
+{
+	ElfW(auxv_t) aux[64];
+	const ElfW(Phdr) *phdr = NULL;
+	size_t count = 0;
+	int fd = fa_sys_openat(AT_FDCWD, "/proc/self/auxv", O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+	long n = fd < 0 ? -1 : fa_sys_read(fd, aux, sizeof(aux));
+
+	if (fd >= 0)
+		(void)fa_sys_close(fd);
+	for (long i = 0; (i + 1) * (long)sizeof(aux[0]) <= n; i++) {
+		if (aux[i].a_type == AT_PHDR)
+			phdr = (const ElfW(Phdr) *)aux[i].a_un.a_val;
+		else if (aux[i].a_type == AT_PHNUM)
+			count = aux[i].a_un.a_val;
+	}
+	return phdr == NULL ? NULL : debug_of(phdr, count);
+}
+
 struct link_map *fa_objects(void)
 {
-	return &_r_debug == NULL ? NULL : _r_debug.r_map;
+	static const struct r_debug *other;
+
+	if (FA_LIKELY(&_r_debug != NULL))
+		return _r_debug.r_map;
+	if (other == NULL)
+		other = debug_of_program();
+	return other == NULL ? NULL : other->r_map;
 }
 
 bool fa_object_is_self(const struct link_map *object)

@@ -1,15 +1,22 @@
 #!/bin/bash
-# Install the Debian packages that are missing. usage: tools/deps.sh [build|demo|test]   (default: test)
+# Install the Debian packages that are missing. usage: tools/deps.sh [build|demo|test|long]   (default: test)
 # Quiet when nothing is missing. Without root it says what to run.
 set -u
 build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev'
 test="g++ libunwind-dev python3 valgrind perl man-db groff-base strace binutils
 systemd-container mmdebstrap"
 demo='git procps util-linux sqlite3'
+# For `make test`, programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh).
+makes='bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin'
+# More of them, for `make test-long`.
+long='redis-server redis-tools sudo cron nginx-light gawk cmake ninja-build tcl gdb'
+command -v rustc > /dev/null || long="$long rustc"
+python3 -c 'import test.test_dict' 2> /dev/null || long="$long libpython3.11-testsuite"
 case ${1:-test} in
 build) want=$build ;;
 demo) want="$build $demo" ;;
-*) want="$build $demo $test" ;;
+long) want="$build $demo $test $makes $long" ;;
+*) want="$build $demo $test $makes" ;;
 esac
 
 command -v dpkg-query > /dev/null || exit 0 # not Debian: the compiler will say what is missing

@@ -28,6 +28,8 @@
 #include "cli/command.h"
 #include "cli/run_child.h"
 #include "collector/families.h"
+#include "collector/unseen.h"
+#include "format/arena_format.h"
 #include "format/index_format.h"
 #include "trace/writer.h"
 
@@ -56,6 +58,8 @@ struct run {
 	struct fa_run_child child;
 	sigset_t old_mask;
 	int signals; /* signalfd */
+	int exe_fd;  /* the command's executable, -1: not known */
+	char exe[1024];
 	int file;
 	char *path;      /* of the trace */
 	int status;      /* wait status of the command */
@@ -254,6 +258,52 @@ static void give_trace_up(struct run *run, int error)
 	fa_families_detach(run->families);
 }
 
+/*
+ * The command itself, when nothing came of it. Its file is opened as long as it runs. What a process that
+ * it starts refuses, or cannot load, is not known here: nobody tells of those.
+ */
+static void remember_command(struct run *run)
+{
+	char path[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)run->child.pid);
+	n = readlink(path, run->exe, sizeof(run->exe) - 1);
+	run->exe[n > 0 ? n : 0] = '\0';
+	run->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static uint32_t why_not_traced(const struct run *run)
+{
+	uint32_t r = run->exe_fd < 0 ? FA_REASON_UNKNOWN
+				     : fa_unseen_reason(run->exe_fd, run->child.pid);
+
+	/* It was in LD_PRELOAD: what kept it from loading, or it from tracing, is not to be seen. */
+	return r == FA_REASON_NOT_LOADED ? FA_REASON_UNKNOWN : r;
+}
+
+static bool command_is_wanted(const struct run *run)
+{
+	for (int i = 0; i < options.only.count; i++)
+		if (strcmp(fa_base_name(run->exe), options.only.item[i]) == 0)
+			return true;
+	return options.only.count == 0;
+}
+
+static int write_coverage(struct run *run)
+{
+	struct fa_rec_coverage c = {.pid = run->child.pid, .uid = geteuid()};
+	const char *image = fa_base_name(run->exe);
+
+	if (fa_families_came(run->families) || !command_is_wanted(run))
+		return 0;
+	c.reason = why_not_traced(run);
+	if (options.verbose || isatty(STDERR_FILENO))
+		fa_warn("%s was not traced: %s", image, fa_reason_text(c.reason));
+	return run->sink.record(run->sink.ctx, FA_TAG_COVERAGE, &c, sizeof(c), image,
+				strlen(image) + 1, NULL, 0);
+}
+
 static void end_trace(struct run *run)
 {
 	struct fa_families_totals t;
@@ -262,6 +312,8 @@ static void end_trace(struct run *run)
 
 	if (r == 0)
 		r = fa_families_finish(run->families);
+	if (r == 0)
+		r = write_coverage(run);
 	if (r == 0)
 		r = fa_drain_write_clock(&run->sink, fa_drain_clock_source());
 	t = fa_families_total(run->families);
@@ -380,6 +432,7 @@ static void free_run(struct run *run)
 	fa_rundir_free(run->dir);
 	fa_close(&run->signals);
 	fa_close(&run->file);
+	fa_close(&run->exe_fd);
 	free(run->path);
 }
 
@@ -401,6 +454,8 @@ static int prepare(struct run *run, const char *library, const char *shim_opts, 
 		r = block_signals(run);
 	if (r == 0)
 		r = fa_run_child_fork(argv, &run->old_mask, &run->child);
+	if (r == 0)
+		fa_families_expect(run->families, run->child.pid);
 	if (r < 0)
 		return fa_fail(RUN_FAILED, "cannot start %s: %s", argv[0], fa_strerror(r));
 	r = name_trace(run, argv[0]);
@@ -433,7 +488,7 @@ static int exit_status(const struct run *run)
 
 static int run_command(const struct fa_cli *cli, int argc, char **argv)
 {
-	struct run run = {.signals = -1, .file = -1};
+	struct run run = {.signals = -1, .file = -1, .exe_fd = -1};
 	char library[4096], shim_opts[64];
 	int r;
 
@@ -455,6 +510,7 @@ static int run_command(const struct fa_cli *cli, int argc, char **argv)
 		if (r < 0) {
 			r = exec_failed(&run, argv[0], r);
 		} else {
+			remember_command(&run);
 			collect(&run);
 			end_trace(&run);
 			tell_summary(&run);

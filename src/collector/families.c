@@ -51,6 +51,8 @@ struct fa_families {
 	size_t count, room;
 	struct fa_families_totals past;    /* of families that are over */
 	int32_t exited_pid, exited_status; /* the command may be reaped before its arena is seen */
+	int32_t expected_pid;
+	bool expected_came;
 };
 
 static int keep_pass_back(void *ctx, unsigned tag, const void *head, size_t head_len,
@@ -195,6 +197,7 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 
 	take_exe(a, &info);
 	wanted = is_wanted(s, &info);
+	s->expected_came |= info.pid == s->expected_pid;
 	file = fcntl(a->fd, F_DUPFD_CLOEXEC, 3); /* to make it longer; without it stays as it is */
 	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
 	if (r < 0) {
@@ -360,6 +363,16 @@ void fa_families_exited(struct fa_families *s, int32_t pid, int32_t status)
 	}
 	if (latest != NULL)
 		fa_family_exited(latest->family, pid, status);
+}
+
+void fa_families_expect(struct fa_families *s, int32_t pid)
+{
+	s->expected_pid = pid;
+}
+
+bool fa_families_came(const struct fa_families *s)
+{
+	return s->expected_came;
 }
 
 bool fa_families_empty(const struct fa_families *s)

@@ -36,6 +36,11 @@ int fa_families_turn(struct fa_families *s) FA_MUST_USE;
 /* A process ended with this wait status. */
 void fa_families_exited(struct fa_families *s, int32_t pid, int32_t status);
 
+/* Did an arena of this process ever come, whether it was wanted or not? To be asked for one pid only, which
+ * fa_families_expect() named before the process could run. */
+void fa_families_expect(struct fa_families *s, int32_t pid);
+bool fa_families_came(const struct fa_families *s);
+
 /* No family is left. */
 bool fa_families_empty(const struct fa_families *s);
 

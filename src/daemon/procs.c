@@ -194,11 +194,35 @@ static struct waiting *free_place(struct door *d)
 	return NULL;
 }
 
+/*
+ * The base name of the path that was executed: a script's own, or that of a link. The kernel keeps 15
+ * bytes of it, so longer ones are not known here. It asks nothing of the process.
+ */
+static bool read_comm(int32_t pid, char *comm, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, comm, size - 1);
+	close(fd);
+	if (n <= 1 || n >= 16) /* with its newline */
+		return false;
+	comm[n - 1] = '\0';
+	return true;
+}
+
 /* A program started: if it is flagged, it is expected at the door. */
 static void on_exec(struct door *d, int32_t pid, uint64_t when)
 {
 	struct fa_index_who who = {0};
-	char path[64], exe[1024];
+	const struct fa_index_rule *rule;
+	const char *name;
+	char path[64], exe[1024], comm[32];
 	struct stat st;
 	struct waiting *w;
 	ssize_t n;
@@ -215,12 +239,16 @@ static void on_exec(struct door *d, int32_t pid, uint64_t when)
 	exe[n] = '\0';
 	who.exe_path = exe;
 	who.exe_name = fa_base_name(exe);
+	if (read_comm(pid, comm, sizeof(comm)))
+		who.exec_name = comm;
 	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	if (stat(path, &st) < 0)
 		return;
 	who.uid = st.st_uid;
-	if (fa_index_find(d->index, &who, (uint64_t)time(NULL)) == NULL)
+	rule = fa_index_find(d->index, &who, (uint64_t)time(NULL));
+	if (rule == NULL)
 		return;
+	name = (const char *)d->index + rule->name;
 	w = free_place(d);
 	if (w == NULL) {
 		d->unknown_starts++;
@@ -229,7 +257,7 @@ static void on_exec(struct door *d, int32_t pid, uint64_t when)
 	w->pid = pid;
 	w->uid = st.st_uid;
 	w->when_mono = when;
-	(void)snprintf(w->image, sizeof(w->image), "%s", who.exe_name);
+	(void)snprintf(w->image, sizeof(w->image), "%s", name);
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	/* O_PATH: an open for reading asks the file system, which may be a user's. */
 	w->exe_fd = open(path, O_PATH | O_CLOEXEC);

@@ -312,7 +312,7 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(OTHER_LIBC, 12, "not linked with glibc")                                                 \
 	X(BITS32, 13, "a 32-bit program")                                                          \
 	X(OWN_ALLOCATOR, 14, "uses an allocator of its own")                                       \
-	X(NOT_LOADED, 15, "the shim was not loaded (other root, sandbox, or not installed)")       \
+	X(NOT_LOADED, 15, "the shim did not report: not loaded (other root, sandbox), or it refused") \
 	X(NO_BELL, 16, "the doorbell could not be opened")                                         \
 	X(OWN_PROGRAM, 17, "a program of firstalloc itself")                                       \
 	X(RUN_DIR, 18, "the folder of `firstalloc run` could not be used")                         \
