@@ -13,9 +13,6 @@ struct fa_arena fa_arena;
 #define FA_MAP_FIXED_NOREPLACE 0x100000
 #define FA_MADV_DONTDUMP       16
 
-/* As long as no collector has come (boot), these many segments may be used: 8 MB. */
-enum { UNATTACHED_SEGMENTS = 3 };
-
 static uint64_t soft_limit(int resource)
 {
 	struct rlimit limit = {0, 0};
@@ -84,14 +81,14 @@ static int create_run_file(uint32_t size)
 	return fd;
 }
 
-static bool map_at(uint64_t address, uint32_t size)
+static bool map_at(uint64_t address, uint64_t size)
 {
 	int flags = MAP_SHARED | MAP_NORESERVE | FA_MAP_FIXED_NOREPLACE;
 	int fd = -1;
 	void *p;
 
 	if (fa_arena.run_mode) {
-		fd = create_run_file(size);
+		fd = create_run_file((uint32_t)size);
 		if (fd < 0)
 			return false;
 	} else {
@@ -151,6 +148,7 @@ static void write_head(const struct fa_start *start)
 	h->clock_source = fa_arena.clock_source;
 	h->slot = fa_arena.slot;
 	h->start_stamp = fa_stamp();
+	h->want_segment = fa_arena.mapped;
 	h->node_count = 1;  /* 0 is the root */
 	h->buffer_hint = 1; /* so many are looked at */
 	fa_text_copy(h->exec_path, sizeof(h->exec_path), start->exec_path);
@@ -168,7 +166,14 @@ static void write_head(const struct fa_start *start)
 	__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
 }
 
-unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+static void add_segments(uint32_t segments)
+{
+	for (uint32_t k = 0; k < segments; k++)
+		add_segment(k, fa_arena.base + fa_arena_segment_at(fa_arena.size0, k));
+}
+
+unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
+			 uint32_t segments)
 {
 	uint32_t size = first_size();
 
@@ -191,13 +196,13 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 		uint64_t address = fa_arena_slot_address(slot);
 
 		fa_arena.slot = slot;
-		if (!map_at(address, size)) {
+		if (!map_at(address, fa_arena_segment_at(size, segments))) {
 			if (fa_arena.run_mode)
 				return FA_REASON_RUN_DIR;
 			continue;
 		}
 		fa_arena.base = (unsigned char *)address;
-		add_segment(0, fa_arena.base);
+		add_segments(segments);
 		write_head(start);
 		return 0;
 	}
@@ -206,7 +211,7 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 
 void fa_arena_destroy(void)
 {
-	(void)fa_sys_munmap(fa_arena.base, fa_arena.size0);
+	(void)fa_sys_munmap(fa_arena.base, fa_arena_segment_at(fa_arena.size0, fa_arena.mapped));
 	fa_arena.base = NULL;
 	fa_arena.mapped = 0;
 }
@@ -282,7 +287,7 @@ void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events)
 	__atomic_fetch_add(&process_at(fa_arena.process)->lost[cause], events, __ATOMIC_RELAXED);
 }
 
-/* Segments whose contents will be read: attached, or the first ones while nobody has come. */
+/* Segments whose contents will be read: attached, or all that we have while nobody has come. */
 static uint32_t usable_segments(void)
 {
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
@@ -291,16 +296,16 @@ static uint32_t usable_segments(void)
 	uint32_t n = 1;
 
 	if (__atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_NONE && !fa_arena.run_mode)
-		return mapped < UNATTACHED_SEGMENTS ? mapped : UNATTACHED_SEGMENTS;
+		return mapped;
 	while (n < mapped && (bits & 1u << n) != 0)
 		n++;
 	return n;
 }
 
 /*
- * `run`: all segments lie in one file, which the collector makes longer when it is asked to. Every
- * process of the family may then map what was added, by a call that realloc makes as well: by now the
- * program may have forbidden itself to open files.
+ * All segments lie in one file (of the kernel's own, but under `run`), which the collector makes longer
+ * when it is asked to. Every process of the family may then map what was added, by a call that realloc
+ * makes as well: by now the program may have forbidden itself to open files.
  */
 static void extend(uint32_t k)
 {
@@ -322,22 +327,6 @@ static void extend(uint32_t k)
 		add_segment(k, fa_arena.base + size);
 }
 
-/* A mapping of our own: only the process that made the arena, because its children would not have it. */
-static void add_mapping(uint32_t k)
-{
-	uint64_t address = (uint64_t)fa_arena.base + fa_arena_segment_at(fa_arena.size0, k);
-	struct fa_arena_header *h = (struct fa_arena_header *)address;
-
-	if (fa_arena.process != 0 || usable_segments() < k ||
-	    !map_at(address, fa_arena_segment_size(fa_arena.size0, k)))
-		return;
-	h->version = FA_ARENA_VERSION;
-	h->size = fa_arena_segment_size(fa_arena.size0, k);
-	__atomic_store_n(&h->magic, FA_ARENA_MAGIC, __ATOMIC_RELEASE);
-	add_segment(k, (unsigned char *)address);
-	__atomic_store_n(&fa_arena_head()->want_segment, k + 1, __ATOMIC_RELEASE);
-}
-
 /* Is there, or may there come, a segment that we have not? */
 static bool may_grow(void)
 {
@@ -346,8 +335,7 @@ static bool may_grow(void)
 	if (usable_segments() < k)
 		return true;
 	return k < FA_ARENA_SEGMENTS &&
-	       fa_arena_segment_at(fa_arena.size0, k + 1) <= fa_arena.most &&
-	       (fa_arena.run_mode || fa_arena.process == 0);
+	       fa_arena_segment_at(fa_arena.size0, k + 1) <= fa_arena.most;
 }
 
 /* One segment more, unless one is still under way. */
@@ -358,17 +346,12 @@ static void grow(void)
 
 	if (k >= FA_ARENA_SEGMENTS || fa_arena_segment_at(fa_arena.size0, k + 1) > fa_arena.most)
 		return;
-	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE &&
-	    k >= UNATTACHED_SEGMENTS)
-		return;
 	if (!__atomic_compare_exchange_n(&growing, &idle, 1, false, __ATOMIC_ACQUIRE,
 					 __ATOMIC_RELAXED))
 		return;
 	k = fa_arena.mapped;
-	if (k < FA_ARENA_SEGMENTS && fa_arena.run_mode)
+	if (k < FA_ARENA_SEGMENTS)
 		extend(k);
-	else if (k < FA_ARENA_SEGMENTS)
-		add_mapping(k);
 	__atomic_store_n(&growing, 0, __ATOMIC_RELEASE);
 }
 

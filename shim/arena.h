@@ -32,7 +32,7 @@ struct fa_arena {
 	uint32_t process; /* our slot in the process table */
 	uint32_t process_generation;
 	int32_t pid;
-	bool run_mode; /* segments lie in one file, made in run_dir */
+	bool run_mode; /* segments lie in a file made in run_dir */
 	uint8_t clock_source;
 	uint32_t euid;
 	uint64_t nonce;
@@ -46,8 +46,10 @@ static FA_INLINE struct fa_arena_header *fa_arena_head(void)
 	return (struct fa_arena_header *)(void *)fa_arena.base;
 }
 
-/* Map, fill, and for `run` publish segment 0. Returns 0 or the reason why not (enum fa_reason). */
-unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid);
+/* Map so many segments, fill, and for `run` publish the one. Returns 0 or the reason why not (enum
+ * fa_reason). */
+unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
+			 uint32_t segments);
 void fa_arena_destroy(void); /* only before anything was recorded */
 
 uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record */

@@ -346,6 +346,20 @@ static bool use_state_page(void)
 	return true;
 }
 
+/*
+ * Nobody has come, and an autologger is enabled (boot): then there is nobody to give a segment later, so
+ * take what such a process may use at once. RLIMIT_AS allows it: it is at most a quarter.
+ */
+static unsigned make_room(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+{
+	const uint32_t segments = 3; /* 8 MB */
+
+	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_ACQUIRE) != FA_ANSWER_NONE)
+		return 0;
+	fa_arena_destroy();
+	return fa_arena_create(start, wish, pid, segments);
+}
+
 /* Flagged: arena, bell, tracer. Returns the reason (enum fa_reason), TRACED when all went well. */
 static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bool autologger)
 {
@@ -365,18 +379,21 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bo
 	fa_clock_init();
 	reason = fa_tracer_init();
 	if (reason == 0)
-		reason = fa_arena_create(start, wish, pid);
+		reason = fa_arena_create(start, wish, pid, 1);
 	if (reason != 0)
 		return reason;
 	if (start->run_dir == NULL) {
 		ring();
 		reason = judge_answer(autologger);
+		if (reason == 0)
+			reason = make_room(start, wish, pid);
 	}
 	if (reason == 0 &&
 	    fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) != 0)
 		reason = FA_REASON_NO_MEMORY; /* a fork child would write into our buffers */
 	if (reason != 0) {
-		fa_arena_destroy();
+		if (fa_arena.base != NULL)
+			fa_arena_destroy();
 		return reason;
 	}
 	b->arena = (uint64_t)fa_arena.base;

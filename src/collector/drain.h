@@ -52,8 +52,8 @@ struct fa_family_process {
 };
 
 /*
- * Adopt an arena: segment 0 is `fd` (of `size` bytes, at fixed address slot `slot`); the fd is
- * taken over on success. Does not write the answer.
+ * Adopt an arena: the file `fd` with segment 0 of `size` bytes, and whatever further segments it is
+ * long enough for; the fd stays the caller's. Does not write the answer.
  * Returns 0, -EBADMSG no arena or a foreign version, -EPROTO its clock is not fa_drain_clock_source(),
  * -ENOMEM, -errno of mmap.
  */
@@ -69,11 +69,14 @@ void fa_family_tick(struct fa_family *f);
 /* How many segments the shim asks for (0..FA_ARENA_SEGMENTS), hostile: bounded by the caller. */
 unsigned fa_family_wants_segments(const struct fa_family *f);
 unsigned fa_family_segments(const struct fa_family *f);
-/* Give segment `k` = fa_family_segments(f): mapped, then its bit is set in answer.segments. Takes fd. */
-int fa_family_add_segment(struct fa_family *f, int fd) FA_MUST_USE;
-/* The same where all segments lie in the file `fd` of segment 0: it is made longer. The fd stays the
- * caller's. -E2BIG, -EFBIG, -ENOSPC: this is all. */
-int fa_family_extend(struct fa_family *f, int fd) FA_MUST_USE;
+/*
+ * One segment more: the file `fd`, in which all of them lie, is made longer where it ends before it; then
+ * the segment's bit is set in answer.segments. allocate: as well as sized. That is for a file in a folder,
+ * where a full file system would be answered by SIGBUS in the program; anonymous memory is not ours to
+ * allocate, because it is charged to whoever touches it first. The fd stays the caller's. -E2BIG,
+ * -EFBIG, -ENOSPC, -ENOMEM: this is all.
+ */
+int fa_family_extend(struct fa_family *f, int fd, bool allocate) FA_MUST_USE;
 
 /*
  * One sweep: new processes, modules, nodes, then all events committed so far, then lost counts;

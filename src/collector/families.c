@@ -182,7 +182,6 @@ static int add_member(struct fa_families *s, struct fa_family *f, const struct f
 		.interval_ns = shortest_ns,
 		.reaped_ns = fa_mono_ns(),
 		.active_ns = fa_mono_ns(),
-		.full = a->fd < 0,
 	};
 	return 0;
 }
@@ -193,20 +192,17 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 	struct fa_family_info info;
 	struct fa_family *f;
 	bool wanted, alive = find_maker(a, &info);
-	int file, r;
+	int r;
 
 	take_exe(a, &info);
 	wanted = is_wanted(s, &info);
 	s->expected_came |= info.pid == s->expected_pid;
-	file = fcntl(a->fd, F_DUPFD_CLOEXEC, 3); /* to make it longer; without it stays as it is */
 	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
 	if (r < 0) {
 		fa_close(&a->fd);
-		fa_close(&file);
 		s->past.refused++;
 		return r == -ENOMEM ? r : 0;
 	}
-	a->fd = file;
 	r = wanted ? add_member(s, f, a, info.pid) : 0;
 	if (wanted && r == 0) {
 		if (!alive) /* its number may be another's */
@@ -238,7 +234,7 @@ static void give_segments(struct member *m)
 	unsigned have = fa_family_segments(m->family);
 
 	while (have < fa_family_wants_segments(m->family)) {
-		if (m->full || fa_family_extend(m->family, m->arena.fd) < 0) {
+		if (m->full || fa_family_extend(m->family, m->arena.fd, true) < 0) {
 			m->full = true;
 			return;
 		}

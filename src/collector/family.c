@@ -132,6 +132,20 @@ static bool runs_exe(const struct fa_family_info *info)
 	return n > 0 && (size_t)n == strlen(info->exe) && memcmp(exe, info->exe, (size_t)n) == 0;
 }
 
+/* Of a collector that died, or that the program made while there was none. */
+static int map_further_segments(struct fa_family *f, int fd)
+{
+	uint32_t size0 = f->segment[0].g.size;
+	struct stat st;
+	int r = fstat(fd, &st) < 0 ? -errno : 0;
+
+	while (r == 0 && f->segments < FA_ARENA_SEGMENTS &&
+	       st.st_size >= (off_t)fa_arena_segment_at(size0, f->segments + 1))
+		r = map_segment(f, fd, fa_arena_segment_at(size0, f->segments),
+				fa_arena_segment_size(size0, f->segments));
+	return r;
+}
+
 int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 		  struct fa_drain_ids *ids, struct fa_family **ret)
 {
@@ -150,6 +164,8 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 	r = map_segment(f, fd, 0, size);
 	if (r == 0)
 		r = check_header(f, size);
+	if (r == 0)
+		r = map_further_segments(f, fd);
 	if (r < 0) {
 		fa_family_free(f);
 		return r;
@@ -164,7 +180,6 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 		f->main_start_time = st.start_time;
 		f->image = runs_exe(&f->info) ? st.image : 0;
 	}
-	(void)close(fd); /* the mapping holds the memory */
 	*ret = f;
 	return 0;
 }
@@ -209,36 +224,35 @@ static void tell_segments(struct fa_family *f)
 			 __ATOMIC_RELEASE);
 }
 
-int fa_family_add_segment(struct fa_family *f, int fd)
+/* Make the file so long, where it is not. */
+static int lengthen(int fd, uint64_t at, uint32_t size, bool allocate)
 {
-	int r;
-
-	if (f->segments == FA_ARENA_SEGMENTS)
-		return -E2BIG;
-	r = map_segment(f, fd, 0, fa_arena_segment_size(f->segment[0].g.size, f->segments));
-	if (r < 0)
-		return r;
-	(void)close(fd);
-	tell_segments(f);
-	return 0;
-}
-
-int fa_family_extend(struct fa_family *f, int fd)
-{
-	uint32_t size = fa_arena_segment_size(f->segment[0].g.size, f->segments);
-	uint64_t at = fa_arena_segment_at(f->segment[0].g.size, f->segments);
 	struct rlimit limit;
-	int r;
+	struct stat st;
 
-	if (f->segments == FA_ARENA_SEGMENTS)
-		return -E2BIG;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size >= (off_t)(at + size))
+		return 0;
 	/* A file beyond the limit is answered by a signal. */
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < at + size)
 		return -EFBIG;
-	/* Allocated, not only sized: a full tmpfs must be an error here, not SIGBUS in the program. */
-	if (fallocate(fd, 0, (off_t)at, size) < 0)
+	if (allocate ? fallocate(fd, 0, (off_t)at, size) < 0 : ftruncate(fd, (off_t)(at + size)) < 0)
 		return -errno;
-	r = map_segment(f, fd, at, size);
+	return 0;
+}
+
+int fa_family_extend(struct fa_family *f, int fd, bool allocate)
+{
+	uint32_t size = fa_arena_segment_size(f->segment[0].g.size, f->segments);
+	uint64_t at = fa_arena_segment_at(f->segment[0].g.size, f->segments);
+	int r;
+
+	if (f->segments == FA_ARENA_SEGMENTS)
+		return -E2BIG;
+	r = lengthen(fd, at, size, allocate);
+	if (r == 0)
+		r = map_segment(f, fd, at, size);
 	if (r < 0)
 		return r;
 	tell_segments(f);

@@ -276,27 +276,6 @@ bool fa_rundir_waiting(const struct fa_rundir *d)
 	return d->waiting;
 }
 
-int fa_rundir_open_segment(struct fa_rundir *d, const struct fa_run_arena *arena, unsigned k,
-			   uint32_t size)
-{
-	struct stat st;
-	char name[64];
-	int fd;
-
-	(void)snprintf(name, sizeof(name), FA_RUN_FILE, (int)arena->own_pid,
-		       (unsigned long long)arena->nonce, k);
-	fd = openat(d->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	(void)unlinkat(d->fd, name, 0);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-	    st.st_size != (off_t)size) {
-		(void)close(fd);
-		return -EBADMSG;
-	}
-	return fd;
-}
-
 void fa_rundir_free(struct fa_rundir *d)
 {
 	if (d == NULL)

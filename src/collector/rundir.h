@@ -35,10 +35,6 @@ int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret) FA_MUST_USE;
 /* The last fa_rundir_next() saw an arena that is being made: ask again in a millisecond. */
 bool fa_rundir_waiting(const struct fa_rundir *d);
 
-/* Descriptor of a further segment of `size` bytes, or -errno. */
-int fa_rundir_open_segment(struct fa_rundir *d, const struct fa_run_arena *arena, unsigned k,
-			   uint32_t size) FA_MUST_USE;
-
 void fa_rundir_free(struct fa_rundir *d); /* removes the folder; NULL is fine */
 
 #endif

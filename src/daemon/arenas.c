@@ -14,8 +14,6 @@
 
 #include "daemon/doorman.h"
 
-enum { SEGMENT_THREADS = 64, SEGMENT_THREADS_PER_USER = 16 };
-
 static struct door_arena *find(struct door *d, uint64_t handle)
 {
 	for (size_t i = 0; i < d->arenas; i++)
@@ -68,8 +66,9 @@ static bool make_room(struct door *d)
 	return true;
 }
 
-/* The descriptors are duplicated; -1 for both is an arena that only the collector holds. */
-static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd)
+/* The descriptors are duplicated. `unsent`: the collector has not got it. */
+static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd,
+		      bool unsent)
 {
 	struct door_arena *a;
 
@@ -83,7 +82,7 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 	a->info = *info;
 	a->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	a->pidfd = pidfd < 0 ? -1 : fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
-	a->unsent = fd >= 0;
+	a->unsent = unsent;
 	if (fd >= 0 && a->fd < 0) { /* no descriptor left */
 		close_fds(&a->pidfd, 1);
 		free(a);
@@ -93,12 +92,13 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 	return ADD_OK;
 }
 
-int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd)
+int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd,
+		   bool unsent)
 {
 	int r;
 
 	pthread_mutex_lock(&d->lock);
-	r = add_locked(d, info, fd, pidfd);
+	r = add_locked(d, info, fd, pidfd, unsent);
 	pthread_mutex_unlock(&d->lock);
 	return r;
 }
@@ -164,56 +164,29 @@ void door_resend_all(struct door *d)
 		if (d->arena[i]->fd >= 0)
 			d->arena[i]->unsent = true;
 		d->arena[i]->info.adopted = 1;
-		d->arena[i]->more = 0;
 	}
 	pthread_mutex_unlock(&d->lock);
 	door_send_unsent(d);
 }
 
-bool door_arena_grow(struct door *d, uint64_t handle, uint64_t bytes)
+bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment)
 {
 	struct door_arena *a;
-	bool may;
+	bool may = false;
 
 	pthread_mutex_lock(&d->lock);
 	a = find(d, handle);
-	may = a != NULL && within_limits(d, a->info.uid, bytes, false);
-	if (may)
-		a->more += bytes;
-	pthread_mutex_unlock(&d->lock);
-	return may;
-}
+	if (a != NULL && segment > 0 && segment < FA_ARENA_SEGMENTS) {
+		uint64_t had = a->more, all = fa_arena_segment_at(a->info.size, segment + 1);
 
-bool door_segment_begin(struct door *d, uint64_t handle)
-{
-	struct door_arena *a;
-	unsigned same = 0;
-	bool may;
-
-	pthread_mutex_lock(&d->lock);
-	a = find(d, handle);
-	for (size_t i = 0; a != NULL && i < d->arenas; i++)
-		same += d->arena[i]->looking && d->arena[i]->info.uid == a->info.uid;
-	may = a != NULL && !a->looking && d->segment_threads < SEGMENT_THREADS &&
-	      same < SEGMENT_THREADS_PER_USER;
-	if (may) {
-		a->looking = true;
-		d->segment_threads++;
+		/* Asked for again when the answer was lost: counted once. */
+		a->more = had > all - a->info.size ? had : all - a->info.size;
+		may = within_limits(d, a->info.uid, 0, false);
+		if (!may)
+			a->more = had;
 	}
 	pthread_mutex_unlock(&d->lock);
 	return may;
-}
-
-void door_segment_done(struct door *d, uint64_t handle)
-{
-	struct door_arena *a;
-
-	pthread_mutex_lock(&d->lock);
-	a = find(d, handle);
-	if (a != NULL)
-		a->looking = false;
-	d->segment_threads--;
-	pthread_mutex_unlock(&d->lock);
 }
 
 void door_arrived(struct door *d, int32_t pid)

@@ -221,7 +221,7 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 	if (info->pid == 1)
 		policy = FA_POLICY_COUNT;
 	if (info->answer == FA_ANSWER_ATTACHED) {
-		switch (door_arena_add(d, info, fd, pidfd)) {
+		switch (door_arena_add(d, info, fd, pidfd, true)) {
 		case ADD_KNOWN:
 			return;
 		case ADD_LIMIT:
@@ -503,75 +503,4 @@ int bell_start(struct door *d)
 			return e;
 	}
 	return 0;
-}
-
-/* Segment `want->segment`, opened for writing, or -errno. */
-static int find_segment(struct door *d, const struct fa_msg_segment *want)
-{
-	uint32_t size = fa_arena_segment_size(want->size0, want->segment);
-	uint64_t base = fa_arena_slot_address(want->slot), ino = 0, ino2;
-	FA_CLEANUP(fa_close) int proc_fd = bell_process(want->pid);
-	FA_CLEANUP(fa_close) int fd0 = -1;
-	FA_CLEANUP(fa_close) int fd = -1;
-
-	if (proc_fd < 0)
-		return proc_fd;
-	fd0 = bell_find(d, proc_fd, base, want->size0, &ino);
-	if (fd0 < 0)
-		return fd0;
-	if (ino != want->handle)
-		return -EPERM;
-	fd = bell_find(d, proc_fd, base + fa_arena_segment_at(want->size0, want->segment), size,
-		       &ino2);
-	if (fd < 0)
-		return fd;
-	return door_arena_grow(d, want->handle, size) ? bell_reopen(fd) : -EDQUOT;
-}
-
-struct segment_job {
-	struct door *d;
-	struct fa_msg_segment want;
-};
-
-static void *find_and_send(void *arg)
-{
-	struct segment_job *job = arg;
-	struct fa_part_msg m = {.u.segment = job->want};
-	int fd = find_segment(job->d, &job->want);
-
-	m.u.segment.error = fd < 0 ? -fd : 0;
-	(void)door_send(job->d, &m, FA_MSG_SEGMENT, fd, -1); /* lost: the collector asks again */
-	close_fds(&fd, 1);
-	door_segment_done(job->d, job->want.handle);
-	free(job);
-	return NULL;
-}
-
-/*
- * The collector asks for a further segment of a family. Which process has it mapped is the arena's
- * word, so it is checked: only a process that has this very segment 0 at this place is of the
- * family; or a program could point at another user's process.
- *
- * In a thread of its own, one a family: the process decides how long the look takes, and the main
- * thread has no time.
- */
-void bell_segment(struct door *d, const struct fa_msg_segment *want)
-{
-	struct segment_job *job;
-	pthread_t thread;
-
-	if (want->slot >= FA_ARENA_SLOTS || want->segment == 0 ||
-	    want->segment >= FA_ARENA_SEGMENTS || want->pid <= 0 || want->size0 < FA_ARENA_MIN ||
-	    want->size0 > FA_ARENA_MAX0 || !door_segment_begin(d, want->handle))
-		return;
-	job = malloc(sizeof(*job));
-	if (job != NULL) {
-		*job = (struct segment_job){d, *want};
-		if (pthread_create(&thread, NULL, find_and_send, job) == 0) {
-			pthread_detach(thread);
-			return;
-		}
-		free(job);
-	}
-	door_segment_done(d, want->handle);
 }

@@ -72,8 +72,7 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 		}
 		break;
 	case FA_MSG_SEGMENT:
-		family_segment(c, &m->u.segment, fds[0]);
-		fds[0] = -1;
+		family_segment(c, &m->u.segment);
 		break;
 	case FA_MSG_GONE:
 		family_gone(c, &m->u.gone);

@@ -30,6 +30,7 @@ struct family {
 	struct fa_family *f;
 	struct fa_msg_arena info;
 	uint64_t mask;    /* bit i: session[i] gets its records */
+	int fd;           /* the arena, to make it longer, and for a new doorman */
 	int pidfd;        /* -1: unknown or gone */
 	bool resumed;     /* adopted from a collector that died */
 	uint64_t gone_ns; /* its first process ended then, 0: it lives */
@@ -107,7 +108,7 @@ struct collector {
 void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd);
 void family_gone(struct collector *c, const struct fa_msg_gone *gone);
 void family_unwatch(struct family *fam);
-void family_segment(struct collector *c, const struct fa_msg_segment *got, int fd);
+void family_segment(struct collector *c, const struct fa_msg_segment *got);
 unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
 void families_reap(struct collector *c);
 void families_drain_session(struct collector *c, const struct session *s);

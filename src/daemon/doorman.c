@@ -9,6 +9,7 @@
  * write.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -41,24 +43,41 @@ static void take_wants(struct door *d, struct fa_msg_wants *wants)
 	(void)door_send(d, &m, FA_MSG_WANTS_DONE, -1, -1); /* lost: the collector says it again */
 }
 
-/* An arena that the collector had from our predecessor: its limits count on. */
-static void take_known(struct door *d, const struct fa_msg_arena *info)
+/* An arena that the collector had from our predecessor: its limits count on, and we keep a duplicate. */
+static void take_known(struct door *d, const struct fa_msg_arena *info, const int fds[MSG_FDS])
 {
-	(void)door_arena_add(d, info, -1, -1);
+	struct statx x;
+
+	(void)door_arena_add(d, info, fds[0], fds[1], false);
+	/* DONT_SYNC: of a file that somebody serves, an honest answer could take for ever. */
+	if (fds[0] >= 0 &&
+	    statx(fds[0], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &x) == 0)
+		for (unsigned k = 1; k < FA_ARENA_SEGMENTS &&
+				     x.stx_size >= fa_arena_segment_at(info->size, k + 1);
+		     k++)
+			(void)door_arena_grow(d, info->handle, k);
 	procs_know(d, info->pid);
 }
 
-static void from_collector(struct door *d, struct fa_part_msg *m)
+static void answer_segment(struct door *d, const struct fa_msg_segment *want)
+{
+	struct fa_part_msg m = {.u.segment = *want};
+
+	m.u.segment.error = door_arena_grow(d, want->handle, want->segment) ? 0 : EDQUOT;
+	(void)door_send(d, &m, FA_MSG_SEGMENT, -1, -1); /* lost: the collector asks again */
+}
+
+static void from_collector(struct door *d, struct fa_part_msg *m, const int fds[MSG_FDS])
 {
 	switch (m->type) {
 	case FA_MSG_WANTS:
 		take_wants(d, &m->u.wants);
 		break;
 	case FA_MSG_WANT_SEGMENT:
-		bell_segment(d, &m->u.segment);
+		answer_segment(d, &m->u.segment);
 		break;
 	case FA_MSG_KNOWN:
-		take_known(d, &m->u.arena);
+		take_known(d, &m->u.arena, fds);
 		break;
 	case FA_MSG_DRAINED:
 		door_arena_drop(d, m->u.arena.handle);
@@ -87,8 +106,8 @@ static void read_peer(struct door *d)
 	for (int i = 0; i < 256; i++) {
 		r = msg_receive(d->peer_fd, &m, fds);
 		if (r == 1) {
-			close_fds(fds, MSG_FDS); /* none is expected */
-			from_collector(d, &m);
+			from_collector(d, &m, fds);
+			close_fds(fds, MSG_FDS);
 		} else if (r != -EPROTO) {
 			if (r == 0) /* it died: the keeper sends a new link */
 				set_peer(d, -1);

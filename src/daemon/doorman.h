@@ -17,11 +17,10 @@ enum { DOOR_ARENAS_MAX = 32768, ARRIVALS = 4096, MISSED_WAITING = 256, MISSED_AF
 /* An arena that is attached, kept until the collector says that it is drained. */
 struct door_arena {
 	struct fa_msg_arena info;
-	int fd;        /* a duplicate of the collector's; -1: known from a collector, not ours */
+	int fd;        /* a duplicate of the collector's; -1: none could be had */
 	int pidfd;     /* -1: the kernel has none */
 	bool unsent;   /* the collector has not got it yet */
 	uint64_t more; /* bytes of further segments */
-	bool looking;  /* a thread looks for a further segment */
 };
 
 struct arrival {
@@ -61,7 +60,6 @@ struct door {
 	struct arrival arrival[ARRIVALS];
 	unsigned arrivals;
 	size_t verify_at;
-	unsigned segment_threads;
 	struct bell_worker worker[BELL_WORKERS_MAX];
 	/* set before the workers start, then only read: */
 	int bell_fd;
@@ -87,16 +85,14 @@ struct door {
 
 /* arenas.c: all take the lock themselves */
 enum { ADD_OK, ADD_KNOWN, ADD_LIMIT };
-int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd);
+int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd,
+		   bool unsent);
 void door_arena_drop(struct door *d, uint64_t handle);
 bool door_arena_known(struct door *d, uint64_t handle);
 void door_send_unsent(struct door *d);
 void door_resend_all(struct door *d);
-/* One look for a segment a family, and so many of one user, at a time: may it begin? */
-bool door_segment_begin(struct door *d, uint64_t handle);
-void door_segment_done(struct door *d, uint64_t handle);
-/* May this arena grow by `bytes`? Counted when it may. */
-bool door_arena_grow(struct door *d, uint64_t handle, uint64_t bytes);
+/* May this arena get this segment? Counted when it may. */
+bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment);
 int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
 
 /* bell.c */
@@ -104,12 +100,11 @@ int bell_open(struct door *d) FA_MUST_USE;
 int bell_start(struct door *d) FA_MUST_USE;
 void bell_rescue(struct door *d);
 int bell_mark(struct door *d); /* again, when the folder was replaced */
-/* Segment `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process and no later one */
+/* The arena `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
 int bell_reopen(int path_fd) FA_MUST_USE;
-void bell_segment(struct door *d, const struct fa_msg_segment *want);
 
 /* procs.c: main thread, but for door_arrived */
 void procs_open(struct door *d);

@@ -159,6 +159,7 @@ static void let_go(struct collector *c, size_t i)
 
 	say_drained(c, fam->info.handle);
 	family_unwatch(fam);
+	close_fds(&fam->fd, 1);
 	fa_family_free(fam->f); /* says DETACHED to those who still look */
 	free(fam);
 	c->family[i] = c->family[--c->families];
@@ -205,7 +206,7 @@ static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, i
 	say_drained(c, info->handle);
 }
 
-static int open_family(struct collector *c, struct family *fam, int *arena_fd)
+static int open_family(struct collector *c, struct family *fam)
 {
 	struct fa_family_info *info = calloc(1, sizeof(*info));
 	int e;
@@ -219,9 +220,7 @@ static int open_family(struct collector *c, struct family *fam, int *arena_fd)
 	info->uid = fam->info.uid;
 	info->gid = fam->info.gid;
 	memcpy(info->exe, fam->info.exe, sizeof(info->exe));
-	e = fa_family_new(*arena_fd, fam->info.size, info, &c->ids, &fam->f);
-	if (e == 0)
-		*arena_fd = -1;
+	e = fa_family_new(fam->fd, fam->info.size, info, &c->ids, &fam->f);
 	free(info);
 	return e;
 }
@@ -264,11 +263,12 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		fam->c = c;
 		fam->info = *info;
 		fam->info.exe[sizeof(fam->info.exe) - 1] = '\0';
+		fam->fd = arena_fd;
 		fam->pidfd = pidfd;
 		fam->resumed = info->adopted;
 		fam->interval_ms = 1;
 		read_arena_names(fam, arena_fd, &rule);
-		e = open_family(c, fam, &arena_fd);
+		e = open_family(c, fam);
 	}
 	if (e < 0) {
 		refuse_arena(c, info, arena_fd, e);
@@ -327,53 +327,31 @@ static bool may_grow(const struct family *fam, uint32_t more)
 static void ask_segment(struct family *fam, uint64_t now)
 {
 	unsigned have = fa_family_segments(fam->f);
-	struct fa_part_msg m = {0};
-	size_t n = fa_family_processes(fam->f);
+	struct fa_part_msg m = {.u.segment = {.handle = fam->info.handle, .segment = have}};
 
 	if (fam->refused_segment || have >= FA_ARENA_SEGMENTS ||
-	    fa_family_wants_segments(fam->f) <= have - 1 ||
+	    fa_family_wants_segments(fam->f) <= have ||
 	    (fam->asked == have && now - fam->asked_ns < 100000000u))
 		return;
 	if (!may_grow(fam, fa_arena_segment_size(fam->info.size, have)))
 		return;
-	m.u.segment.handle = fam->info.handle;
-	m.u.segment.slot = fam->info.slot;
-	m.u.segment.size0 = fam->info.size;
-	m.u.segment.segment = have;
-	m.u.segment.pid = fam->info.pid;
-	/* Whoever mapped it: ask for the first, then for its children. The doorman checks each. */
-	for (size_t i = 0; i < n; i++) {
-		struct fa_family_process p;
-
-		fa_family_process_at(fam->f, i, &p);
-		if (!p.live || p.pid <= 0)
-			continue;
-		m.u.segment.pid = p.pid;
-		if (fam->c->peer_fd >= 0)
-			(void)msg_send(fam->c->peer_fd, &m, FA_MSG_WANT_SEGMENT, NULL, 0);
-		if (i >= 8)
-			break;
-	}
+	if (fam->c->peer_fd >= 0)
+		(void)msg_send(fam->c->peer_fd, &m, FA_MSG_WANT_SEGMENT, NULL, 0);
 	fam->asked = have;
 	fam->asked_ns = now;
 }
 
-/* fd is taken over. */
-void family_segment(struct collector *c, const struct fa_msg_segment *got, int fd)
+/* The doorman has counted it: the user's limit allows it, or not. */
+void family_segment(struct collector *c, const struct fa_msg_segment *got)
 {
 	for (size_t i = 0; i < c->families; i++) {
 		struct family *fam = c->family[i];
 
-		if (fam->info.handle != got->handle)
+		if (fam->info.handle != got->handle || got->segment != fa_family_segments(fam->f))
 			continue;
-		if (got->error == EDQUOT)
-			fam->refused_segment = true;
-		if (got->error == 0 && fd >= 0 && got->segment == fa_family_segments(fam->f) &&
-		    fa_family_add_segment(fam->f, fd) == 0)
-			fd = -1;
-		break;
+		fam->refused_segment =
+			got->error != 0 || fa_family_extend(fam->f, fam->fd, false) < 0;
 	}
-	close_fds(&fd, 1);
 }
 
 /*
@@ -548,9 +526,10 @@ void families_leave(struct collector *c, struct session *s)
 void families_say_known(struct collector *c)
 {
 	for (size_t i = 0; i < c->families; i++) {
+		const int fds[MSG_FDS] = {c->family[i]->fd, c->family[i]->pidfd};
 		struct fa_part_msg m = {.u.arena = c->family[i]->info};
 
-		if (msg_send(c->peer_fd, &m, FA_MSG_KNOWN, NULL, 0) < 0)
+		if (msg_send(c->peer_fd, &m, FA_MSG_KNOWN, fds, MSG_FDS) < 0)
 			break; /* it then counts less than there is: limits are a little wider */
 	}
 }

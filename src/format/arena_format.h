@@ -7,14 +7,16 @@
  *
  * An arena is a range of address space of FA_ARENA_SPAN bytes at one of FA_ARENA_SLOTS fixed
  * addresses. Segment 0 lies at its start. Segment k > 0 follows at fa_arena_segment_at(). Each
- * segment is a mapping of its own:
+ * segment has parts:
  *
  *   segment 0:  header (4096) | processes | modules | nodes | node index | buffers
  *   others:     header (4096) |             modules | nodes | node index | buffers
  *
- * Under `run` all segments lie one behind the other in the file of segment 0: the shim asks for one by
- * want_segment, the collector makes the file longer and sets the segment's bit, then each process of the
- * family extends its mapping. Else a further segment is a mapping of the process that made the arena.
+ * All segments lie one behind the other in one file: the kernel's own of the anonymous mapping that the
+ * program made, or under `run` one in its folder. The shim asks for a segment by want_segment, the
+ * collector makes the file longer and sets the segment's bit, then each process of the family extends its
+ * mapping. Only who holds a descriptor can cut the file short, which is none of the traced (map_files is
+ * closed to all but the machine's root).
  *
  * The parts of a segment follow from its size (struct fa_arena_geometry). Ids run on over segments:
  * module m of segment 1 has id (modules of segment 0) + m, and so on; the same for nodes, buffers.
@@ -165,7 +167,7 @@ struct fa_arena_buffer {
 	uint64_t reserved[2];
 };
 
-/* Page 0 of segment 0. The other segments have the first three words only. */
+/* Page 0 of segment 0. That of the other segments is unused. */
 struct fa_arena_header {
 	uint64_t magic;
 	uint32_t version;
@@ -188,7 +190,7 @@ struct fa_arena_header {
 	/* offset 128: appended to by all; ids continue over segments, so the counters are here */
 	uint32_t node_count; /* next node id, taken by fetch_add; may run over the capacity */
 	uint32_t module_count;
-	uint32_t want_segment; /* segments that the shim has mapped and asks to be attached: a count */
+	uint32_t want_segment; /* how many segments the shim has or asks for */
 	uint32_t buffer_hint; /* buffers from this id on were never taken; 0: not known */
 	uint64_t nodes_refused; /* stacks cut because no node was left */
 	uint64_t family_full; /* fork children that found the process table full: not traced */

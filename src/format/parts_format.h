@@ -18,7 +18,7 @@
 enum fa_part_msg_type {
 	/* doorman to collector */
 	FA_MSG_ARENA = 1, /* somebody rang; answer ATTACHED: with arena and, where known, pidfd */
-	FA_MSG_SEGMENT,   /* answer to WANT_SEGMENT; error 0: with its descriptor */
+	FA_MSG_SEGMENT,   /* answer to WANT_SEGMENT; error 0: it may be made */
 	FA_MSG_GONE,      /* a process that we knew exited, or runs another program now */
 	FA_MSG_MISSED,    /* a flagged program started and did not ring; with its executable */
 	FA_MSG_WANTS_DONE,
@@ -26,7 +26,8 @@ enum fa_part_msg_type {
 	/* collector to doorman */
 	FA_MSG_WANTS, /* what sessions want, all of it */
 	FA_MSG_WANT_SEGMENT,
-	FA_MSG_KNOWN,   /* to a doorman that was restarted: an arena that is attached already */
+	FA_MSG_KNOWN,   /* to a doorman that was restarted: an arena that is attached, with both its
+			 * descriptors */
 	FA_MSG_DRAINED, /* nothing more is needed of this arena */
 	/* keeper to collector and back */
 	FA_MSG_LINK,    /* to both: a new socket to the other part */
@@ -43,7 +44,7 @@ enum fa_part_msg_type {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
 struct fa_msg_arena {
-	uint64_t handle; /* inode number of segment 0: names the arena while it lives */
+	uint64_t handle; /* its inode number: names the arena while it lives */
 	uint64_t when_mono;
 	int32_t pid;
 	uint32_t uid;
@@ -59,13 +60,9 @@ struct fa_msg_arena {
 };
 
 struct fa_msg_segment {
-	uint64_t handle; /* of segment 0 */
-	int32_t pid;     /* a process of the family, as the collector believes */
-	uint32_t slot;
-	uint32_t size0;
+	uint64_t handle; /* of the arena */
 	uint32_t segment;
 	int32_t error;
-	uint32_t reserved;
 };
 
 struct fa_msg_gone {

@@ -98,15 +98,9 @@ static FA_UNUSED struct fake fake_new(uint32_t size)
 	return f;
 }
 
-/* The family takes a descriptor of its own. */
 static FA_UNUSED int fake_adopt(struct fake *f)
 {
-	int fd = dup(f->fd);
-	int r = fa_family_new(fd, f->size, &f->info, &f->ids, &f->family);
-
-	if (r < 0)
-		(void)close(fd);
-	return r;
+	return fa_family_new(f->fd, f->size, &f->info, &f->ids, &f->family);
 }
 
 static FA_UNUSED void fake_done(struct fake *f)

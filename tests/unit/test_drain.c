@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -507,16 +508,14 @@ SPEC(a_further_segment_adds_modules_nodes_and_buffers)
 	struct fake f = fake_new(FA_ARENA_MIN);
 	uint32_t size = fa_arena_segment_size(FA_ARENA_MIN, 1), id = f.g.nodes;
 	struct fa_arena_geometry g;
-	int fd = memfd_create("segment", MFD_CLOEXEC);
 	unsigned char *base;
 
-	CHECK(ftruncate(fd, size) == 0);
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	fa_arena_geometry(size, 1, &g);
 	CHECK(fake_adopt(&f) == 0);
 	f.h->want_segment = 2;
 	CHECK(fa_family_wants_segments(f.family) == 2);
-	CHECK(fa_family_add_segment(f.family, fd) == 0);
+	CHECK(fa_family_extend(f.family, f.fd, false) == 0);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f.fd, FA_ARENA_MIN);
 	CHECK(fa_family_segments(f.family) == 2 && f.h->answer.segments == 3);
 	CHECK(fa_family_mapped_bytes(f.family) == (uint64_t)size * 2);
 	((struct fa_arena_node *)(void *)(base + g.node_offset))[0].pc = 0x1234;
@@ -525,6 +524,32 @@ SPEC(a_further_segment_adds_modules_nodes_and_buffers)
 	CHECK(((const struct fa_rec_nodes *)head_of(FA_TAG_NODES, 0))->first == id);
 	keeper_clear(&out);
 	(void)munmap(base, size);
+	fake_done(&f);
+}
+
+SPEC(a_segment_that_the_file_has_is_adopted_at_once)
+{
+	struct fake f = fake_new(FA_ARENA_MIN);
+
+	CHECK(ftruncate(f.fd, (off_t)fa_arena_segment_at(FA_ARENA_MIN, 3) + 5) == 0);
+	CHECK(fake_adopt(&f) == 0);
+	CHECK(fa_family_segments(f.family) == 3);
+	fa_family_answer(f.family, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, 0);
+	CHECK(f.h->answer.segments == 7);
+	fake_done(&f);
+}
+
+SPEC(a_file_that_is_allocated_has_its_blocks)
+{
+	struct fake f = fake_new(FA_ARENA_MIN);
+	struct stat sized, allocated;
+
+	CHECK(fake_adopt(&f) == 0);
+	CHECK(fa_family_extend(f.family, f.fd, false) == 0 && fstat(f.fd, &sized) == 0);
+	CHECK(fa_family_extend(f.family, f.fd, true) == 0 && fstat(f.fd, &allocated) == 0);
+	CHECK(sized.st_size == FA_ARENA_MIN * 2 && allocated.st_size == FA_ARENA_MIN * 4);
+	CHECK(sized.st_blocks * 512 < FA_ARENA_MIN);
+	CHECK(allocated.st_blocks * 512 >= FA_ARENA_MIN * 2);
 	fake_done(&f);
 }
 
@@ -657,6 +682,8 @@ int main(void)
 	RUN(a_session_that_begins_later_gets_all_definitions);
 	RUN(the_answer_is_written_and_the_tick_moves);
 	RUN(a_further_segment_adds_modules_nodes_and_buffers);
+	RUN(a_segment_that_the_file_has_is_adopted_at_once);
+	RUN(a_file_that_is_allocated_has_its_blocks);
 	RUN(what_is_no_arena_is_refused);
 	RUN(an_error_of_the_sink_is_returned_and_buffers_go_back_all_the_same);
 	RUN(an_arena_that_is_scribbled_on_meanwhile_harms_nobody);
