@@ -141,7 +141,7 @@ void family_find_pids(struct fa_family *f)
 }
 
 /* exe, executed path, cgroup, arguments */
-static int describe_strings(const struct fa_family *f, struct fa_process *p)
+int family_describe_strings(const struct fa_family *f, struct fa_process *p)
 {
 	const char *part[3] = {f->info.exe, f->header.exec_path, f->info.cgroup};
 	char *arguments = NULL, *at;
@@ -173,7 +173,7 @@ static void write_process(struct fa_family *f, const struct fa_process *p, uint3
 	family_emit(f, FA_TAG_PROCESS, &r, sizeof(r), p->strings, p->strings_len, NULL, 0);
 }
 
-static int remember_process(struct fa_family *f, struct fa_process *p)
+int family_remember_process(struct fa_family *f, struct fa_process *p)
 {
 	/* Forget the oldest dead one: a program that forks for ever must not make us grow for ever. */
 	if (f->process_count >= FA_DEAD_PROCESSES_MAX) {
@@ -237,7 +237,8 @@ static int adopt_process(struct fa_family *f, uint32_t slot, unsigned depth)
 	arena_copy(&a, family_slot(f, slot), sizeof(a));
 	/* Its parent stands in a slot that may have been filled after we looked there. */
 	if (a.parent_slot < FA_ARENA_PROCESSES && a.origin == FA_ORIGIN_FORK) {
-		if (depth > 0 && f->slot[a.parent_slot] == NULL && a.parent_slot != slot &&
+		if (depth > 0 && f->slot[a.parent_slot] == NULL && !f->slot_done[a.parent_slot] &&
+		    a.parent_slot != slot &&
 		    arena_load(&family_slot(f, a.parent_slot)->state) == FA_PROCESS_LIVE) {
 			r = adopt_process(f, a.parent_slot, depth - 1);
 			if (r < 0)
@@ -270,9 +271,9 @@ static int adopt_process(struct fa_family *f, uint32_t slot, unsigned depth)
 	};
 	identify_process(f, p, parent);
 	p->record.pid = p->pid;
-	r = describe_strings(f, p);
+	r = family_describe_strings(f, p);
 	if (r == 0)
-		r = remember_process(f, p);
+		r = family_remember_process(f, p);
 	if (r < 0) {
 		family_forget_process(p);
 		return r;
@@ -289,7 +290,8 @@ int family_adopt_processes(struct fa_family *f)
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		int r;
 
-		if (f->slot[i] != NULL || arena_load(&family_slot(f, i)->state) != FA_PROCESS_LIVE)
+		if (f->slot[i] != NULL || f->slot_done[i] ||
+		    arena_load(&family_slot(f, i)->state) != FA_PROCESS_LIVE)
 			continue;
 		r = adopt_process(f, i, 8);
 		if (r < 0)
@@ -375,25 +377,30 @@ static void write_module(struct fa_family *f, uint32_t id)
 		    strlen(path) + 1);
 }
 
+bool family_take_module(struct fa_family *f, uint32_t id)
+{
+	struct fa_arena_module *m = &f->module[id];
+	const struct fa_arena_module *a = family_module(f, id);
+
+	if (m->state == 2 || arena_load(&a->state) != 2)
+		return false;
+	arena_copy(m, a, sizeof(*m));
+	m->state = 2;
+	m->path[sizeof(m->path) - 1] = '\0';
+	if (m->build_id_len > sizeof(m->build_id))
+		m->build_id_len = 0;
+	return true;
+}
+
 void family_write_modules(struct fa_family *f)
 {
 	uint32_t count = arena_load(&family_header(f)->module_count);
 
 	if (count > f->modules)
 		count = f->modules;
-	for (uint32_t id = f->next_module; id < count; id++) {
-		struct fa_arena_module *m = &f->module[id];
-		const struct fa_arena_module *a = family_module(f, id);
-
-		if (m->state == 2 || arena_load(&a->state) != 2)
-			continue;
-		arena_copy(m, a, sizeof(*m));
-		m->state = 2;
-		m->path[sizeof(m->path) - 1] = '\0';
-		if (m->build_id_len > sizeof(m->build_id))
-			m->build_id_len = 0;
-		write_module(f, id);
-	}
+	for (uint32_t id = f->next_module; id < count; id++)
+		if (family_take_module(f, id))
+			write_module(f, id);
 	while (f->next_module < count && f->module[f->next_module].state == 2)
 		f->next_module++;
 }

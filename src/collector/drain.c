@@ -20,7 +20,7 @@
 
 #include "collector/family_internal.h"
 
-void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
+static void give_back(struct fa_family *f, uint32_t id, bool raise_generation)
 {
 	struct fa_arena_buffer *b = family_buffer(f, id);
 	uint32_t generation = f->reading[id].generation;
@@ -35,12 +35,78 @@ void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
 	__atomic_store_n(&b->state, FA_BUFFER_FREE, __ATOMIC_RELEASE);
 }
 
-/* State first: what a FULL buffer says after that is final. */
-static uint8_t look_at(const struct fa_arena_buffer *b, uint32_t *ret_committed)
+void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
 {
+	struct fa_reading *r = &f->reading[id];
+	struct fa_arena_buffer b;
+
+	if (!f->deferred) {
+		give_back(f, id, raise_generation);
+		return;
+	}
+	arena_copy(&b, family_buffer(f, id), sizeof(b));
+	*r = (struct fa_reading){
+		.generation = r->generation,
+		.done = raise_generation ? FA_DONE_ORPHANED : FA_DONE_READ,
+		.thread = b.thread,
+		.seq = b.buffer_seq,
+		.slot = b.process,
+	};
+	f->release_due = true;
+}
+
+static void give_slot_back(struct fa_family *f, uint32_t slot)
+{
+	struct fa_arena_process *p = family_slot(f, slot);
+
+	f->slot_done[slot] = false;
+	for (int c = 0; c < FA_LOST_CAUSES; c++)
+		__atomic_store_n(&p->lost[c], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->generation, f->generation[slot], __ATOMIC_RELAXED);
+	__atomic_store_n(&p->state, FA_PROCESS_FREE, __ATOMIC_RELEASE);
+}
+
+void family_free_slot(struct fa_family *f, uint32_t slot)
+{
+	f->slot[slot] = NULL;
+	f->generation[slot]++;
+	f->slot_done[slot] = f->release_due = true;
+	if (!f->deferred)
+		give_slot_back(f, slot);
+}
+
+void fa_family_defer(struct fa_family *f)
+{
+	f->deferred = true;
+}
+
+bool fa_family_release_due(const struct fa_family *f)
+{
+	return f->release_due;
+}
+
+void fa_family_release(struct fa_family *f)
+{
+	if (!f->release_due)
+		return;
+	for (uint32_t i = 0; i < f->buffers; i++)
+		if (f->reading[i].done != FA_DONE_NOT)
+			give_back(f, i, f->reading[i].done == FA_DONE_ORPHANED);
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		if (f->slot_done[i])
+			give_slot_back(f, i);
+	f->release_due = false;
+}
+
+/* State first: what a FULL buffer says after that is final. */
+static uint8_t look_at(const struct fa_family *f, uint32_t id, uint32_t *ret_committed)
+{
+	const struct fa_arena_buffer *b = family_buffer(f, id);
 	uint32_t state = arena_load(&b->state);
 
 	*ret_committed = 0;
+	if (f->reading[id].done != FA_DONE_NOT)
+		return FA_BUFFER_FREE;
 	if (state != FA_BUFFER_OWNED && state != FA_BUFFER_FULL)
 		return FA_BUFFER_FREE;
 	*ret_committed = arena_load(&b->committed);
@@ -55,7 +121,7 @@ static bool look_once(struct fa_family *f)
 	for (uint32_t i = 0; i < f->used_buffers; i++) {
 		struct fa_reading *r = &f->reading[i];
 
-		r->state1 = look_at(family_buffer(f, i), &r->limit1);
+		r->state1 = look_at(f, i, &r->limit1);
 		any |= r->limit1 != r->read || r->state1 == FA_BUFFER_FULL;
 	}
 	return any;
@@ -281,7 +347,7 @@ int64_t family_sweep(struct fa_family *f)
 	for (uint32_t i = 0; any && i < f->used_buffers; i++) {
 		struct fa_reading *d = &f->reading[i];
 
-		d->state2 = look_at(family_buffer(f, i), &d->limit2);
+		d->state2 = look_at(f, i, &d->limit2);
 	}
 	r = family_adopt_processes(f);
 	if (r < 0)

@@ -113,6 +113,20 @@ size_t fa_family_processes(const struct fa_family *f);
 void fa_family_process_at(const struct fa_family *f, size_t i, struct fa_family_process *ret);
 /* Of all processes so far, those included that are so long dead that they are forgotten. */
 void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t *ret_lost);
+/*
+ * For a collector that may be killed and followed by another. With defer, buffers and process slots that
+ * we are done with go back to the family by fa_family_release() only: call it when the records are safe and
+ * so is what fa_family_save() says. A successor that restores this, and whose traces end where they ended
+ * at that moment, goes on as if nothing had happened: no event twice, none missing.
+ *
+ * save: the bytes that it took of `size`, 0: that is too little. restore: right after fa_family_new(), of
+ * the same arena. 0, -EBADMSG: no such state, or -ENOMEM; then the family is of no use.
+ */
+void fa_family_defer(struct fa_family *f);
+bool fa_family_release_due(const struct fa_family *f);
+void fa_family_release(struct fa_family *f);
+size_t fa_family_save(const struct fa_family *f, void *to, size_t size);
+int fa_family_restore(struct fa_family *f, const void *from, size_t len) FA_MUST_USE;
 uint64_t fa_family_mapped_bytes(const struct fa_family *f);
 void fa_family_free(struct fa_family *f); /* NULL is fine */
 

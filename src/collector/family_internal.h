@@ -74,12 +74,20 @@ struct fa_reading {
 	uint32_t seq;
 	uint32_t read; /* bytes */
 	bool bad;      /* bytes that are no events were met: nothing more is read */
+	uint8_t done;  /* enum fa_done: it waits for fa_family_release(); thread, seq, slot: whose it was */
+	uint32_t slot;
 	struct fa_event_state state;
 	uint64_t lost_before;
 	uint32_t generation; /* ours */
 	/* of the drain that is under way */
 	uint8_t state1, state2;
 	uint32_t limit1, limit2;
+};
+
+enum fa_done {
+	FA_DONE_NOT = 0,
+	FA_DONE_READ = 1,     /* handed over, and read to its end */
+	FA_DONE_ORPHANED = 2, /* taken from a dead owner */
 };
 
 struct fa_family {
@@ -93,6 +101,9 @@ struct fa_family {
 	uint32_t arena; /* id in the trace */
 	uint32_t generation[FA_ARENA_PROCESSES];
 	struct fa_process *slot[FA_ARENA_PROCESSES]; /* live ones */
+	bool slot_done[FA_ARENA_PROCESSES];          /* its process ended: waits for release */
+	bool deferred;    /* what we are done with goes back by fa_family_release() only */
+	bool release_due; /* something waits for it */
 	struct fa_process **processes;               /* all, in order of appearance */
 	size_t process_count, process_room;
 	uint32_t next_node; /* nodes below were passed */
@@ -189,9 +200,15 @@ void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t seri
 void family_write_thread(struct fa_family *f, const struct fa_process *p,
 			 const struct fa_thread *t);
 void family_forget_process(struct fa_process *p);
+/* For fa_family_restore(): these three write no record. */
+int family_describe_strings(const struct fa_family *f, struct fa_process *p) FA_MUST_USE;
+int family_remember_process(struct fa_family *f, struct fa_process *p) FA_MUST_USE;
+bool family_take_module(struct fa_family *f, uint32_t id); /* false: not there yet, or taken already */
 
 /* drain.c */
 int64_t family_sweep(struct fa_family *f) FA_MUST_USE;
+/* A slot of the process table is free again. */
+void family_free_slot(struct fa_family *f, uint32_t slot);
 /* Take an OWNED or FULL buffer back from its owner, who is dead or has handed it over. */
 void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation);
 

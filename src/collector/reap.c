@@ -52,7 +52,8 @@ static bool has_taken(struct fa_family *f, uint32_t id, const struct fa_process 
 {
 	struct fa_arena_buffer b;
 
-	if (arena_load(&family_buffer(f, id)->state) != FA_BUFFER_OWNED)
+	if (f->reading[id].done != FA_DONE_NOT ||
+	    arena_load(&family_buffer(f, id)->state) != FA_BUFFER_OWNED)
 		return false;
 	arena_copy(&b, family_buffer(f, id), sizeof(b));
 	return b.process == p->slot && b.process_generation == p->generation &&
@@ -75,7 +76,6 @@ static void take_buffers(struct fa_family *f, const struct fa_process *p, const 
 
 static void end_process(struct fa_family *f, struct fa_process *p)
 {
-	struct fa_arena_process *slot = family_slot(f, p->slot);
 	struct fa_rec_process_end r = {
 		.process = p->record.process,
 		.status = p->status,
@@ -88,11 +88,7 @@ static void end_process(struct fa_family *f, struct fa_process *p)
 	free(p->threads);
 	p->threads = NULL;
 	p->thread_count = p->thread_room = 0;
-	f->slot[p->slot] = NULL;
-	for (int c = 0; c < FA_LOST_CAUSES; c++)
-		__atomic_store_n(&slot->lost[c], 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->generation, ++f->generation[p->slot], __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->state, FA_PROCESS_FREE, __ATOMIC_RELEASE);
+	family_free_slot(f, p->slot);
 }
 
 static int compare_tids(const void *a, const void *b)

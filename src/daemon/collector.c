@@ -157,6 +157,7 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 			tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
 		}
 		(void)families_join(c, s);
+		journal_commit(c);
 		sessions_say_wants(c);
 	}
 }
@@ -293,6 +294,9 @@ static void run(struct collector *c)
 		}
 		sessions_turn(c, now);
 		control_turn(c, now);
+		if (c->commit_due)
+			journal_commit(c);
+		journal_turn(c, now);
 		/* The doorman may have been too busy to get it: say it again. */
 		if (c->wants_done != c->wants_number && now - c->wants_sent_ns > 500000000u)
 			sessions_say_wants(c);
@@ -340,6 +344,7 @@ static int start_up(struct collector *c, const struct part_start *start)
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		c->client[i].fd = -1;
 	c->clock_source = fa_drain_clock_source();
+	journal_open(c, start->journal_fd);
 	e = lay_down_rights(c);
 	if (e < 0)
 		return e;

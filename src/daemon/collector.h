@@ -32,7 +32,10 @@ struct family {
 	uint64_t mask;    /* bit i: session[i] gets its records */
 	int fd;           /* the arena, to make it longer, and for a new doorman */
 	int pidfd;        /* -1: unknown or gone */
-	bool resumed;     /* adopted from a collector that died */
+	bool resumed;     /* adopted from a collector that died, and left no word of it */
+	bool going;       /* over: let go of when that is safe */
+	bool dirty;       /* it has written records since the last commit */
+	int place;        /* in the journal, -1: it is full */
 	uint64_t gone_ns; /* its first process ended then, 0: it lives */
 	unsigned interval_ms;
 	uint64_t due_ns;
@@ -100,7 +103,8 @@ struct collector {
 	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
 	bool ready_due;
 	uint64_t reaped_ns, second_ns;
-	uint64_t unwritten; /* bit i: session[i] has events of buffers that were given back */
+	struct journal *journal; /* NULL: there is none, and a successor of ours knows nothing */
+	bool commit_due;         /* something waits to be given back */
 	bool stopping;
 };
 
@@ -111,6 +115,7 @@ void family_unwatch(struct family *fam);
 void family_segment(struct collector *c, const struct fa_msg_segment *got);
 unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
 void families_reap(struct collector *c);
+void families_release(struct collector *c); /* after a commit: give back, let go */
 void families_drain_session(struct collector *c, const struct session *s);
 uint32_t families_join(struct collector *c, struct session *s);
 void families_leave(struct collector *c, struct session *s);
@@ -130,9 +135,20 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
 void session_forget(struct session *s);
 void sessions_turn(struct collector *c, uint64_t now);
-void sessions_write_out(struct collector *c);
+void sessions_write_out(struct collector *c); /* to the kernel, which outlives us */
 void sessions_say_wants(struct collector *c);
 void sessions_update_bytes(struct session *s);
+
+/* journal.c */
+void journal_open(struct collector *c, int fd);
+bool journal_followed(const struct collector *c); /* our predecessor left one that says all */
+/* What it says about this session: how long the trace was, and counters. false: nothing. */
+bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_bytes);
+/* The family's place; where our predecessor had it, that, and it is restored. -errno: its state is bad. */
+int journal_family(struct collector *c, struct family *fam) FA_MUST_USE;
+void journal_drop(struct collector *c, struct family *fam);
+void journal_commit(struct collector *c);
+void journal_turn(struct collector *c, uint64_t now);
 
 /* control.c */
 void control_accept(struct collector *c);

@@ -299,8 +299,9 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 		return true;
 	}
 	*fd = -1;
-	give_to_keeper(c, s);
 	cl->reply.pending_families = families_join(c, s);
+	journal_commit(c); /* before the keeper has it for a successor */
+	give_to_keeper(c, s);
 	sessions_say_wants(c);
 	cl->waits_for = c->wants_number;
 	cl->since_ns = fa_mono_ns();

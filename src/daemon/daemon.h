@@ -50,6 +50,7 @@ struct part_start {
 	int keeper_fd; /* to the keeper */
 	int peer_fd;   /* doorman <-> collector */
 	int listen_fd; /* collector: the control socket */
+	int journal_fd; /* collector: what it leaves to its successor (journal.c) */
 	bool restarted;
 };
 

@@ -74,6 +74,7 @@ static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, c
 	struct family *fam = ctx;
 	struct collector *c = fam->c;
 
+	fam->dirty = true;
 	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
 		struct session *s = &c->session[__builtin_ctzll(m)];
 
@@ -119,16 +120,19 @@ static void count_events(struct family *fam)
 	}
 }
 
+/* What we are done with is given back after the next commit (journal.c). */
+static void note_release(struct family *fam)
+{
+	if (fa_family_release_due(fam->f))
+		fam->dirty = fam->c->commit_due = true;
+}
+
 static int64_t drain(struct family *fam)
 {
 	struct fa_sink sink = sink_of(fam);
-	bool reap_soon;
-	/* What is given back now is gone from the arena: see families_turn(). */
-	bool frees = fa_family_full(fam->f, &reap_soon) > 0;
 	int64_t n = fa_family_drain(fam->f, &sink);
 
-	if (frees)
-		fam->c->unwritten |= fam->mask;
+	note_release(fam);
 	count_events(fam);
 	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
 	return n;
@@ -158,6 +162,7 @@ static void let_go(struct collector *c, size_t i)
 	struct family *fam = c->family[i];
 
 	say_drained(c, fam->info.handle);
+	journal_drop(c, fam);
 	family_unwatch(fam);
 	close_fds(&fam->fd, 1);
 	fa_family_free(fam->f); /* says DETACHED to those who still look */
@@ -178,6 +183,38 @@ static bool room_for_family(struct collector *c)
 	c->family = p;
 	c->family_room = room;
 	return true;
+}
+
+/* Only to one session: for describing what is known already. */
+struct only {
+	struct collector *c;
+	struct session *s;
+};
+
+static int to_one(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
+		  size_t tail_len, const void *tail2, size_t tail2_len)
+{
+	struct only *o = ctx;
+
+	if (tag == FA_TAG_PROCESS)
+		o->s->processes++;
+	session_record(o->s, o->c->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
+	return o->s->error;
+}
+
+/* Who knows of it already is in fam->mask (after a restart); the others of `want` are told. */
+static uint64_t meet_sessions(struct collector *c, struct family *fam, uint64_t want)
+{
+	for (uint64_t m = want & ~fam->mask; m != 0; m &= m - 1) {
+		struct only only = {c, &c->session[__builtin_ctzll(m)]};
+		struct fa_sink sink = {.record = to_one, .ctx = &only};
+
+		(void)!fa_family_describe(fam->f, &sink); /* remembered in the session */
+	}
+	fam->mask = 0; /* what was counted before is in the sessions' counters */
+	count_events(fam);
+	fam->dirty = true;
+	return want;
 }
 
 static void read_arena_names(struct family *fam, int fd, uint32_t *ret_rule)
@@ -221,6 +258,15 @@ static int open_family(struct collector *c, struct family *fam)
 	info->gid = fam->info.gid;
 	memcpy(info->exe, fam->info.exe, sizeof(info->exe));
 	e = fa_family_new(fam->fd, fam->info.size, info, &c->ids, &fam->f);
+	fam->resumed = fam->info.adopted && !journal_followed(c);
+	if (e == 0 && journal_family(c, fam) < 0) { /* what our predecessor left is of no use */
+		journal_drop(c, fam);
+		fam->resumed = true;
+		fam->mask = 0;
+		fa_family_free(fam->f);
+		fam->f = NULL;
+		e = fa_family_new(fam->fd, fam->info.size, info, &c->ids, &fam->f);
+	}
 	free(info);
 	return e;
 }
@@ -265,7 +311,6 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		fam->info.exe[sizeof(fam->info.exe) - 1] = '\0';
 		fam->fd = arena_fd;
 		fam->pidfd = pidfd;
-		fam->resumed = info->adopted;
 		fam->interval_ms = 1;
 		read_arena_names(fam, arena_fd, &rule);
 		e = open_family(c, fam);
@@ -278,7 +323,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		return;
 	}
 	c->family[c->families++] = fam;
-	fam->mask = wanting(c, fam);
+	fam->mask = meet_sessions(c, fam, wanting(c, fam));
 	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
 		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_NO_SESSION);
 		dormant_add(c, info, FA_STATUS_WAITING, FA_REASON_NO_SESSION);
@@ -354,11 +399,6 @@ void family_segment(struct collector *c, const struct fa_msg_segment *got)
 	}
 }
 
-/*
- * Of a buffer that was given back nothing is left in the arena, so its events are written out at the end
- * of the same turn: a collector that is killed then loses what one turn read, and not what a
- * FlushTimer gathered. A buffer is a quarter of a block, so blocks stay of a useful size.
- */
 unsigned families_turn(struct collector *c, uint64_t now)
 {
 	unsigned wait_ms = BEAT_EVERY_MS;
@@ -380,7 +420,6 @@ unsigned families_turn(struct collector *c, uint64_t now)
 		if (left < wait_ms)
 			wait_ms = left == 0 ? 1 : (unsigned)left;
 	}
-	sessions_write_out(c);
 	return wait_ms;
 }
 
@@ -389,6 +428,7 @@ static int reap(struct family *fam)
 	struct fa_sink sink = sink_of(fam);
 	int e = fa_family_reap(fam->f, &sink, false);
 
+	note_release(fam);
 	if (e < 0)
 		log_line("pid %d: reading its arena failed: %s", (int)fam->info.pid,
 			 fa_strerror(e));
@@ -430,7 +470,21 @@ void families_reap(struct collector *c)
 			continue;
 		}
 		(void)reap(fam);
-		if (fam->mask == 0 || fa_family_over(fam->f))
+		/* Its end is to stand in the traces for good before the arena goes. */
+		fam->going = fa_family_over(fam->f);
+		c->commit_due |= fam->going;
+		if (fam->mask == 0)
+			let_go(c, i);
+		else
+			i++;
+	}
+}
+
+void families_release(struct collector *c)
+{
+	for (size_t i = 0; i < c->families;) {
+		fa_family_release(c->family[i]->f);
+		if (c->family[i]->going)
 			let_go(c, i);
 		else
 			i++;
@@ -450,23 +504,6 @@ void families_drain_session(struct collector *c, const struct session *s)
 	}
 }
 
-/* Only to one session: for describing what is known already. */
-struct only {
-	struct collector *c;
-	struct session *s;
-};
-
-static int to_one(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
-		  size_t tail_len, const void *tail2, size_t tail2_len)
-{
-	struct only *o = ctx;
-
-	if (tag == FA_TAG_PROCESS)
-		o->s->processes++;
-	session_record(o->s, o->c->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
-	return o->s->error;
-}
-
 uint32_t families_join(struct collector *c, struct session *s)
 {
 	struct only only = {c, s};
@@ -484,6 +521,7 @@ uint32_t families_join(struct collector *c, struct session *s)
 		if (fa_family_describe(fam->f, &sink) < 0)
 			break;
 		fam->mask |= 1ull << s->index;
+		fam->dirty = true;
 		n += lives(fam);
 	}
 	return n;
@@ -513,6 +551,7 @@ void families_leave(struct collector *c, struct session *s)
 				       NULL, 0);
 		}
 		fam->mask &= ~(1ull << s->index);
+		fam->dirty = true;
 		if (fam->mask != 0) {
 			i++;
 			continue;

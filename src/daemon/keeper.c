@@ -76,6 +76,9 @@ static int block_signals(struct keeper *k)
 
 static int make_beats(struct keeper *k)
 {
+	k->journal_fd = memfd_create("firstalloc-journal", MFD_CLOEXEC);
+	if (k->journal_fd < 0)
+		return -errno;
 	for (int i = 0; i < PARTS; i++) {
 		void *p = mmap(NULL, sizeof(struct beat), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);

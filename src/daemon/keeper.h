@@ -17,6 +17,8 @@ struct part {
 	uint64_t started_ns;
 	uint64_t start_at_ns; /* when it does not run */
 	unsigned quick_deaths;
+	unsigned faults; /* those of them that nobody from outside has brought about */
+	bool was_silent; /* we have killed it */
 };
 
 /* A session that the collector runs, for the collector that may have to follow it. */
@@ -49,6 +51,7 @@ struct keeper {
 	struct daemon_settings *settings;
 	struct part part[PARTS];
 	int listen_fd, ask_fd, lock_fd, signal_fd;
+	int journal_fd; /* memory that outlives the collector; we never read it */
 	uint32_t system_gid; /* ~0: there is no such group */
 	struct asker asker[ASKERS_MAX];
 	struct purse purse[PURSES];

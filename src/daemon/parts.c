@@ -84,11 +84,12 @@ static _Noreturn void be_part(struct keeper *k, enum part_name which, int keeper
 		.keeper_fd = keeper_fd,
 		.peer_fd = peer_fd,
 		.listen_fd = which == PART_COLLECTOR ? k->listen_fd : -1,
+		.journal_fd = which == PART_COLLECTOR ? k->journal_fd : -1,
 		.restarted = k->part[which].started_ns != 0,
 	};
-	int keep[3] = {keeper_fd, peer_fd, start.listen_fd};
+	int keep[4] = {keeper_fd, peer_fd, start.listen_fd, start.journal_fd};
 
-	close_others(keep, start.listen_fd >= 0 ? 3 : 2);
+	close_others(keep, which == PART_COLLECTOR ? 4 : 2);
 	reset_signals();
 	_exit(which == PART_DOORMAN ? doorman_main(&start) : collector_main(&start));
 }
@@ -140,6 +141,9 @@ int part_start(struct keeper *k, enum part_name which)
 	int up[2], across[2];
 	pid_t pid;
 
+	/* It may be what the collector reads there that kills it again and again. */
+	if (which == PART_COLLECTOR && p->faults > 1 && ftruncate(k->journal_fd, 0) < 0)
+		return -errno;
 	if (make_pair(up) < 0)
 		return -errno;
 	if (make_pair(across) < 0) {
@@ -161,7 +165,7 @@ int part_start(struct keeper *k, enum part_name which)
 	close_fds(&p->fd, 1);
 	p->fd = up[0];
 	p->pid = pid;
-	p->ready = false;
+	p->ready = p->was_silent = false;
 	p->started_ns = fa_mono_ns();
 	if (which == PART_COLLECTOR) {
 		k->given = k->settled = 0;
@@ -205,6 +209,7 @@ void part_watch(struct keeper *k, uint64_t now)
 			continue;
 		log_line("the %s (pid %d) is silent: killed", names[i], (int)p->pid);
 		(void)kill(p->pid, SIGKILL);
+		p->was_silent = true;
 		/* Once: its death is seen next. */
 		atomic_store(&p->beat->alive_ns, now);
 		memset(p->beat->busy_ns, 0, sizeof(p->beat->busy_ns));
@@ -216,6 +221,8 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 {
 	struct part *p = &k->part[which];
 	bool quick = now - p->started_ns < QUICK_MS * 1000000ull;
+	bool fault = p->was_silent || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+	unsigned times;
 
 	p->pid = 0;
 	p->ready = false;
@@ -223,11 +230,11 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 	if (k->stopping)
 		return;
 	p->quick_deaths = quick ? p->quick_deaths + 1 : 0;
-	/* At once, unless it dies at once again and again. */
-	p->start_at_ns =
-		now + (p->quick_deaths > 1
-			       ? 200000000ull * (p->quick_deaths > 20 ? 20 : p->quick_deaths)
-			       : 0);
+	p->faults = quick ? p->faults + fault : 0;
+	/* At once, unless it dies at once again and again: then each time later, and much later where the
+	 * fault is its own, for programs may wait for it. */
+	times = p->quick_deaths > 20 ? 20 : p->quick_deaths;
+	p->start_at_ns = now + (times > 1 ? times * (p->faults > 1 ? 200 : 10) * 1000000ull : 0);
 	k->restarts++;
 	if (WIFSIGNALED(status))
 		log_line("the %s was killed by signal %d", names[which], WTERMSIG(status));

@@ -125,6 +125,7 @@ static struct session *free_session(struct collector *c)
 
 static int open_writer(struct collector *c, struct session *s, bool resumed)
 {
+	uint64_t keep = UINT64_MAX;
 	struct stat st;
 	struct fa_trace_writer_options options = {
 		.block_size = s->o.buffer_size,
@@ -132,6 +133,8 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 		.maximum_bytes = s->o.maximum_file_size,
 	};
 
+	if (resumed)
+		(void)journal_session(c, s, &keep);
 	if (fstat(s->fd, &st) < 0)
 		return -errno;
 	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
@@ -140,7 +143,7 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 	else
 		options.minimum_free = minimum_free(c, &s->o, s->fd);
 	if (resumed)
-		return fa_trace_writer_resume(s->fd, &options, &s->w);
+		return fa_trace_writer_resume(s->fd, &options, keep, &s->w);
 	return fa_trace_writer_open(s->fd, &options, &s->w);
 }
 
@@ -309,15 +312,12 @@ static void flush(struct collector *c, struct session *s, bool sync)
 		s->error = e;
 }
 
-/* To the kernel, which outlives us; to the disk at FlushTimer. */
+/* To the kernel; to the disk at FlushTimer. */
 void sessions_write_out(struct collector *c)
 {
-	for (; c->unwritten != 0; c->unwritten &= c->unwritten - 1) {
-		struct session *s = &c->session[__builtin_ctzll(c->unwritten)];
-
-		if (s->used && !s->ended)
-			flush(c, s, false);
-	}
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && !c->session[i].ended)
+			flush(c, &c->session[i], false);
 }
 
 /* Each turn: sessions that failed are ended. Each second: clock. Each FlushTimer: write out. */
@@ -336,6 +336,7 @@ void sessions_turn(struct collector *c, uint64_t now)
 		if (now - s->flushed_ns >= timer) {
 			flush(c, s, true);
 			s->flushed_ns = now;
+			c->commit_due = true;
 		}
 		if (s->error != 0)
 			session_stop(c, s, reason_of(s->error));

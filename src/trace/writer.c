@@ -201,11 +201,12 @@ static int64_t block_end(const struct fa_trace_writer *w, uint64_t at, uint64_t 
 	return block.flags & FA_BLOCK_LAST ? -EALREADY : (int64_t)at;
 }
 
-/* Find where the last whole block ends, cut the file there, and go there. */
-static int find_end(struct fa_trace_writer *w)
+/* Find where the last whole block ends (that is to be kept), cut the file there, and go there. */
+static int find_end(struct fa_trace_writer *w, uint64_t keep)
 {
 	struct fa_trace_header file;
 	off_t size = lseek(w->fd, 0, SEEK_END);
+	uint64_t kept, kept_blocks = 0;
 	int64_t end;
 
 	if (size < 0)
@@ -214,27 +215,33 @@ static int find_end(struct fa_trace_writer *w)
 	    memcmp(file.magic, FA_TRACE_MAGIC, sizeof(file.magic)) != 0 ||
 	    file.version != FA_TRACE_VERSION || file.header_size != sizeof(file))
 		return -EBADMSG;
-	w->bytes = sizeof(file);
+	kept = w->bytes = sizeof(file);
 	while ((end = block_end(w, w->bytes, (uint64_t)size)) > 0) {
 		w->bytes = (uint64_t)end;
 		w->blocks++;
+		if (w->bytes <= keep) {
+			kept = w->bytes;
+			kept_blocks = w->blocks;
+		}
 	}
 	if (end < 0)
 		return (int)end;
+	w->bytes = kept;
+	w->blocks = kept_blocks;
 	w->synced = w->bytes;
 	if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
 		return -errno;
 	return 0;
 }
 
-int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options,
+int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options, uint64_t keep,
 			   struct fa_trace_writer **ret)
 {
 	FA_CLEANUP(done) struct fa_trace_writer *w = NULL;
 	int r = new_writer(fd, options, &w);
 
 	if (r == 0)
-		r = find_end(w);
+		r = find_end(w, keep);
 	if (r < 0)
 		return r;
 	*ret = fa_take_ptr(&w);

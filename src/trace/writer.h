@@ -29,10 +29,11 @@ int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
 
 /*
  * Go on with a trace whose writer died: fd is open for reading and writing, and seekable. What stands
- * of the block that was being written is cut off. -EBADMSG: no trace of this version, or damaged (then
+ * of the block that was being written is cut off, and so are whole blocks behind the first `keep` bytes
+ * (UINT64_MAX: none). -EBADMSG: no trace of this version, or damaged (then
  * nothing is changed); -EALREADY: it was ended properly.
  */
-int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options,
+int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options, uint64_t keep,
 			   struct fa_trace_writer **ret) FA_MUST_USE;
 
 /*

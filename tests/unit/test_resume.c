@@ -63,11 +63,36 @@ SPEC(a_block_that_was_cut_is_dropped_and_the_rest_goes_on)
 	fa_trace_writer_free(w); /* as a death would: no END */
 	size = lseek(fd, 0, SEEK_END);
 	CHECK(ftruncate(fd, size - 5) == 0);
-	CHECK(fa_trace_writer_resume(fd, &options, &w) == 0);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &w) == 0);
 	CHECK(fa_trace_writer_blocks(w) == 1);
 	write_some(w, 100, 50);
 	CHECK(fa_trace_writer_end(w, &end, "") == 0);
 	fa_trace_writer_free(w);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	CHECK(read_all(fd, &whole) == 150 && whole);
+}
+
+SPEC(blocks_behind_those_that_are_to_be_kept_are_cut)
+{
+	struct fa_trace_writer *w = NULL;
+	struct fa_rec_end end = {0};
+	int fd = new_file(), whole = 0;
+	uint64_t keep;
+
+	CHECK(fa_trace_writer_open(fd, &options, &w) == 0);
+	write_some(w, 0, 100);
+	CHECK(fa_trace_writer_flush(w) == 0);
+	keep = fa_trace_writer_bytes(w);
+	write_some(w, 100, 100);
+	CHECK(fa_trace_writer_flush(w) == 0);
+	fa_trace_writer_free(w);
+	CHECK(fa_trace_writer_resume(fd, &options, keep, &w) == 0);
+	CHECK(fa_trace_writer_blocks(w) == 1 && fa_trace_writer_bytes(w) == keep);
+	write_some(w, 100, 50);
+	CHECK(fa_trace_writer_end(w, &end, "") == 0);
+	fa_trace_writer_free(w);
+	/* Ended properly: not taken up again, however short the part that is to be kept. */
+	CHECK(fa_trace_writer_resume(fd, &options, keep, &w) == -EALREADY);
 	CHECK(lseek(fd, 0, SEEK_SET) == 0);
 	CHECK(read_all(fd, &whole) == 150 && whole);
 }
@@ -78,18 +103,19 @@ SPEC(what_is_no_trace_or_has_its_end_is_refused)
 	struct fa_rec_end end = {0};
 	int fd = new_file();
 
-	CHECK(fa_trace_writer_resume(fd, &options, &w) == -EBADMSG);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &w) == -EBADMSG);
 	CHECK(fa_trace_writer_open(fd, &options, &w) == 0);
 	write_some(w, 0, 10);
 	CHECK(fa_trace_writer_end(w, &end, "") == 0);
 	fa_trace_writer_free(w);
-	CHECK(fa_trace_writer_resume(fd, &options, &w2) == -EALREADY && w2 == NULL);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &w2) == -EALREADY && w2 == NULL);
 	close(fd);
 }
 
 int main(void)
 {
 	RUN(a_block_that_was_cut_is_dropped_and_the_rest_goes_on);
+	RUN(blocks_behind_those_that_are_to_be_kept_are_cut);
 	RUN(what_is_no_trace_or_has_its_end_is_refused);
 	return TEST_RESULT();
 }

@@ -357,18 +357,18 @@ SPEC(a_trace_whose_writer_died_is_gone_on_with_behind_its_last_whole_block)
 	CHECK(ftruncate(fd, size - 100) == 0);
 	(void)digest(path, &before, &damage);
 	CHECK(damage.cut && before > 100);
-	CHECK(fa_trace_writer_resume(fd, &options, &second) == 0);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &second) == 0);
 	CHECK(fa_trace_writer_bytes(second) == damage.offset);
 	CHECK(fa_trace_write(second, FA_TAG_PASS, &pass, sizeof(pass), NULL, 0, NULL, 0) == 0);
 	CHECK(fa_trace_writer_end(second, &(struct fa_rec_end){0}, "") == 0);
 	fa_trace_writer_free(second);
 	(void)digest(path, &after, &damage);
 	CHECK(after == before + 2 && !damage.cut && !damage.damaged);
-	CHECK(fa_trace_writer_resume(fd, &options, &second) == -EALREADY);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &second) == -EALREADY);
 	/* a damaged one is left as it is */
 	size = lseek(fd, 0, SEEK_END);
 	CHECK(pwrite(fd, "X", 1, sizeof(struct fa_trace_header)) == 1);
-	CHECK(fa_trace_writer_resume(fd, &options, &second) == -EBADMSG);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &second) == -EBADMSG);
 	CHECK(lseek(fd, 0, SEEK_END) == size);
 	close(fd);
 	unlink(path);
