@@ -5,6 +5,7 @@
 # against what the program is known to have done. Nothing of the program changes: output, errno
 # (the programs check theirs), exit status.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/order.sh"
 
 O=$T/t.falloc
 traced() { # command...: its output in $T/out, its status in $status
@@ -146,10 +147,7 @@ depth() {
 }
 it 2.18 "--depth cuts stacks" depth
 
-order() { # blocks change threads all the time: a wrong order would hand one out twice, or free it first
-	traced "$P/threads" 8 250000
-	same "$(sum "[(p['implied_frees'], p['unknown_frees']) for p in j['processes']], j['lost']")" "([(0, 0)], 0)"
-	same "$(sum "j['events']['alloc'] >= 2000000")" true
-}
-it 2.19 "4 million events of 8 threads have a valid order" order
+it 2.19 "10 million events of 2 threads stand in the order in which the program made them" in_order 2 10000000
+it 2.20 "of 4 threads, each free stamped" in_order 4 10000000 --stamp all
+it 2.21 "of 8 threads" in_order 8 10000000
 results
