@@ -3,7 +3,7 @@
 # Quiet when nothing is missing. Without root it says what to run.
 set -u
 build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev'
-test="g++ libunwind-dev python3 valgrind perl man-db groff-base strace binutils
+test="g++ lua5.4 libunwind-dev python3 valgrind perl man-db groff-base strace binutils
 systemd-container mmdebstrap"
 demo='git procps util-linux sqlite3'
 # For `make test`, programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh).

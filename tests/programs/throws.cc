@@ -1,5 +1,6 @@
-// throws - exceptions through frames that allocate, and C++ names for the report.
+// throws [N] - N calls (1000) that throw each second time, through frames that allocate, and C++ names for the report.
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,10 +23,10 @@ __attribute__((noinline)) int check(int n)
 }
 }
 
-int main()
+int main(int argc, char **argv)
 {
-	int caught = 0;
-	for (int i = 0; i < 1000; i++) {
+	int caught = 0, calls = argc > 1 ? std::atoi(argv[1]) : 1000;
+	for (int i = 0; i < calls; i++) {
 		try {
 			shop::check(i);
 		} catch (const std::exception &e) {
