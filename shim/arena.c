@@ -445,6 +445,8 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 
 /* --- stacks ------------------------------------------------------------------------------- */
 
+enum { KEPT_BACK = 64 }; /* one node in so many */
+
 static struct fa_arena_node *node_at(const struct fa_segment *s, uint32_t id)
 {
 	return (struct fa_arena_node *)(void *)(s->base + s->g.node_offset) + (id - s->first_node);
@@ -518,10 +520,10 @@ static uint32_t publish(const struct fa_segment *s, uint32_t slot, uint32_t id, 
 	return id; /* not findable, but right: the next one that needs it makes another */
 }
 
-uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks)
+uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks, bool in_need)
 {
 	struct fa_arena_header *h = fa_arena_head();
-	uint32_t n = usable_segments(), slot = ~0u, id;
+	uint32_t n = usable_segments(), slot = ~0u, id, limit;
 	const struct fa_segment *s;
 
 	for (uint32_t k = 0; k < n; k++) {
@@ -533,12 +535,15 @@ uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks)
 	/* Not by a difference: the newest segment may hold none yet. */
 	if (__atomic_load_n(&h->node_count, __ATOMIC_RELAXED) > s->first_node + s->g.nodes / 4 * 3)
 		grow();
+	limit = s->first_node + s->g.nodes;
+	limit -= limit / KEPT_BACK;
 	/* Only an id that lies in a segment of ours may be taken: others of the family may have more. */
 	id = __atomic_load_n(&h->node_count, __ATOMIC_RELAXED);
 	do {
 		s = segment_of_node(id, n);
-		if (id == 0 || s == NULL) {
-			__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
+		if (id == 0 || s == NULL || (!in_need && id >= limit)) {
+			if (!in_need)
+				__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
 			return 0;
 		}
 	} while (!__atomic_compare_exchange_n(&h->node_count, &id, id + 1, true, __ATOMIC_RELAXED,

@@ -358,19 +358,39 @@ static FA_INLINE bool ticked(const struct fa_writer *w)
 
 /* --- stacks ------------------------------------------------------------------------------- */
 
+static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
+{
+	return (i == 0 ? v->marks : 0) | (v->frame_marks == NULL ? 0 : v->frame_marks[i]);
+}
+
+/* No node is left for the whole of it. Who allocates is more than how it came there: the innermost frames,
+ * so that it is not taken for a stack that ends further out. 0: there is no room for these either. */
+static FA_NOINLINE uint32_t intern_innermost(const struct fa_stack_view *v)
+{
+	const uint32_t frames = 4;
+	uint32_t first = v->depth < frames ? 0 : v->depth - frames, parent = 0;
+
+	for (uint32_t i = first; i < v->depth; i++) {
+		uint32_t cut = i == first ? FA_NODE_TRUNCATED | FA_NODE_CUT : 0;
+
+		parent = fa_arena_node(parent, v->pc[i], marks_of(v, i) | cut, true);
+		if (parent == 0)
+			break;
+	}
+	return parent;
+}
+
 /* The stack id: frames from `i` on are looked up, outermost first; ids are kept in node[], if any. */
 static uint32_t intern(const struct fa_stack_view *v, uint32_t i, uint32_t parent, uint32_t *node,
 		       uint32_t *ret_known)
 {
 	for (; i < v->depth; i++) {
-		uint32_t marks = i == 0 ? v->marks : 0;
-		uint32_t id;
+		uint32_t id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
 
-		if (v->frame_marks != NULL)
-			marks |= v->frame_marks[i];
-		id = fa_arena_node(parent, v->pc[i], marks);
-		if (id == 0)
-			break; /* the table is full: the stack ends here, and was counted */
+		if (id == 0) {
+			*ret_known = i;
+			return intern_innermost(v);
+		}
 		if (node != NULL)
 			node[i] = id;
 		parent = id;

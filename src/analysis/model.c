@@ -277,6 +277,7 @@ int fa_model_add_nodes(struct fa_model *m, const struct fa_rec_nodes *rec,
 			return -ENOMEM;
 		memcpy(&(*page)->node[id % FA_NODE_PAGE], tail + i * sizeof(struct fa_arena_node),
 		       sizeof(struct fa_arena_node));
+		m->stacks_cut |= ((*page)->node[id % FA_NODE_PAGE].marks & FA_NODE_CUT) != 0;
 	}
 	return 0;
 }

@@ -168,6 +168,7 @@ struct fa_model {
 	size_t thread_count;
 	struct fa_site *sites; /* [0] is unused */
 	size_t site_count;
+	bool stacks_cut; /* some: their arena had no room for more */
 	struct fa_coverage *coverage;
 	size_t coverage_count;
 	/* internal: allocated lengths */

@@ -330,6 +330,8 @@ static void node(struct fa_dump *d, uint32_t id, const struct fa_arena_node *n)
 		u64(d, "module", FA_NODE_MODULE(n->pc));
 	if (n->marks & FA_NODE_TRUNCATED)
 		yes(d, "truncated");
+	if (n->marks & FA_NODE_CUT)
+		yes(d, "cut");
 	if (n->marks & FA_NODE_BROKEN)
 		yes(d, "broken");
 	if (n->marks & FA_NODE_SIGNAL)

@@ -192,7 +192,7 @@ struct fa_arena_header {
 	uint32_t module_count;
 	uint32_t want_segment; /* how many segments the shim has or asks for */
 	uint32_t buffer_hint; /* buffers from this id on were never taken; 0: not known */
-	uint64_t nodes_refused; /* stacks cut because no node was left */
+	uint64_t nodes_refused; /* new stacks that found no node left */
 	uint64_t family_full; /* fork children that found the process table full: not traced */
 	uint64_t reserved1[4];
 	/* offset 192 */
@@ -206,6 +206,7 @@ enum fa_node_marks {
 	FA_NODE_TRUNCATED = 1 << 0, /* outermost of a stack that was deeper */
 	FA_NODE_BROKEN = 1 << 1,    /* outermost because no rule could be found or memory not read */
 	FA_NODE_SIGNAL = 1 << 2,    /* pc is an interrupted instruction, not a return address */
+	FA_NODE_CUT = 1 << 3,       /* with TRUNCATED: for want of nodes, not by the depth asked for */
 };
 
 enum fa_buffer_state {

@@ -183,7 +183,9 @@ int fa_text_stack(const struct fa_report *r, FILE *out, uint32_t chain, unsigned
 	free(frames);
 	if (r->by_function)
 		return 0;
-	if (marks & FA_NODE_TRUNCATED)
+	if (marks & FA_NODE_CUT)
+		(void)fputs("    (there was no room for the frames beyond)\n", out);
+	else if (marks & FA_NODE_TRUNCATED)
 		(void)fputs("    (the stack was deeper than what was recorded)\n", out);
 	if (marks & FA_NODE_BROKEN)
 		(void)fputs("    (no unwind information beyond this frame)\n", out);

@@ -47,6 +47,9 @@ void fa_report_warnings(const struct fa_replay *replay, struct fa_buf *ret)
 	if (replay->lost_unknown)
 		fa_buf_puts(ret, "events of processes that no collector saw to their end may be "
 				 "missing: nobody knows how many\n");
+	if (replay->model.stacks_cut)
+		fa_buf_puts(ret, "there were more stacks than there is room for: the later ones "
+				 "have their innermost frames only (a smaller --depth needs less)\n");
 }
 
 /* ---- symbols ---- */

@@ -150,4 +150,25 @@ it 2.18 "--depth cuts stacks" depth
 it 2.19 "10 million events of 2 threads stand in the order in which the program made them" in_order 2 10000000
 it 2.20 "of 4 threads, each free stamped" in_order 4 10000000 --stamp all
 it 2.21 "of 8 threads" in_order 8 10000000
+
+full_table() { # an arena of 8 MB, where the address space is small, has 131,072 nodes
+	traced sh -c "ulimit -v 32768; exec $P/stacks new 200000 18"
+	same $status 0
+	rows total --no-cull --size 24,25
+	# Whole, or marked: none ends where no room was left. Those that are cut still name who allocates.
+	python3 - "$T/v.json" <<-'PY'
+		import json, sys
+		j = json.load(open(sys.argv[1]))
+		names = lambda r: [f["function"] for f in r["stack"]]
+		whole = [r for r in j["rows"] if not r["truncated"]]
+		cut = [r for r in j["rows"] if r["truncated"]]
+		blocks = [sum(r["blocks"] for r in rows) for rows in (whole, cut)]
+		print(blocks, len(cut), j["warnings"])
+		assert sum(blocks) == 200000 and min(blocks) > 20000 and len(cut) <= 16
+		assert all(names(r).count("new_a") + names(r).count("new_b") == 19 and "main" in names(r) for r in whole)
+		assert all(names(r)[-1] in ("new_a", "new_b") and len(names(r)) == 4 for r in cut)
+		assert any("more stacks than there is room for" in w for w in j["warnings"])
+	PY
+}
+it 2.22 "stacks that find no room are marked, and name who allocates" full_table
 results
