@@ -225,8 +225,8 @@ it 11.14 "history keeps every change with who and when, those of the sqlite3 she
 
 ends() {
 	fresh
-	fa enable soon --for 1s >/dev/null && fa enable later --for 1h >/dev/null && equal && same "$(count)" 2 || return 1
-	sleep 2.1
+	fa enable soon --for 4s >/dev/null && fa enable later --for 1h >/dev/null && equal && same "$(count)" 2 || return 1
+	sleep 5.1
 	fa images --json >"$T/j" && same "$(json "$T/j" '[r["image"] for r in j["images"]]')" "['later']" || return 1
 	equal && same "$(count)" 1 || return 1
 	fa history soon --json >"$T/j" && same "$(json "$T/j" '[c["change"] for c in j["changes"]]')" "['expire', 'enable']"
