@@ -1,0 +1,315 @@
+#!/bin/bash
+# 17 - programs of other makes on a machine that traces by name: with the shim in ld.so.preload, not flagged
+# and flagged with a session, each does as it does without; and who is flagged, started and not traced is
+# said with the reason, in `status` and in the trace.
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+if [ "$(id -u)" != 0 ]; then
+	skip 17 "programs of other makes" "needs root for a mount namespace of its own"
+	results
+	exit
+fi
+private_machine
+umask 022
+mkdir "$T/m/bin"
+LIBS=/usr/lib/x86_64-linux-gnu
+watched=1
+[ "$(stat -L -c %i /proc/self/ns/pid)" = 4026531836 ] && [ "$(stat -L -c %i /proc/self/ns/user)" = 4026531837 ] || watched=
+
+cat >"$T/p.c" <<'C'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+static void *work(void *a) { for (int i = 0; i < 500; i++) free(malloc(i + 1)); return a; }
+int main(int argc, char **argv)
+{
+	pthread_t t[3];
+	for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, work, NULL);
+	for (int i = 0; i < 3; i++) pthread_join(t[i], NULL);
+	char *p = strdup("program ok");
+	puts(p);
+	fflush(stdout);
+	fprintf(stderr, "to stderr\n");
+	free(p);
+	if (argc > 1) nanosleep(&(struct timespec){0, atoi(argv[1]) * 1000000L}, NULL);
+	return 3;
+}
+C
+# built NAME compiler words...: $T/m/bin/NAME
+built() {
+	local name=$1
+	shift
+	"$@" -w -g -o "$T/m/bin/$name" "$T/p.c" ${last_words:-} -lpthread
+}
+
+trace=$T/m/t.falloc
+run_once() { # pass, command...: what it prints, complains and returns
+	local pass=$1 status=0
+	shift
+	"$@" >"$T/$pass.out" 2>"$T/$pass.err" </dev/null || status=$?
+	echo $status >"$T/$pass.status"
+}
+# judged IMAGE command...: alone, dormant, and with IMAGE flagged while a session runs; then $T/r.json is the
+# report, $T/st.json the status
+judged() {
+	local image=$1 what
+	shift
+	run_once alone "$@"
+	$fa enable somebody-else >/dev/null 2>&1
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	run_once dormant "$@"
+	$fa enable "$image" ${rule_options:-} >/dev/null 2>&1
+	$fa start spec -o "$trace" --overwrite --min-free 0 >/dev/null 2>&1 || { rm -f "$trace"; $fa start spec -o "$trace" --min-free 0 >/dev/null; }
+	run_once traced "$@"
+	[ -z "${unseen:-}" ] || sleep 0.6 # as long as the daemon waits for who does not ring
+	$fa status --json >"$T/st.json"
+	rm -f /etc/ld.so.preload
+	$fa stop spec >/dev/null
+	$fa disable "$image" >/dev/null
+	"$FA" report --json "$trace" >"$T/r.json" || true
+	for what in out err status; do
+		cmp "$T/alone.$what" "$T/dormant.$what"
+		cmp "$T/alone.$what" "$T/traced.$what"
+	done
+}
+traced() { # IMAGE command...: and it is in the trace, without loss
+	judged "$@"
+	same "$(json "$T/r.json" "[any(p['events'] > ${least:-0} for p in j['processes'] if p['image'] == '$1'), sum(p['lost'] for p in j['processes'])]")" "[True, 0]"
+}
+not_traced() { # IMAGE REASON command...: and it is not, which is said with the reason
+	local image=$1 reason=$2
+	shift 2
+	unseen=1 judged "$image" "$@"
+	same "$(json "$T/r.json" "[p for p in j['processes'] if p['image'] == '$image']")" "[]"
+	[ -n "$watched" ] || return 0
+	same "$(json "$T/st.json" "sorted({m['reason'] for m in j['coverage']['missed'] if m['image'] == '$image'})")" "['$reason']"
+	same "$(json "$T/r.json" "sorted({m['reason'] for m in j['coverage'] if m['image'] == '$image'})")" "['$reason']"
+	"$FA" report "$trace" | grep -q "$image.*: "
+}
+has() { # number, claim, file or command...: skips where one is missing
+	local number=$1 claim=$2 n
+	shift 2
+	for n; do
+		[ -e "$n" ] || command -v "$n" >/dev/null || { skip "$number" "$claim" "$n is not installed"; return 1; }
+	done
+}
+
+# --- 17.1 other linkers, or none
+static() { built static-one gcc -static && not_traced static-one STATIC "$T/m/bin/static-one"; }
+it 17.1 "static: said so" static
+static_pie() { built static-pie gcc -static-pie && not_traced static-pie STATIC "$T/m/bin/static-pie"; }
+it 17.2 "static-pie" static_pie
+musl() { built musl-one musl-gcc && not_traced musl-one OTHER_LIBC "$T/m/bin/musl-one"; }
+musl_run() {
+	built musl-two musl-gcc
+	run_once alone "$T/m/bin/musl-two"
+	"$FA" run -o "$T/mu.falloc" -- "$T/m/bin/musl-two" >"$T/out" 2>"$T/err" || echo $? >"$T/status"
+	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"
+	"$FA" report --json "$T/mu.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "[(c['image'], c['reason']) for c in j['coverage']]")" "[('musl-two', 'OTHER_LIBC')]"
+}
+if has 17.3 "musl" musl-gcc; then
+	it 17.3 "musl, which ignores ld.so.preload: said so" musl
+	it 17.4 "musl under run, where its linker does load the shim" musl_run
+fi
+bits32() {
+	printf 'void _start(void) { __asm__ volatile("int $0x80" : : "a"(1), "b"(5)); }' >"$T/b.c"
+	gcc -m32 -w -nostdlib -static -ffreestanding -fno-pic -o "$T/m/bin/bits32" "$T/b.c"
+	not_traced bits32 BITS32 "$T/m/bin/bits32"
+	same "$(cat "$T/alone.status")" 5
+}
+printf 'void _start(void) { __asm__ volatile("int $0x80" : : "a"(1), "b"(0)); }' >"$T/b.c"
+if gcc -m32 -w -nostdlib -static -ffreestanding -fno-pic -o "$T/b" "$T/b.c" 2>/dev/null && "$T/b"; then
+	it 17.5 "32-bit" bits32
+else
+	skip 17.5 "32-bit" "cannot be built or run here"
+fi
+run_static() {
+	"$FA" run -o "$T/s.falloc" -- "$T/m/bin/static-one" >/dev/null 2>&1 || true
+	"$FA" report --json "$T/s.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "[(c['image'], c['reason']) for c in j['coverage']]")" "[('static-one', 'STATIC')]"
+	"$FA" run -o "$T/s2.falloc" -- /bin/true
+	"$FA" report --json "$T/s2.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "j['coverage']")" "[]"
+}
+it 17.6 "run of a command that cannot be traced is no empty success" run_static
+
+# --- 17.10 sanitizers, refused by themselves; the undefined one has no allocator and is traced
+number=10
+for cc in gcc clang; do
+	for s in address thread undefined; do
+		sanitized() {
+			built "$cc-$s" $cc -fsanitize=$s
+			if [ $s = undefined ]; then traced "$cc-$s" "$T/m/bin/$cc-$s"; else
+				not_traced "$cc-$s" SANITIZER "$T/m/bin/$cc-$s"
+			fi
+		}
+		if command -v $cc >/dev/null && built try $cc -fsanitize=$s 2>/dev/null && "$T/m/bin/try" >/dev/null 2>&1; [ $? = 3 ]; then
+			it 17.$number "$cc -fsanitize=$s" sanitized
+		else
+			skip 17.$number "$cc -fsanitize=$s" "cannot be built or run here"
+		fi
+		number=$((number + 1))
+	done
+done
+
+# --- 17.20 rights of the file
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+chmod 755 "$T" "$T/m" "$T/m/bin"
+set_user_id() {
+	built suid gcc && chmod 4755 "$T/m/bin/suid"
+	not_traced suid SECURE as_nobody "$T/m/bin/suid"
+}
+it 17.20 "a set-user-id program run by another user" set_user_id
+wanted_secure() { rule_options=--secure traced suid as_nobody "$T/m/bin/suid"; }
+it 17.21 "and traced where the rule says so" wanted_secure
+capable() {
+	built capable gcc && setcap cap_net_raw+ep "$T/m/bin/capable"
+	not_traced capable SECURE as_nobody "$T/m/bin/capable"
+}
+built try gcc
+if command -v setcap >/dev/null && setcap cap_net_raw+ep "$T/m/bin/try" 2>/dev/null; then
+	it 17.22 "a program with file capabilities" capable
+else
+	skip 17.22 "a program with file capabilities" "setcap is not to be had here"
+fi
+su_fails() { unseen=1 judged su as_nobody su -c id; same "$(json "$T/r.json" "len(j['processes'])")" 0; }
+it 17.23 "su by who may not" su_fails
+su_ok() { traced su su -s /bin/sh nobody -c 'id -un; exit 4'; same "$(cat "$T/alone.status")" 4; }
+it 17.24 "su by root, whose rights do not grow: traced" su_ok
+
+# --- 17.30 allocators
+number=30
+for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
+	linked() {
+		last_words="-Wl,--no-as-needed $LIBS/$a" built "with-${a%%.*}" gcc
+		least=3000 traced "with-${a%%.*}" "$T/m/bin/with-${a%%.*}"
+	}
+	preloaded() {
+		built "pre-${a%%.*}" gcc
+		not_traced "pre-${a%%.*}" NOT_LOADED env LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}"
+		# While it lives it says more itself.
+		echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+		$fa enable "pre-${a%%.*}" >/dev/null
+		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 700 >/dev/null 2>&1 &
+		sleep 0.3
+		$fa status --json --pid $! >"$T/st.json"
+		rm -f /etc/ld.so.preload
+		wait $! || true
+		$fa disable "pre-${a%%.*}" >/dev/null
+		same "$(json "$T/st.json" "j['reason']")" OWN_ALLOCATOR
+	}
+	if has 17.$number "linked with $a" "$LIBS/$a"; then
+		it 17.$number "linked with $a: its calls are traced" linked
+		it 17.$((number + 1)) "$a preloaded before us: its own, and said so" preloaded
+	fi
+	number=$((number + 2))
+done
+own() {
+	last_words="-rdynamic $SRC/tests/programs/guest_bump.c" built own-malloc gcc
+	not_traced own-malloc OWN_ALLOCATOR "$T/m/bin/own-malloc"
+}
+it 17.36 "a malloc of its own: recognised" own
+
+# --- 17.40 other preloads
+built ordinary gcc
+deep() { traced ordinary env -i "$T/m/bin/ordinary"; }
+it 17.40 "env -i" deep
+eatmydata() { traced ordinary env LD_PRELOAD="$LIBS/libeatmydata.so" "$T/m/bin/ordinary"; }
+has 17.41 "libeatmydata" $LIBS/libeatmydata.so && it 17.41 "libeatmydata before us" eatmydata
+fakeroot_one() { traced ordinary fakeroot -- sh -c "id -u; $T/m/bin/ordinary"; }
+has 17.42 "fakeroot" fakeroot && it 17.42 "fakeroot, whose daemon starts with us in it" fakeroot_one
+stdbuf_one() { traced ordinary stdbuf -oL "$T/m/bin/ordinary"; }
+it 17.43 "stdbuf" stdbuf_one
+under_run() { # an installed shim is loaded as well: one of the two records
+	run_once alone "$T/m/bin/ordinary"
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	$fa enable ordinary >/dev/null
+	rm -f "$T/o.falloc"
+	"$FA" run -o "$T/o.falloc" -- "$T/m/bin/ordinary" >"$T/out" 2>"$T/err" || echo $? >"$T/status"
+	rm -f /etc/ld.so.preload
+	$fa disable ordinary >/dev/null
+	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"
+	"$FA" report --json "$T/o.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "[(p['image'], p['events'] > 3000, p['lost']) for p in j['processes']]")" "[('ordinary', True, 0)]"
+}
+it 17.44 "run where the shim is installed, too" under_run
+
+# --- 17.50 other roots and namespaces
+unshared() {
+	# behind a shell: as process 1 of its namespace it would be refused
+	traced ordinary unshare -p -f -n -i -u -m sh -c "$T/m/bin/ordinary; exit \$?"
+	traced ordinary unshare -U -r "$T/m/bin/ordinary"
+}
+it 17.50 "in namespaces of its own: traced" unshared
+root_of_others() {
+	mkdir -p "$T/m/r/etc" "$T/m/r/lib64" "$T/m/r$LIBS"
+	cp -L /lib64/ld-linux-x86-64.so.2 "$T/m/r/lib64/"
+	cp -L $LIBS/libc.so.6 "$T/m/r$LIBS/"
+	cp "$T/m/bin/ordinary" "$T/m/r/in-a-root"
+	not_traced in-a-root NOT_LOADED chroot "$T/m/r" /in-a-root
+}
+it 17.51 "a root that has none of our files: silent, and said so" root_of_others
+root_with_us() {
+	local lib=$T/m/libfirstalloc_preload.so
+	mkdir -p "$T/m/r/etc/firstalloc" "$T/m/r${lib%/*}"
+	cp "$lib" "$T/m/r$lib"
+	mount --bind "$R/etc/firstalloc" "$T/m/r/etc/firstalloc"
+	echo "$lib" >"$T/m/r/etc/ld.so.preload"
+	traced in-a-root chroot "$T/m/r" /in-a-root
+	umount "$T/m/r/etc/firstalloc"
+}
+it 17.52 "a root that has them: traced" root_with_us
+root_without_bell() {
+	mkdir -p "$T/m/r/etc/firstalloc"
+	cp "$R/etc/firstalloc/registry.idx" "$T/m/r/etc/firstalloc/" 2>/dev/null || true
+	unseen=1 judged in-a-root chroot "$T/m/r" /in-a-root
+}
+it 17.53 "a root that has the library, an old index and no doorbell" root_without_bell
+
+# --- 17.60 scripts
+script() {
+	printf '#!/bin/sh\necho script ok\nexit 6\n' >"$T/m/bin/a-script"
+	chmod 755 "$T/m/bin/a-script"
+	judged a-script "$T/m/bin/a-script"
+	same "$(json "$T/r.json" "sum(p['events'] for p in j['processes']) > 0")" true
+}
+it 17.60 "a script, by its name" script
+given() {
+	printf 'print("given", len([str(i) for i in range(100)]))\n' >"$T/m/bin/given.py"
+	rule_options=--script judged given.py env -i "$(python3 -c 'import sys; print(sys.executable)')" "$T/m/bin/given.py"
+	same "$(json "$T/r.json" "sum(p['events'] for p in j['processes']) > 0")" true
+}
+it 17.61 "a script that an interpreter is given: --script" given
+script_of_static() {
+	printf '#!%s\n' "$T/m/bin/static-one" >"$T/m/bin/st-script"
+	chmod 755 "$T/m/bin/st-script"
+	not_traced st-script STATIC "$T/m/bin/st-script"
+}
+it 17.62 "a script whose interpreter cannot be traced is listed by its own name" script_of_static
+
+# --- 17.70 starts that nobody could look at
+storm() {
+	local known unknown
+	built stormy gcc -static
+	$fa status --json >"$T/st.json"
+	known=$(json "$T/st.json" "j['coverage']['unknown']")
+	$fa enable stormy >/dev/null
+	for _ in $(seq 400); do "$T/m/bin/stormy" >/dev/null 2>&1 & done
+	wait
+	sleep 0.8
+	$fa status --json >"$T/st.json"
+	$fa disable stormy >/dev/null
+	unknown=$(json "$T/st.json" "j['coverage']['unknown'] - $known")
+	known=$(json "$T/st.json" "len([m for m in j['coverage']['missed'] if m['image'] == 'stormy'])")
+	echo "listed $known, unknown $unknown"
+	[ $((known + unknown)) -ge 400 ] && [ "$known" -le 400 ]
+}
+if [ -n "$watched" ]; then
+	it 17.70 "400 starts at once: listed, or counted as unknown" storm
+else
+	skip 17.70 "400 starts at once: listed, or counted as unknown" "not in the first pid namespace"
+fi
+results
