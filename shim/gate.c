@@ -1,5 +1,5 @@
 /*
- * gate.c - is this process to be traced? Asked once, by the constructor, or by the first heap call
+ * gate.c - is this process to be traced? Asked once, by fa_init(), or by the first heap call
  * where that comes sooner (another object may have taken the one initfirst slot).
  *
  * Uses only what the dynamic linker itself has just used (open, read, close, mmap), so that no
@@ -31,7 +31,7 @@ FA_EXPORT struct fa_process_block firstalloc_process_block = {
 	.version = 1,
 };
 
-/* Where ld.so found argc on the stack: for when no constructor has brought it. */
+/* Where ld.so found argc on the stack: for when fa_init() has not brought it. */
 extern void *__libc_stack_end __attribute__((weak));
 
 #define FA_MADV_WIPEONFORK 18

@@ -1,7 +1,7 @@
 /*
  * state.h - what a process is to us, and the one struct that holds all that the shim knows.
  *
- *   ASK      nothing is known: the first heap call (or the constructor) asks. Every process starts
+ *   ASK      nothing is known: the first heap call (or fa_init) asks. Every process starts
  *            here, and so does a fork child of an active one: its page is wiped by the kernel.
  *     -> BUSY      one thread is asking: fa_ask()
  *   BUSY     the others go on untraced for these microseconds

@@ -186,6 +186,18 @@ static void refresh_index(struct door *d)
 	d->index_len = len;
 }
 
+/*
+ * A process that executes one program after the other is another one by the time that its first event is
+ * looked at: the second must not count it twice.
+ */
+static struct waiting *waits_already(struct door *d, int32_t pid, const char *image)
+{
+	for (int i = 0; i < MISSED_WAITING; i++)
+		if (d->waiting[i].pid == pid && strcmp(d->waiting[i].image, image) == 0)
+			return &d->waiting[i];
+	return NULL;
+}
+
 static struct waiting *free_place(struct door *d)
 {
 	for (int i = 0; i < MISSED_WAITING; i++)
@@ -249,6 +261,11 @@ static void on_exec(struct door *d, int32_t pid, uint64_t when)
 	if (rule == NULL)
 		return;
 	name = (const char *)d->index + rule->name;
+	w = waits_already(d, pid, name);
+	if (w != NULL) {
+		w->when_mono = when;
+		return;
+	}
 	w = free_place(d);
 	if (w == NULL) {
 		d->unknown_starts++;

@@ -23,10 +23,11 @@ mount --bind "$R/etc/firstalloc" "$old/etc/firstalloc"
 commands=('ls -l /bin/ls' 'echo hello' 'seq 2000 | sort -n | tail -n 1' 'ls /none' 'exit 9'
 	'perl -e "my @a = map { q(x) x \$_ } 1 .. 900; print scalar(@a); if (!fork) { exit 0 } wait; exit 5"')
 all() { # pass
-	local c
+	local c status
 	for c in "${commands[@]}"; do
-		chroot "$old" /bin/sh -c "$c"
-		echo "status $?"
+		status=0
+		chroot "$old" /bin/sh -c "$c" || status=$?
+		echo "status $status"
 	done >"$T/$1.out" 2>"$T/$1.err" </dev/null
 }
 same_as_alone() { cmp "$T/alone.out" "$T/$1.out" && cmp "$T/alone.err" "$T/$1.err"; }
