@@ -16,7 +16,7 @@ private_machine
 export LC_ALL=C TZ=UTC PYTHONHASHSEED=0 PERL_HASH_SEED=0 GIT_PAGER=cat GIT_CONFIG_COUNT=0 TERM=dumb PAGER=cat
 export GIT_AUTHOR_NAME=n GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=n GIT_COMMITTER_EMAIL=a@b
 export GIT_AUTHOR_DATE='1600000000 +0000' GIT_COMMITTER_DATE='1600000000 +0000' GIT_CONFIG_NOSYSTEM=1
-export SRC
+export SRC RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
 unset MAKEFLAGS MAKELEVEL MFLAGS
 
 fixture() {
@@ -56,7 +56,6 @@ image_of() {
 	case $1 in
 	cc1 | cc1plus | collect2) path=$(gcc -print-prog-name="$1") ;;
 	python3) path=$(python3 -c 'import sys; print(sys.executable)') ;;
-	rustc) path=$(rustup which rustc 2>/dev/null || command -v rustc) ;;
 	*) path=$(type -P "$1") ;;
 	esac
 	path=$(readlink -f "$path") && [ -x "$path" ] && basename "$path"
@@ -71,7 +70,12 @@ load_table() {
 		[ -z "${ONLY:-}" ] || [ "$ONLY" = "$name" ] || continue
 		missing='' wanted=''
 		for p in $programs; do
-			wanted+=" $(image_of "$p")" || missing+=" $p"
+			case $p in
+			=*) wanted+=" ${p#=}" ;;
+			\?*) image_of "${p#\?}" >/dev/null || missing+=" ${p#\?}" ;;
+			-) ;;
+			*) wanted+=" $(image_of "$p")" || missing+=" $p" ;;
+			esac
 		done
 		if [ -n "$missing" ]; then
 			skip "real.$name" "as alone, dormant and traced" "not installed:$missing (package: $packages)"
