@@ -6,6 +6,7 @@
  *   asm          hand-written frames with CFI: pushes, another register as base, expressions, registers saved in
  *                registers, remembered states
  *   jump         longjmp out of any depth
+ *   wrong        hand-written frames whose CFI is wrong, or is not there
  * cflags: -O2 -fomit-frame-pointer -fasynchronous-unwind-tables
  */
 #include <alloca.h>
@@ -294,6 +295,36 @@ __attribute__((noinline, noclone)) void hand_call(unsigned depth)
 	allocate();
 }
 
+/* --- wrong: at each of these a stack must end, with a mark --------------------------------- */
+
+void wrong_far(void), wrong_here(void), wrong_null(void), wrong_endless(void), wrong_none(void);
+
+#define WRONG(name, cfi)                                                                           \
+	#name ":\n	.cfi_startproc\n	push %rbp\n	sub $16, %rsp\n" cfi                       \
+	"	call allocate_here\n	add $16, %rsp\n	pop %rbp\n	ret\n	.cfi_endproc\n"
+__asm__(".text\n" WRONG(wrong_far, "	.cfi_def_cfa %rsp, 0x4000000\n")
+	WRONG(wrong_here, "	.cfi_def_cfa %rsp, 0\n")
+	/* CFA = *0; CFA by a loop without end */
+	WRONG(wrong_null, "	.cfi_escape 0x0f, 2, 0x30, 0x06\n")
+	WRONG(wrong_endless, "	.cfi_escape 0x0f, 3, 0x2f, 0xfd, 0xff\n")
+	"wrong_none:\n"
+	"	push %rbp\n	sub $16, %rsp\n	mov $0x7eadbeef12345, %rbp\n"
+	"	call allocate_here\n	add $16, %rsp\n	pop %rbp\n	ret\n");
+
+__attribute__((noinline, noclone, used)) void allocate_here(void)
+{
+	allocate();
+	after++;
+}
+
+static void wrong(void)
+{
+	static void (*const way[])(void) = {wrong_far, wrong_here, wrong_null, wrong_endless,
+					    wrong_none};
+
+	way[number() % 5]();
+}
+
 /* --- jumps --------------------------------------------------------------------------------- */
 
 static jmp_buf away;
@@ -325,6 +356,10 @@ int main(int argc, char **argv)
 		while (calls < wanted)
 			if (setjmp(away) == 0)
 				descend((unsigned)(number() % 20));
+	} else if (strcmp(kind, "wrong") == 0) {
+		at_bottom = wrong;
+		while (calls < wanted)
+			descend((unsigned)(number() % 4));
 	} else {
 		return 2;
 	}

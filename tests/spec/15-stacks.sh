@@ -73,4 +73,20 @@ all() {
 	awk '{ n += $1; d += $2 } END { print "compared", n, "different", d; exit n < 1000000 }' "$T/sum"
 }
 it 15.14 "a million stacks in all" all
+
+wrong() { # frames whose CFI is wrong in five ways: nothing but the marks
+	"$FA" run -o "$T/w.falloc" -- "$P/frames" wrong 20000
+	"$FA" report --json --view total --no-cull "$T/w.falloc" >"$T/w.json"
+	python3 - "$T/w.json" <<-'PY'
+		import json, sys
+		rows = [([f["function"] for f in r["stack"]], r) for r in json.load(open(sys.argv[1]))["rows"]]
+		ended = [(names, r) for names, r in rows if "allocate_here" in names]
+		print([(names, r["broken"], r["blocks"]) for names, r in ended])
+		# Each ends behind the frame that cannot be undone, which is still there, and is marked; no other is.
+		assert {names[-1] for names, r in ended} == {"wrong_far", "wrong_here", "wrong_null", "wrong_endless", "wrong_none"}
+		assert all(r["broken"] and len(names) == 3 and r["blocks"] > 100 for names, r in ended)
+		assert all("main" in names and not r["broken"] for names, r in rows if "descend" in names)
+	PY
+}
+it 15.15 "at a frame whose CFI is wrong, or is not there, a stack ends with a mark" wrong
 results
