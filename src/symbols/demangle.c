@@ -10,6 +10,9 @@
 
 #include "symbols/symbols.h"
 
+/* As in rust.c. A name of 480 characters may stand for one of 131 million: each part says "as above". */
+enum { LENGTH_MAX = 4096 };
+
 typedef char *cxa_demangle_fn(const char *name, char *out, size_t *len, int *status);
 
 static cxa_demangle_fn *find_cxa_demangle(void)
@@ -28,6 +31,18 @@ static cxa_demangle_fn *find_cxa_demangle(void)
 	return fn;
 }
 
+static char *shorten(char *name)
+{
+	static const char rest[] = "...";
+	char *shorter;
+
+	if (name == NULL || strlen(name) <= LENGTH_MAX)
+		return name;
+	memcpy(name + LENGTH_MAX - strlen(rest), rest, sizeof(rest));
+	shorter = realloc(name, LENGTH_MAX + 1);
+	return shorter == NULL ? name : shorter;
+}
+
 char *fa_demangle(const char *name)
 {
 	int status = 0;
@@ -38,5 +53,5 @@ char *fa_demangle(const char *name)
 
 	if (plain != NULL || name[1] != 'Z' || find_cxa_demangle() == NULL)
 		return plain;
-	return find_cxa_demangle()(name, NULL, NULL, &status);
+	return shorten(find_cxa_demangle()(name, NULL, NULL, &status));
 }

@@ -224,6 +224,21 @@ SPEC(rust_and_cpp_names_are_shown_as_people_write_them)
 		CHECK(demangles("_ZN3app5Store3addEi", "app::Store::add(int)"));
 }
 
+SPEC(a_name_that_unfolds_to_32000_characters_is_cut)
+{
+	char *plain = fa_demangle(
+		"_ZN4WrapILi6ESt3mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt6vecto"
+		"rIS0_IS6_S7_IS0_IS6_S7_IS0_IS6_S7_IiSaIiEESt4lessIS6_ESaISt4pairIKS6_S9_EEESaISG"
+		"_EESB_SaISC_ISD_SI_EEESaISL_EESB_SaISC_ISD_SN_EEESaISQ_EESB_SaISC_ISD_SS_EEEE2go"
+		"Ei");
+
+	if (plain == NULL) /* no libstdc++ here */
+		return;
+	CHECK(strlen(plain) == 4096 && strcmp(plain + 4093, "...") == 0);
+	CHECK(strncmp(plain, "Wrap<6, std::map<", 17) == 0);
+	free(plain);
+}
+
 int main(void)
 {
 	build();
@@ -234,6 +249,7 @@ int main(void)
 	RUN(what_is_no_object_has_no_names_and_does_no_harm);
 	RUN(no_server_is_asked_unless_wanted);
 	RUN(rust_and_cpp_names_are_shown_as_people_write_them);
+	RUN(a_name_that_unfolds_to_32000_characters_is_cut);
 	(void)shell("rm -rf %s", dir);
 	return TEST_RESULT();
 }
