@@ -327,8 +327,7 @@ static void extend(uint32_t k)
 		add_segment(k, fa_arena.base + size);
 }
 
-/* Is there, or may there come, a segment that we have not? */
-static bool may_grow(void)
+bool fa_arena_may_grow(void)
 {
 	uint32_t k = __atomic_load_n(&fa_arena.mapped, __ATOMIC_ACQUIRE);
 
@@ -439,7 +438,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 	if (owned * 2 >= n ||
 	    __atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE)
 		grow();
-	*ret_may_come = owned < n || may_grow();
+	*ret_may_come = owned < n || fa_arena_may_grow();
 	return NULL;
 }
 
@@ -541,11 +540,8 @@ uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks, bool in_nee
 	id = __atomic_load_n(&h->node_count, __ATOMIC_RELAXED);
 	do {
 		s = segment_of_node(id, n);
-		if (id == 0 || s == NULL || (!in_need && id >= limit)) {
-			if (!in_need)
-				__atomic_fetch_add(&h->nodes_refused, 1, __ATOMIC_RELAXED);
+		if (id == 0 || s == NULL || (!in_need && id >= limit))
 			return 0;
-		}
 	} while (!__atomic_compare_exchange_n(&h->node_count, &id, id + 1, true, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
 	struct fa_arena_node *node = node_at(s, id);

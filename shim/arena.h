@@ -64,6 +64,9 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 					     bool *ret_may_come);
 void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
 
+/* Is there, or may there come, a segment that we have not? */
+bool fa_arena_may_grow(void);
+
 /* The id of (parent, pc), made when new; 0 when no node is left. in_need: those that are kept back for
  * stacks that were refused may be used. */
 uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks, bool in_need);

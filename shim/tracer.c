@@ -363,6 +363,31 @@ static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
 	return (i == 0 ? v->marks : 0) | (v->frame_marks == NULL ? 0 : v->frame_marks[i]);
 }
 
+/* A segment that was asked for comes in a turn or two of the collector's: a burst of new stacks waits for
+ * it, where the policy is to wait. Who has waited in vain has done so for all, until one comes. */
+static FA_NOINLINE bool wait_for_nodes(unsigned turn, uint64_t *begin)
+{
+	static uint64_t in_vain; /* which segments there were then, and 1 << 32 */
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint64_t now = 1ULL << 32 | __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
+	uint64_t time;
+
+	if (!fa_arena_may_grow() || fa_arena.pid == 1 || fa_state_now() != FA_ACTIVE ||
+	    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == now ||
+	    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
+	    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED)
+		return false;
+	time = fa_clock_mono_ns();
+	if (turn == 0)
+		*begin = time;
+	if (time == 0 || time - *begin > WAIT_NS) {
+		__atomic_store_n(&in_vain, now, __ATOMIC_RELAXED);
+		return false;
+	}
+	pause_a_little(turn);
+	return true;
+}
+
 /* No node is left for the whole of it. Who allocates is more than how it came there: the innermost frames,
  * so that it is not taken for a stack that ends further out. 0: there is no room for these either. */
 static FA_NOINLINE uint32_t intern_innermost(const struct fa_stack_view *v)
@@ -370,6 +395,7 @@ static FA_NOINLINE uint32_t intern_innermost(const struct fa_stack_view *v)
 	const uint32_t frames = 4;
 	uint32_t first = v->depth < frames ? 0 : v->depth - frames, parent = 0;
 
+	__atomic_fetch_add(&fa_arena_head()->nodes_refused, 1, __ATOMIC_RELAXED);
 	for (uint32_t i = first; i < v->depth; i++) {
 		uint32_t cut = i == first ? FA_NODE_TRUNCATED | FA_NODE_CUT : 0;
 
@@ -386,7 +412,10 @@ static uint32_t intern(const struct fa_stack_view *v, uint32_t i, uint32_t paren
 {
 	for (; i < v->depth; i++) {
 		uint32_t id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
+		uint64_t begin = 0;
 
+		for (unsigned turn = 0; id == 0 && wait_for_nodes(turn, &begin); turn++)
+			id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
 		if (id == 0) {
 			*ret_known = i;
 			return intern_innermost(v);

@@ -68,4 +68,38 @@ many_children() {
 	same "$(json "$T/r.json" "sum(r['blocks'] for r in j['rows'])") $(json "$T/s.json" "(len(j['processes']), j['lost'])")" "10000 (10001, 0)"
 }
 it 1.3 "10,000 fork children one after the other are all in the trace" many_children
+
+traced() { # [option of run...] -- command...
+	"$FA" run -o "$O" "$@"
+	/usr/bin/env time -f '%M' -o "$T/mem" "$FA" report --json "$O" >"$T/s.json"
+	echo "memory of the report: $(tail -n 1 "$T/mem") KiB; $(json "$T/s.json" "(j['events'], j['lost'], j['outstanding'], j['warnings'])")"
+}
+
+alive() {
+	traced -- "$P/stacks" alive 500
+	same "$(json "$T/s.json" "(j['threads'], j['lost'], j['events']['alloc'] >= 500000, j['outstanding']['blocks'] < 500)")" "(501, 0, True, True)"
+}
+it 1.4 "500 threads alive together: nothing lost" alive
+
+stacks() {
+	traced -- "$P/stacks" new 500000 20
+	"$FA" report --json --view total --by function --function '^new_[ab]$' "$O" >"$T/r.json"
+	same "$(json "$T/r.json" "(sum(r['stacks'] for r in j['rows']), sum(r['blocks'] for r in j['rows']), j['warnings'])")" "(1000000, 1000000, [])"
+}
+it 1.5 "1,000,000 distinct stacks, each whole" stacks
+
+live() {
+	traced -- "$P/stacks" live 20000000
+	same "$(json "$T/s.json" "(j['outstanding']['blocks'] >= 20000000, j['lost'])")" "(True, 0)"
+	[ "$(tail -n 1 "$T/mem")" -lt 2000000 ] # 100 bytes a block
+}
+it 1.6 "20 million live blocks" live
+
+deep() { # depth of recursion, --depth, is it marked?
+	(ulimit -s unlimited && traced --depth "$2" -- "$P/stacks" deep 1000 "$1")
+	"$FA" report --json --view total --function '^deep$' "$O" >"$T/r.json"
+	same "$(json "$T/r.json" "(sum(r['blocks'] for r in j['rows']), all(r['truncated'] for r in j['rows']), len(j['rows']))") $(json "$T/s.json" "j['lost']")" "(1000, $3, 1) 0"
+}
+it 1.7 "stacks of 500 frames are whole with --depth 512" deep 500 512 False
+it 1.8 "recursion of a million frames is cut and marked" deep 1000000 64 True
 results

@@ -1,7 +1,7 @@
 /*
  * stacks - many stacks, deep stacks, many threads, many blocks, and nothing else.
  *
- *   stacks new N DEPTH     N allocations, each with a stack of its own (while N is below 2^DEPTH)
+ *   stacks new N DEPTH     2 N allocations, each with a stack of its own (while N is below 2^DEPTH)
  *   stacks deep N DEPTH    N allocations, each at the end of a descent of DEPTH frames
  *   stacks alive N         N threads, alive together, 1,000 pairs each in ten turns
  *   stacks live N          N blocks of 16 bytes, not freed
@@ -22,16 +22,18 @@ static pthread_barrier_t together;
 FRAME void new_a(unsigned long path, int depth);
 FRAME void new_b(unsigned long path, int depth);
 
-#define DESCEND(name)                                                                              \
-	FRAME void name(unsigned long path, int depth)                                             \
-	{                                                                                          \
-		if (depth == 0)                                                                    \
-			after = malloc(24) == NULL;                                                \
-		else if (path >> (depth - 1) & 1)                                                  \
-			new_b(path, depth - 1);                                                    \
-		else                                                                               \
-			new_a(path, depth - 1);                                                    \
-		after = depth;                                                                     \
+#define DESCEND(name)                                                                      \
+	FRAME void name(unsigned long path, int depth)                                     \
+	{                                                                                  \
+		if (depth == 0) {                                                          \
+			after = malloc(24) == NULL;                                        \
+			after = malloc(24) == NULL;                                        \
+		} else if (path >> (depth - 1) & 1) {                                      \
+			new_b(path, depth - 1);                                            \
+		} else {                                                                   \
+			new_a(path, depth - 1);                                            \
+		}                                                                          \
+		after = depth;                                                             \
 	}
 DESCEND(new_a)
 DESCEND(new_b)

@@ -152,7 +152,7 @@ it 2.20 "of 4 threads, each free stamped" in_order 4 10000000 --stamp all
 it 2.21 "of 8 threads" in_order 8 10000000
 
 full_table() { # an arena of 8 MB, where the address space is small, has 131,072 nodes
-	traced sh -c "ulimit -v 32768; exec $P/stacks new 200000 18"
+	traced sh -c "ulimit -v 32768; exec $P/stacks new 100000 18"
 	same $status 0
 	rows total --no-cull --size 24,25
 	# Whole, or marked: none ends where no room was left. Those that are cut still name who allocates.
