@@ -5,7 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS_LOG2 = 6 };
+enum { FIRST_SLOTS_LOG2 = 8, CACHED_SLOTS = 1 << 14 };
+
+/*
+ * Linear probing stays short when at most five eighths are full. What the second cache holds is to be
+ * sparse: there a branch that was not foreseen, for a block that is not at its place, is the dearest.
+ */
+static size_t room_in(size_t slots)
+{
+	return slots <= CACHED_SLOTS ? slots / 4 : slots / 8 * 5;
+}
 
 void fa_livemap_done(struct fa_livemap *m)
 {
@@ -32,6 +41,7 @@ int fa_livemap_grow(struct fa_livemap *m)
 		bigger.slots[at] = m->slots[i];
 	}
 	bigger.count = m->count;
+	bigger.room = room_in(bigger.mask + 1);
 	free(m->slots);
 	*m = bigger;
 	return 0;

@@ -30,6 +30,7 @@ struct fa_livemap {
 	struct fa_block *slots;
 	size_t mask; /* slots - 1; 0: nothing is allocated yet */
 	size_t count;
+	size_t room; /* so many blocks before it grows */
 	unsigned shift;
 };
 
@@ -65,8 +66,7 @@ static FA_INLINE struct fa_block *fa_livemap_find(const struct fa_livemap *m, ui
  */
 static FA_INLINE struct fa_block *fa_livemap_place(struct fa_livemap *m, uint64_t addr)
 {
-	/* At most five eighths full: linear probing stays short. */
-	if (FA_UNLIKELY(m->count >= m->mask / 8 * 5) && fa_livemap_grow(m) < 0)
+	if (FA_UNLIKELY(m->count >= m->room) && fa_livemap_grow(m) < 0)
 		return NULL;
 	size_t i = fa_livemap_hash(m, addr);
 

@@ -188,14 +188,19 @@ static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint3
 	return chain;
 }
 
+/* A return address lies behind its call, perhaps in the next line or function. */
+static uint64_t code_of(const struct link *l)
+{
+	return l->offset - !(l->marks & FA_NODE_SIGNAL);
+}
+
 static struct fa_symbol_frames names_of(const struct link *l)
 {
 	static const struct fa_symbol_frame unknown;
 
 	if (l->object == NULL)
 		return (struct fa_symbol_frames){.frame = &unknown, .count = 1};
-	/* A return address lies behind its call, perhaps in the next line or function. */
-	return fa_object_find(l->object, l->offset - !(l->marks & FA_NODE_SIGNAL));
+	return fa_object_find(l->object, code_of(l));
 }
 
 static bool is_culled(struct link *l)
@@ -205,6 +210,13 @@ static bool is_culled(struct link *l)
 	l->culled = YES;
 	if (l->module != NULL && fa_is_tracer_module(l->module))
 		return true;
+	/* The outermost frame of a place is the function in the symbol table: when that is none, there is
+	 * no need for the debug information, which knows what was inlined into it. */
+	if (l->object != NULL &&
+	    fa_object_other_name(l->object, code_of(l), fa_is_allocator_function)) {
+		l->culled = NO;
+		return false;
+	}
 	struct fa_symbol_frames names = names_of(l);
 
 	for (size_t i = 0; i < names.count; i++)
@@ -243,11 +255,9 @@ bool fa_resolver_is_unknown(struct fa_resolver *r, uint32_t chain)
 {
 	struct link *l = &r->link[chain];
 
-	if (l->unknown == NOT_ASKED) {
-		struct fa_symbol_frames names = names_of(l);
-
-		l->unknown = names.frame[names.count - 1].function == NULL ? YES : NO;
-	}
+	if (l->unknown == NOT_ASKED)
+		l->unknown = l->object != NULL && fa_object_has_name(l->object, code_of(l)) ? NO
+											    : YES;
 	return l->unknown == YES;
 }
 

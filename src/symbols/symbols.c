@@ -28,13 +28,20 @@ struct answer_slot {
 	size_t count;
 };
 
+/* Code with a name: from lo up to hi. */
+struct named {
+	uint64_t lo, hi;
+	uint64_t reach; /* the furthest hi of all up to this one: functions may lie in one another */
+	int symbol;
+};
+
 struct fa_object {
 	struct fa_object *next;
 	struct fa_symbols *owner;
 	char *path;
 	unsigned char build_id[64];
 	size_t build_id_len;
-	bool opened;
+	bool opened, debug_opened;
 	enum fa_object_state state;
 	Dwfl *dwfl;
 	Dwfl_Module *module;
@@ -42,6 +49,9 @@ struct fa_object {
 	struct fa_dwarf dwarf;
 	struct answer_slot *answers;
 	size_t answer_mask, answer_count;
+	struct named *names; /* sorted by lo */
+	size_t name_count;
+	bool names_indexed;
 };
 
 struct fa_symbols {
@@ -106,6 +116,7 @@ static void free_object(struct fa_object *o)
 		free(o->answers[i].frames);
 	}
 	free(o->answers);
+	free(o->names);
 	fa_dwarf_done(&o->dwarf);
 	if (o->dwfl != NULL)
 		dwfl_end(o->dwfl);
@@ -225,11 +236,11 @@ static int find_file(struct fa_object *o)
 	return fd >= 0 ? fd : open_debug_file(o, DEBUG_ROOT);
 }
 
+/* With its symbol table. */
 static void open_object(struct fa_object *o)
 {
 	Dwarf_Addr bias = 0;
-	Dwarf *dwarf;
-	int fd = find_file(o);
+	int fd = o->opened ? -1 : find_file(o);
 
 	o->opened = true;
 	if (fd < 0)
@@ -248,15 +259,26 @@ static void open_object(struct fa_object *o)
 	o->state = FA_OBJECT_SYMBOLS;
 	if (dwfl_module_getelf(o->module, &bias) != NULL)
 		o->bias = bias;
-	dwarf = dwfl_module_getdwarf(o->module, &bias);
+}
+
+/* With its debug information: large, and often compressed. */
+static void open_debug(struct fa_object *o)
+{
+	Dwarf_Addr bias = 0;
+	Dwarf *dwarf;
+
+	open_object(o);
+	if (o->debug_opened)
+		return;
+	o->debug_opened = true;
+	dwarf = o->module != NULL ? dwfl_module_getdwarf(o->module, &bias) : NULL;
 	if (dwarf != NULL && fa_dwarf_init(&o->dwarf, dwarf, bias) == 0 && o->dwarf.unit_count != 0)
 		o->state = FA_OBJECT_DEBUG;
 }
 
 enum fa_object_state fa_object_state(struct fa_object *o)
 {
-	if (!o->opened)
-		open_object(o);
+	open_debug(o);
 	return o->state;
 }
 
@@ -340,4 +362,97 @@ struct fa_symbol_frames fa_object_find(struct fa_object *o, uint64_t address)
 		o->answer_count++;
 	}
 	return (struct fa_symbol_frames){.frame = slot->frames, .count = slot->count};
+}
+
+/* ---- which code has a name ---- */
+
+static int by_begin(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->lo < y->lo ? -1 : x->lo > y->lo;
+}
+
+/* libdwfl looks at every symbol for every answer; here they are sorted once. */
+static void index_names(struct fa_object *o)
+{
+	int n = o->module != NULL ? dwfl_module_getsymtab(o->module) : 0;
+
+	o->names_indexed = true;
+	o->names = n > 0 ? calloc((size_t)n, sizeof(*o->names)) : NULL;
+	for (int i = 1; i < n && o->names != NULL; i++) {
+		GElf_Addr at = 0;
+		GElf_Sym sym;
+		const char *name =
+			dwfl_module_getsym_info(o->module, i, &sym, &at, NULL, NULL, NULL);
+
+		if (name != NULL && name[0] != '\0' && sym.st_shndx != SHN_UNDEF &&
+		    GELF_ST_TYPE(sym.st_info) == STT_FUNC && at + sym.st_size > at)
+			o->names[o->name_count++] =
+				(struct named){.lo = at, .hi = at + sym.st_size, .symbol = i};
+	}
+	if (o->name_count != 0)
+		qsort(o->names, o->name_count, sizeof(*o->names), by_begin);
+	for (size_t i = 0; i < o->name_count; i++) {
+		uint64_t before = i != 0 ? o->names[i - 1].reach : 0;
+
+		o->names[i].reach = o->names[i].hi > before ? o->names[i].hi : before;
+	}
+}
+
+/* How many names begin at or before `address` (in the file): all that cover it are among them. */
+static size_t names_up_to(struct fa_object *o, uint64_t address)
+{
+	size_t lo = 0, hi;
+
+	open_object(o);
+	if (!o->names_indexed)
+		index_names(o);
+	address += o->bias;
+	hi = o->name_count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (o->names[mid].lo <= address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+bool fa_object_has_name(struct fa_object *o, uint64_t address)
+{
+	struct fa_symbol_frames f;
+	size_t n = names_up_to(o, address);
+
+	if (n != 0 && address + o->bias < o->names[n - 1].reach)
+		return true;
+	f = fa_object_find(o, address);
+	return f.frame[f.count - 1].function != NULL;
+}
+
+bool fa_object_other_name(struct fa_object *o, uint64_t address, bool (*is)(const char *name))
+{
+	size_t n = names_up_to(o, address);
+	bool other = false;
+
+	address += o->bias;
+	for (; n != 0 && address < o->names[n - 1].reach; n--) {
+		if (address >= o->names[n - 1].hi)
+			continue;
+		GElf_Sym sym;
+		GElf_Addr at;
+		const char *name = dwfl_module_getsym_info(o->module, o->names[n - 1].symbol, &sym,
+							   &at, NULL, NULL, NULL);
+		char *plain = name != NULL ? fa_demangle(name) : NULL;
+		bool found = name != NULL && is(plain != NULL ? plain : name);
+
+		free(plain);
+		if (found)
+			return false;
+		other = true;
+	}
+	return other;
 }

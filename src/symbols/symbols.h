@@ -56,6 +56,10 @@ struct fa_object *fa_symbols_object(struct fa_symbols *s, const char *path,
 /* `address` as in the object's file (process address minus bias). Not a return address + 1: the
  * caller subtracts. The answer lives as long as the object; out of memory: a frame of unknowns. */
 struct fa_symbol_frames fa_object_find(struct fa_object *o, uint64_t address);
+/* Does the function that the code at `address` belongs to have a name? Cheaper than to find it. */
+bool fa_object_has_name(struct fa_object *o, uint64_t address);
+/* It has names in the symbol table, and `is` is true of none of them. */
+bool fa_object_other_name(struct fa_object *o, uint64_t address, bool (*is)(const char *name));
 enum fa_object_state fa_object_state(struct fa_object *o);
 
 /* C++ (through libstdc++ when it is installed) and Rust names as people write them. malloced; NULL:

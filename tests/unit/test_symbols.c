@@ -148,6 +148,40 @@ SPEC(without_debug_information_the_symbol_table_names_the_function)
 	fa_symbols_free(a.symbols);
 }
 
+static bool is_outer(const char *name)
+{
+	return strcmp(name, "outer") == 0;
+}
+
+static bool is_somebody_else(const char *name)
+{
+	return strcmp(name, "nobody") == 0;
+}
+
+SPEC(whether_code_has_a_name_is_told_without_its_frames_and_agrees_with_them)
+{
+	struct ask a = ask("prog", true, NULL);
+	unsigned char none[64];
+	size_t n;
+	uint64_t mark = read_hex("mark", none, &n), named = 0;
+
+	CHECK(fa_object_has_name(a.object, mark));
+	CHECK(!fa_object_other_name(a.object, mark, is_outer));
+	CHECK(fa_object_other_name(a.object, mark, is_somebody_else));
+	/* Behind all code, and in no file: no name, so none other either. */
+	CHECK(!fa_object_has_name(a.object, 1 << 30));
+	CHECK(!fa_object_other_name(a.object, 1 << 30, is_somebody_else));
+	for (uint64_t at = mark < 4096 ? 0 : mark - 4096; at < mark + 4096; at++) {
+		struct fa_symbol_frames f = fa_object_find(a.object, at);
+		bool has = f.frame[f.count - 1].function != NULL;
+
+		CHECK(has == fa_object_has_name(a.object, at));
+		named += has;
+	}
+	CHECK(named > 16 && named < 8192);
+	fa_symbols_free(a.symbols);
+}
+
 SPEC(a_stripped_file_has_its_debug_file_found_by_build_id)
 {
 	char debug[PATH_MAX];
@@ -245,6 +279,7 @@ int main(void)
 	RUN(an_address_is_its_function_file_line_and_what_it_was_inlined_into);
 	RUN(a_file_with_another_build_id_is_not_believed);
 	RUN(without_debug_information_the_symbol_table_names_the_function);
+	RUN(whether_code_has_a_name_is_told_without_its_frames_and_agrees_with_them);
 	RUN(a_stripped_file_has_its_debug_file_found_by_build_id);
 	RUN(what_is_no_object_has_no_names_and_does_no_harm);
 	RUN(no_server_is_asked_unless_wanted);
