@@ -129,7 +129,7 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 	struct stat st;
 	struct fa_trace_writer_options options = {
 		.block_size = s->o.buffer_size,
-		.codec = FA_CODEC_LZ4,
+		.codec = FA_CODEC_ZSTD,
 		.maximum_bytes = s->o.maximum_file_size,
 	};
 

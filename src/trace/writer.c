@@ -99,7 +99,7 @@ static int reserve(struct fa_trace_writer *w, size_t len)
 	return 0;
 }
 
-static int write_header(struct fa_trace_writer *w)
+static int write_header(struct fa_trace_writer *w, const struct fa_trace_header *same_trace)
 {
 	struct fa_trace_header header = {
 		.magic = {'F', 'A', 'T', 'R', 'A', 'C', '\r', '\n'},
@@ -114,6 +114,10 @@ static int write_header(struct fa_trace_writer *w)
 	(void)!getrandom(header.uuid, sizeof(header.uuid), GRND_NONBLOCK);
 	header.uuid[6] = (unsigned char)((header.uuid[6] & 0x0f) | 0x40);
 	header.uuid[8] = (unsigned char)((header.uuid[8] & 0x3f) | 0x80);
+	if (same_trace != NULL) {
+		header.created_real = same_trace->created_real;
+		memcpy(header.uuid, same_trace->uuid, sizeof(header.uuid));
+	}
 	header.checksum = fa_hash64(&header, offsetof(struct fa_trace_header, checksum), 0);
 	r = fa_write_all(w->fd, &header, sizeof(header));
 	if (r < 0)
@@ -170,7 +174,7 @@ int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
 	int r = new_writer(fd, options, &w);
 
 	if (r == 0)
-		r = write_header(w);
+		r = write_header(w, options->same_trace);
 	if (r < 0)
 		return r;
 	*ret = fa_take_ptr(&w);

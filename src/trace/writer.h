@@ -21,6 +21,8 @@ struct fa_trace_writer_options {
 	uint32_t codec;         /* enum fa_trace_codec */
 	uint64_t maximum_bytes; /* of the file, 0: no limit */
 	uint64_t minimum_free;  /* bytes that must stay free on the file system, 0: not watched */
+	/* It is that trace, written again: uuid and time are kept. NULL: a new one. */
+	const struct fa_trace_header *same_trace;
 };
 
 /* Write the header to fd (empty, seekable not needed). Returns 0 or -errno of write(2), -ENOMEM. */

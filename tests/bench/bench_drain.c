@@ -71,11 +71,11 @@ static uint64_t measure(const struct fa_sink *sink, uint64_t events)
 int main(int argc, char **argv)
 {
 	uint64_t events = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000, ns;
-	static const char *const names[] = {"raw", "lz4"};
+	static const char *const names[] = {"raw", "lz4", "zstd"};
 
 	ns = measure(NULL, events);
 	printf("drain: %.2f ns an event\n", (double)ns / (double)events);
-	for (uint32_t codec = FA_CODEC_RAW; codec <= FA_CODEC_LZ4; codec++) {
+	for (uint32_t codec = FA_CODEC_RAW; codec <= FA_CODEC_ZSTD; codec++) {
 		struct fa_trace_writer_options o = {.codec = codec};
 		struct fa_trace_writer *writer;
 		struct fa_sink sink = {write_trace, NULL};

@@ -118,4 +118,33 @@ forks() {
 }
 it 7.12 "300 fork children are processes of their own, and nothing is lost" forks
 
+# Blocks of the trace $1 by codec: "raw zstd"
+blocks() {
+	"$FA" dump "$1" --stats --json | python3 -c '
+import json, sys
+c = json.load(sys.stdin)["blocks"]
+print(" ".join(k for k in ("raw", "lz4", "zstd") if c[k]["count"] > 0))'
+}
+
+compression() {
+	local work='x = [str(i) for i in range(30000)]' how
+	for how in none lz4 zstd auto; do
+		"$FA" run -o $how --compress $how -- python3 -c "$work"
+		taskset -c 0 "$FA" run -o $how.1 --compress $how -- python3 -c "$work"
+		"$FA" dump $how --no-events | grep -q ' end .*lost=0 '
+		"$FA" dump $how.1 --no-events | grep -q ' end .*lost=0 '
+	done
+	same "$(blocks none) $(blocks none.1)" "raw raw"
+	blocks lz4 | grep -q lz4 && ! blocks lz4 | grep -q zstd
+	for how in zstd zstd.1 auto auto.1; do
+		blocks $how | grep -q zstd
+		test $(($(stat -c %s $how) * 3)) -lt $(($(stat -c %s none) * 2))
+	done
+	# Packed at the end, where there is one processor: one file, and it is packed altogether.
+	same "$(ls auto.1*)" auto.1
+	"$FA" report auto.1 | grep -q python
+	same "$(status_of "$FA" run -o a --compress zip -- true)" 2
+}
+it 7.13 "--compress says how; with one processor the trace is packed at the end" compression
+
 results
