@@ -27,6 +27,7 @@ static struct {
 	const char *module;
 	uint32_t top;
 	bool no_cull;
+	bool fold_recursion;
 	bool tolerate_lost;
 	struct fa_option_list debug_dirs;
 	bool debuginfod;
@@ -271,6 +272,8 @@ static int make_tools(struct job *job)
 
 	if (r == 0)
 		r = fa_resolver_new(job->symbols, !options.no_cull, &job->resolver);
+	if (r == 0 && options.fold_recursion)
+		fa_resolver_fold(job->resolver);
 	if (r == 0 && (options.function != NULL || options.module != NULL)) {
 		r = fa_resolver_new(job->symbols, false, &job->whole);
 		job->filter.stack_wanted = stack_wanted;
@@ -360,6 +363,8 @@ static const struct fa_option report_options[] = {
 	 "only stacks with a module (path) that matches", NULL},
 	{0, "no-cull", NULL, FA_OPT_FLAG, &options.no_cull,
 	 "show the frames of the allocator and of the tracer too", NULL},
+	{0, "fold-recursion", NULL, FA_OPT_FLAG, &options.fold_recursion,
+	 "one row for stacks that differ only in the depth of a recursion", NULL},
 	{0, "tolerate-lost", NULL, FA_OPT_FLAG, &options.tolerate_lost,
 	 "exit with 0 although events were lost", NULL},
 	{0, "debug-dir", "DIR", FA_OPT_LIST, &options.debug_dirs,
@@ -396,6 +401,10 @@ const struct fa_command fa_cmd_report = {
 		"the inner end of stacks. Names come from debug information or symbol tables of "
 		"the files that were traced, if they still have the same build id, or from "
 		"/usr/lib/debug or --debug-dir; otherwise module and offset are shown.\n\n"
+		"Frames that come again right behind themselves, alone or as a group, are shown "
+		"once with their number; JSON has them all. With --fold-recursion stacks that "
+		"differ only in that number are one row, in which such frames stand once, with a "
+		"mark (in JSON \"recursion\": of so many frames from there).\n\n"
 		"When events were lost, a warning comes first and the exit status is 3. A file "
 		"that was cut is reported up to its end; a damaged one up to the damage, with exit "
 		"status 2.\n\n"

@@ -217,6 +217,8 @@ static void put_frame(struct fa_json *j, const struct fa_frame *f)
 	fa_json_string(j, "module", f->module);
 	fa_json_u64(j, "offset", f->offset);
 	fa_json_bool(j, "inlined", f->inlined);
+	if (f->recursion != 0)
+		fa_json_u64(j, "recursion", f->recursion);
 	fa_json_end_object(j);
 }
 

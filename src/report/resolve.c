@@ -15,6 +15,7 @@ struct link {
 	uint32_t parent;
 	uint32_t next; /* in its bucket */
 	uint32_t marks;
+	uint8_t recursion;        /* so many places, up to this one, came again and were folded */
 	uint8_t culled;           /* enum knowledge */
 	uint8_t unknown;          /* enum knowledge */
 	struct fa_object *object; /* NULL: in no known module */
@@ -33,6 +34,7 @@ struct mapped {
 struct fa_resolver {
 	struct fa_symbols *symbols;
 	bool cull;
+	bool fold;
 	struct fa_idmap mapped; /* arena id << 16 | module id */
 	struct fa_idmap chains; /* arena id << 32 | node id: chain as a pointer */
 	struct link *link;      /* [0] is unused */
@@ -41,7 +43,7 @@ struct fa_resolver {
 	size_t bucket_mask;
 };
 
-enum { DEPTH_MAX = 4096 };
+enum { DEPTH_MAX = 4096, FOLD_MAX = 8 };
 
 int fa_resolver_new(struct fa_symbols *symbols, bool cull, struct fa_resolver **ret)
 {
@@ -62,6 +64,11 @@ int fa_resolver_new(struct fa_symbols *symbols, bool cull, struct fa_resolver **
 	}
 	*ret = r;
 	return 0;
+}
+
+void fa_resolver_fold(struct fa_resolver *r)
+{
+	r->fold = true;
 }
 
 void fa_resolver_free(struct fa_resolver *r)
@@ -159,6 +166,42 @@ static uint32_t intern_node(struct fa_resolver *r, const struct fa_arena *a,
 	return intern(r, &l);
 }
 
+static bool same_place(const struct link *a, const struct link *b)
+{
+	return a->object == b->object && a->offset == b->offset && a->marks == b->marks;
+}
+
+/* The chain `outer` from which `group` places lead to `chain`, when the same places lead to it; else 0. */
+static uint32_t repeated(const struct fa_resolver *r, uint32_t chain, unsigned group)
+{
+	uint32_t outer = chain, a = chain, b;
+
+	for (unsigned i = 0; i < group && outer != 0; i++)
+		outer = r->link[outer].parent;
+	b = outer;
+	for (unsigned i = 0; i < group; i++) {
+		if (b == 0 || !same_place(&r->link[a], &r->link[b]))
+			return 0;
+		a = r->link[a].parent;
+		b = r->link[b].parent;
+	}
+	return outer;
+}
+
+/* Places that come again right behind themselves are left out: the chain without them. */
+static uint32_t fold(struct fa_resolver *r, uint32_t chain)
+{
+	for (unsigned group = 1; r->fold && group <= FOLD_MAX; group++) {
+		uint32_t outer = repeated(r, chain, group);
+
+		if (outer == 0)
+			continue;
+		r->link[outer].recursion = (uint8_t)group;
+		return outer;
+	}
+	return chain;
+}
+
 static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint32_t stack)
 {
 	uint32_t ids[DEPTH_MAX];
@@ -180,7 +223,7 @@ static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint3
 	}
 	while (depth > 0) {
 		id = ids[--depth];
-		chain = intern_node(r, a, fa_arena_node_at(a, id, NULL), chain);
+		chain = fold(r, intern_node(r, a, fa_arena_node_at(a, id, NULL), chain));
 		if (chain == 0 || fa_idmap_put(&r->chains, (uint64_t)a->id << 32 | id,
 					       (void *)(uintptr_t)chain) < 0)
 			return 0;
@@ -290,6 +333,8 @@ int fa_resolver_frames(struct fa_resolver *r, uint32_t chain, size_t limit, stru
 	struct fa_frame *frames = NULL;
 	size_t count = 0, cap = 0;
 	uint32_t marks = 0;
+	size_t first = 0;   /* frame of a group that recurs */
+	unsigned group = 0; /* places of it that are still to come */
 
 	for (uint32_t at = chain; at != 0 && (limit == 0 || count < limit);
 	     at = r->link[at].parent) {
@@ -305,7 +350,13 @@ int fa_resolver_frames(struct fa_resolver *r, uint32_t chain, size_t limit, stru
 			frames = bigger;
 			cap += 4 * STEP;
 		}
+		if (group == 0) {
+			group = r->link[at].recursion;
+			first = count;
+		}
 		count += frames_of(r, &r->link[at], at == chain, frames + count, STEP);
+		if (group != 0 && --group == 0)
+			frames[first].recursion = (uint32_t)(count - first);
 		marks = r->link[at].marks;
 	}
 	*ret = frames;

@@ -27,11 +27,15 @@ struct fa_frame {
 	uint64_t
 		offset; /* in the module (of the return address), or the bare address without one */
 	uint32_t line;
+	uint32_t recursion; /* so many frames from here came again, and are shown once; 0: none */
 	bool inlined;
 };
 
 /* `symbols` stays the caller's and outlives the resolver. */
 int fa_resolver_new(struct fa_symbols *symbols, bool cull, struct fa_resolver **ret) FA_MUST_USE;
+/* Before the first question: stacks that differ only in how often a group of up to 8 places comes again
+ * right behind itself are one chain. */
+void fa_resolver_fold(struct fa_resolver *r);
 void fa_resolver_free(struct fa_resolver *r); /* NULL is fine */
 
 /* The chain of a stack, culled if the resolver culls; 0: no frames, or out of memory. */

@@ -142,6 +142,16 @@ static size_t find_recursion(const struct fa_frame *f, size_t left, size_t *ret_
 	return 0;
 }
 
+/* With --fold-recursion a row is of stacks of different depths. */
+static void put_recursion(FILE *out, const struct fa_frame *f)
+{
+	if (f->recursion == 1)
+		(void)fputs("      (recursion: this frame any number of times)\n", out);
+	else if (f->recursion != 0)
+		(void)fprintf(out, "      (recursion: from here %u frames any number of times)\n",
+			      f->recursion);
+}
+
 static void put_frames(const struct fa_report *r, FILE *out, const struct fa_frame *f, size_t count,
 		       unsigned max_lines)
 {
@@ -150,8 +160,10 @@ static void put_frames(const struct fa_report *r, FILE *out, const struct fa_fra
 	for (size_t i = 0; i < count;) {
 		size_t group, again = find_recursion(f + i, count - i, &group);
 
-		for (size_t k = 0; k < group && lines < max_lines; k++, lines++)
+		for (size_t k = 0; k < group && lines < max_lines; k++, lines++) {
 			put_frame(r, out, &f[i + k]);
+			put_recursion(out, &f[i + k]);
+		}
 		i += group * (again + 1);
 		if (again != 0)
 			(void)fprintf(out, "      (%s %zu more time%s)\n",

@@ -1,14 +1,17 @@
 /*
- * fuzz_trace - arbitrary bytes as a trace file, and the events in it. libs: trace format base
+ * fuzz_trace - arbitrary bytes as a trace file, the events in it, and their replay.
+ * libs: analysis trace format base
  *
  * A checksum would stop nearly every input at the first block, so the checksums of the input are
  * made right first, as far as its blocks can be followed; the first byte says whether.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "analysis/replay.h"
 #include "format/hash.h"
 #include "trace/clock.h"
 #include "trace/reader.h"
@@ -75,6 +78,26 @@ static void read_trace(struct fa_trace_reader *r)
 		abort();
 }
 
+/* What is counted in two ways must agree, however senseless the events are. */
+static void replay(int fd)
+{
+	const struct fa_replay_options o = {0};
+	struct fa_replay *r = NULL;
+	uint64_t events = 0;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fa_replay_run(path, &o, &r) < 0)
+		return;
+	for (size_t i = 0; i < r->model.process_count; i++)
+		events += fa_event_sum(&r->model.processes[i]->events);
+	if (events != fa_event_sum(&r->events) ||
+	    r->total.blocks > r->events.alloc + r->events.realloc ||
+	    r->total.blocks != r->of[FA_AIFI].blocks + r->of[FA_AIFO].blocks)
+		abort();
+	fa_replay_free(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fa_trace_reader *r = NULL;
@@ -93,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (write(fd, copy, size - 1) != (ssize_t)(size - 1))
 		abort();
 	free(copy);
+	replay(fd);
 	if (fa_trace_reader_open_fd(fd, &r) == 0)
 		read_trace(r);
 	fa_trace_reader_free(r);

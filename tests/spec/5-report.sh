@@ -162,6 +162,64 @@ folded() {
 }
 it 5.7 "recursion is folded, lines fit the terminal" folded
 
+cat >rec.c <<'C'
+#include <stdlib.h>
+static void *volatile keep[64];
+static int n;
+__attribute__((noinline)) void leaf(void) { keep[n++] = malloc(100); __asm__(""); }
+__attribute__((noinline)) void self(int d)
+{
+	if (d == 0)
+		leaf();
+	else
+		self(d - 1);
+	__asm__("");
+}
+__attribute__((noinline)) void odd(int d);
+__attribute__((noinline)) void even(int d)
+{
+	if (d == 0)
+		leaf();
+	else
+		odd(d - 1);
+	__asm__("");
+}
+__attribute__((noinline)) void odd(int d)
+{
+	even(d - 1);
+	__asm__("");
+}
+int main(void)
+{
+	for (int d = 2; d < 12; d++)
+		self(d);
+	for (int d = 4; d < 24; d += 2)
+		even(d);
+	return 0;
+}
+C
+gcc -g -O1 -fno-optimize-sibling-calls -fno-ipa-cp -fno-ipa-sra -o rec rec.c
+"$FA" run --depth 500 -o rec.falloc -- ./rec 2>/dev/null
+
+fold_recursion() {
+	local rows='[r["blocks"] for r in j["rows"] if any(f["function"] == "leaf" for f in r["stack"])]'
+	report rec.falloc --view outstanding --json >j
+	same "$(json j "$rows")" "$(python3 -c 'print([1] * 20)')"
+	report rec.falloc --view outstanding --json --fold-recursion >j
+	same "$(json j "$rows")" '[10, 10]'
+	# The innermost call, the repeated one once, the first; and of two functions that call each other, both.
+	names='sorted([f["function"] for f in r["stack"]][:r["stack"].index(next(f for f in r["stack"] if f["function"] == "main")) + 1] for r in j["rows"] if r["stack"][0]["function"] == "leaf")'
+	same "$(json j "$names")" \
+		"[['leaf', 'even', 'odd', 'even', 'main'], ['leaf', 'self', 'self', 'main']]"
+	same "$(json j 'sorted((f["function"], f["recursion"]) for r in j["rows"] for f in r["stack"] if "recursion" in f)')" \
+		"[('odd', 2), ('self', 1)]"
+	report rec.falloc --view outstanding --fold-recursion >out
+	grep -A1 '^    self' out | grep -q 'recursion: this frame any number of times'
+	grep -A1 '^    odd' out | grep -q 'recursion: from here 2 frames any number of times'
+	! report rec.falloc --view outstanding | grep -q 'recursion:'
+}
+it 5.15 "--fold-recursion: stacks that differ only in the depth of a recursion are one row" fold_recursion
+
 stripped() {
 	report bare.falloc --view outstanding --json >j
 	same "$(json j 'j["rows"][0]["stack"][0]["function"]')" None
