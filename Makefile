@@ -82,7 +82,17 @@ $(B)/tests/programs/%: tests/programs/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 -O0 -g -w -fno-builtin -o $@ $< -lpthread
 
-everything: all $(unit_bin) $(fuzz_bin) $(prog_bin)
+# The programs with a test facility that the others do not have: writes that fail (src/base/io.c).
+fault_bin := $(B)/tests/faults/firstalloc $(B)/tests/faults/firstallocd
+$(B)/tests/faults/io.o: src/base/io.c
+	@mkdir -p $(@D)
+	$(CC) $(HOST) -DFA_FAULTS -c -o $@ $<
+$(B)/tests/faults/firstalloc: $(cli_obj) $(B)/tests/faults/io.o $(link)
+	$(CC) $(HOST) -pie -o $@ $^ $(LDLIBS)
+$(B)/tests/faults/firstallocd: $(daemon_obj) $(B)/tests/faults/io.o $(link)
+	$(CC) $(HOST) -pie -o $@ $^ $(LDLIBS)
+
+everything: all $(unit_bin) $(fuzz_bin) $(prog_bin) $(fault_bin)
 
 test: ## install what is missing, build, run all tests
 	tools/deps.sh test

@@ -25,12 +25,41 @@ void fa_close(int *fd)
 	errno = saved;
 }
 
+#ifdef FA_FAULTS
+/*
+ * Only in test builds (make: tests/faults). FA_FAULT="N ERRNO SUFFIX": of this process's writes to files
+ * whose names end so, the N-th writes half of its bytes, and all later ones fail.
+ */
+static ssize_t write_some(int fd, const void *data, size_t len)
+{
+	static int count;
+	const char *given = getenv("FA_FAULT");
+	char path[64], file[512], suffix[64];
+	int nth, error;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, file, sizeof(file) - 1);
+	file[n > 0 ? n : 0] = '\0';
+	if (given == NULL || sscanf(given, "%d %d %63s", &nth, &error, suffix) != 3 ||
+	    strlen(file) < strlen(suffix) ||
+	    strcmp(file + strlen(file) - strlen(suffix), suffix) != 0 || ++count < nth)
+		return write(fd, data, len);
+	if (count == nth && len > 1)
+		return write(fd, data, len / 2);
+	errno = error;
+	return -1;
+}
+#else
+#define write_some write
+#endif
+
 int fa_write_all(int fd, const void *data, size_t len)
 {
 	const char *p = data;
 
 	while (len > 0) {
-		ssize_t n = write(fd, p, len);
+		ssize_t n = write_some(fd, p, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;

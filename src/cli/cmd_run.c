@@ -336,13 +336,15 @@ static void end_trace(struct run *run)
 		.events = t.events,
 		.lost = t.lost,
 		.reason = r == 0        ? 4
-			  : r == -E2BIG ? 1
-					: 3,
+			  : r == -E2BIG  ? 1
+			  : r == -ENOSPC ? 2
+					 : 3,
 		.error = (uint32_t)-r,
 	};
-	if (r == 0 || r == -E2BIG)
-		r = fa_trace_writer_end(run->writer, &end,
-					run->ended ? "the command ended" : "interrupted");
+	r = fa_trace_writer_end(run->writer, &end,
+				r < 0	     ? fa_strerror(r)
+				: run->ended ? "the command ended"
+					     : "interrupted");
 	if (run->trace_error == 0)
 		run->trace_error = r;
 }

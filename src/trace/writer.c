@@ -7,8 +7,9 @@
  * Limits of the session (size, free space) are looked at when a block begins, for a full block that
  * does not shrink; so a file stays below its limit by up to a block, and all that was accepted can
  * always be written. END_ROOM is kept back for the END block: reaching a limit is a proper end, and
- * fa_trace_writer_end() still works then. After an error of write(2) itself nothing works any more:
- * the file may end within a block, and what was written before stays readable.
+ * fa_trace_writer_end() still works then. After an error of write(2) itself the half block is cut off and
+ * what was gathered is thrown away: that makes room on a full disk for END, which says why. Where that
+ * fails as well, the file ends within a block, and what was written before stays readable.
  */
 #include "trace/writer.h"
 
@@ -41,7 +42,7 @@ enum {
 struct fa_trace_writer {
 	int fd;
 	int error;  /* sticky */
-	bool limit; /* `error` is a limit of ours: END can still be written */
+	bool limit; /* after `error` END can still be written */
 	uint32_t block_size;
 	uint32_t codec;
 	uint64_t maximum_bytes;
@@ -49,8 +50,8 @@ struct fa_trace_writer {
 	uint64_t bytes;
 	uint64_t blocks;
 	uint64_t synced;       /* bytes whose write-back was started */
-	uint64_t free_bytes;   /* `bytes` when free space was last looked at */
-	uint64_t free_ns;      /* and when that was, 0: never */
+	uint64_t free_until;   /* `bytes` when free space is to be looked at again */
+	uint64_t free_ns;      /* when it was last, 0: never */
 	unsigned char *raw;    /* room for a block header, then the records gathered */
 	size_t raw_len;        /* of the records */
 	size_t raw_cap;        /* for records */
@@ -293,6 +294,14 @@ static size_t encode(struct fa_trace_writer *w)
 	return n;
 }
 
+/* The half block goes. false: it cannot be cut off (a pipe), so nothing may follow it. */
+static bool cut_block(struct fa_trace_writer *w)
+{
+	w->raw_len = 0;
+	return ftruncate(w->fd, (off_t)w->bytes) == 0 &&
+	       lseek(w->fd, (off_t)w->bytes, SEEK_SET) == (off_t)w->bytes;
+}
+
 /* One block with what was gathered; it may be empty only for the last one. */
 static int write_block(struct fa_trace_writer *w, uint8_t flags)
 {
@@ -322,21 +331,25 @@ static int write_block(struct fa_trace_writer *w, uint8_t flags)
 	return 0;
 }
 
-/* Is there enough free space? Asked of the kernel each few MB and each second only. */
+/* Is there enough free space? Asked of the kernel each second, and after half of what is left or 4 MB. */
 static bool space_left(struct fa_trace_writer *w, size_t block_len)
 {
 	struct statvfs fs;
-	uint64_t now = fa_mono_ns();
+	uint64_t now = fa_mono_ns(), least = w->minimum_free + block_len, left;
 
-	if (w->free_ns != 0 && w->bytes - w->free_bytes < FREE_CHECK_BYTES &&
-	    now - w->free_ns < FREE_CHECK_NS)
+	if (w->free_ns != 0 && w->bytes < w->free_until && now - w->free_ns < FREE_CHECK_NS)
 		return true;
 	w->free_ns = now;
-	w->free_bytes = w->bytes;
+	w->free_until = w->bytes + FREE_CHECK_BYTES;
 	/* A file system that cannot say is no reason to stop. */
 	if (fstatvfs(w->fd, &fs) < 0)
 		return true;
-	return (uint64_t)fs.f_bavail * fs.f_frsize >= w->minimum_free + block_len;
+	left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (left < least)
+		return false;
+	if ((left - least) / 2 < FREE_CHECK_BYTES)
+		w->free_until = w->bytes + (left - least) / 2;
+	return true;
 }
 
 /* May a block of up to `len` bytes of records begin? */
@@ -412,7 +425,9 @@ int fa_trace_writer_flush(struct fa_trace_writer *w)
 	if (w->raw_len == 0)
 		return 0;
 	r = write_block(w, 0);
-	return r < 0 ? fail(w, r) : 0;
+	if (r == 0)
+		return 0;
+	return cut_block(w) ? fail_limit(w, r) : fail(w, r);
 }
 
 void fa_trace_writer_sync(struct fa_trace_writer *w)
@@ -432,16 +447,17 @@ int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 		.head_size = sizeof(*end),
 		.size = (uint32_t)(sizeof(*end) + text_len + 1),
 	};
-	int r = 0;
+	int r = 0, last;
 
 	if (w->error != 0 && !w->limit)
 		return w->error;
 	/* What is gathered goes out as it would have; END_ROOM was kept back for the rest. */
 	if (w->raw_len != 0)
 		r = write_block(w, 0);
-	if (r == 0) {
+	if (r == 0 || cut_block(w)) {
 		add_record(w, &header, end, text, text_len, "");
-		r = write_block(w, FA_BLOCK_LAST);
+		last = write_block(w, FA_BLOCK_LAST);
+		r = r == 0 ? last : r;
 	}
 	if (r == 0 && fdatasync(w->fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOSYS)
 		r = -errno;

@@ -41,8 +41,9 @@ int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options
 /*
  * Add a record: fixed part `head`, then up to two further pieces (tails may be NULL with length 0).
  * Returns 0; -E2BIG: the size limit or FA_RECORD_MAX; -ENOSPC: free space fell below minimum_free;
- * -errno of write(2). After the first failure every later call returns the same and writes nothing;
- * what was written before stays readable.
+ * -errno of write(2), and what was gathered for that block is lost. After the first failure every later
+ * call but fa_trace_writer_end() returns the same and writes nothing; what was written before stays
+ * readable.
  */
 int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, size_t head_len,
 		   const void *tail, size_t tail_len, const void *tail2,
@@ -54,7 +55,8 @@ int fa_trace_writer_flush(struct fa_trace_writer *w) FA_MUST_USE;
 /* Start write-back of what was written since the last call (sync_file_range). Errors are ignored. */
 void fa_trace_writer_sync(struct fa_trace_writer *w);
 
-/* END record, last block, fdatasync. */
+/* END record, last block, fdatasync. Tried also after a failure. -errno: END is not there,
+ * or what was gathered before it is not. */
 int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 			const char *text) FA_MUST_USE;
 

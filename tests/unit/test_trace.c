@@ -21,6 +21,7 @@
 
 /* Fault injection: this write(2) is the one that the writer calls. 0: no fault. */
 static int calls_until_fault, fault_errno;
+static int fault_once; /* the disk has room again for what comes later */
 static size_t fault_part; /* bytes that the failing call writes first */
 
 ssize_t write(int fd, const void *data, size_t len)
@@ -31,7 +32,7 @@ ssize_t write(int fd, const void *data, size_t len)
 			len = fault_part;
 			fault_part = 0;
 		} else {
-			calls_until_fault = 1;
+			calls_until_fault = !fault_once;
 			errno = fault_errno;
 			return -1;
 		}
@@ -241,8 +242,8 @@ SPEC(a_file_system_without_the_wanted_free_space_is_not_filled)
 	unlink(path);
 }
 
-/* Fail the n-th write; `part` bytes of it are written first. */
-static void fail_write(int n, size_t part, uint64_t whole, unsigned whole_records)
+/* Fail the n-th write; `part` bytes of it are written first. once: there is room for END. */
+static void fail_write(int n, size_t part, int once, uint64_t whole, unsigned whole_records)
 {
 	struct fa_trace_writer_options options = {.block_size = 4096, .codec = FA_CODEC_LZ4};
 	struct fa_trace_writer *w = NULL;
@@ -254,12 +255,13 @@ static void fail_write(int n, size_t part, uint64_t whole, unsigned whole_record
 	calls_until_fault = n;
 	fault_errno = ENOSPC;
 	fault_part = part;
+	fault_once = once;
 	r = fa_trace_writer_open(fd, &options, &w);
 	if (r == 0) {
 		r = sample_write(w, 400, 400);
 		CHECK(n == 1 || r == -ENOSPC);
-		CHECK(fa_trace_writer_flush(w) == r);
-		CHECK(fa_trace_writer_end(w, &(struct fa_rec_end){0}, "") == r);
+		/* The sample has written END, where that could be. */
+		CHECK(fa_trace_writer_flush(w) == (once && n > 1 ? -ESHUTDOWN : r));
 	}
 	calls_until_fault = 0;
 	if (n == 1) {
@@ -268,10 +270,10 @@ static void fail_write(int n, size_t part, uint64_t whole, unsigned whole_record
 		uint64_t on_disk = (uint64_t)lseek(fd, 0, SEEK_END);
 
 		(void)digest(path, &records, &damage);
-		CHECK(records < whole_records && damage.cut && !damage.damaged);
-		CHECK(damage.offset == fa_trace_writer_bytes(w) && on_disk < whole);
-		CHECK(damage.offset + damage.bytes == on_disk && damage.bytes == part);
-		CHECK(n == 2 || records > 0);
+		/* The half block is gone; where there is room for END, it says what has happened. */
+		CHECK(records < whole_records && damage.cut == !once && !damage.damaged);
+		CHECK(fa_trace_writer_bytes(w) == on_disk && on_disk < whole);
+		CHECK(n == 2 || records > (unsigned)once);
 	}
 	fa_trace_writer_free(w);
 	close(fd);
@@ -289,9 +291,9 @@ SPEC(what_was_written_before_a_failing_write_stays_readable)
 	CHECK(sample_write(w, 400, 400) == 0 && fa_trace_writer_blocks(w) > 60);
 	(void)digest(path, &records, &damage);
 	for (int n = 1; n <= 50; n++)
-		fail_write(n, 0, fa_trace_writer_bytes(w), records);
+		fail_write(n, 0, n & 1, fa_trace_writer_bytes(w), records);
 	for (int n = 2; n <= 50; n += 7)
-		fail_write(n, (size_t)n, fa_trace_writer_bytes(w), records);
+		fail_write(n, (size_t)n, n & 1, fa_trace_writer_bytes(w), records);
 	fa_trace_writer_free(w);
 	close(fd);
 	unlink(path);
