@@ -127,6 +127,8 @@ bool fa_family_release_due(const struct fa_family *f);
 void fa_family_release(struct fa_family *f);
 size_t fa_family_save(const struct fa_family *f, void *to, size_t size);
 int fa_family_restore(struct fa_family *f, const void *from, size_t len) FA_MUST_USE;
+/* Of a family that cannot be had again: the processes that lived. Returns how many, at most `most`. */
+size_t fa_family_saved_processes(const void *from, size_t len, uint32_t *ret_process, size_t most);
 uint64_t fa_family_mapped_bytes(const struct fa_family *f);
 void fa_family_free(struct fa_family *f); /* NULL is fine */
 

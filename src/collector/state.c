@@ -264,15 +264,36 @@ static int restore_reading(struct fa_family *f, struct in *in)
 	return 0;
 }
 
+/* Head and holes; in->at is the first process then. */
+static bool get_head(struct in *in, struct saved_head *ret, uint32_t holes[FA_HOLES_MAX])
+{
+	return get(in, ret, sizeof(*ret)) && ret->magic == STATE_MAGIC &&
+	       ret->holes <= FA_HOLES_MAX && get(in, holes, ret->holes * sizeof(holes[0]));
+}
+
+size_t fa_family_saved_processes(const void *from, size_t len, uint32_t *ret_process, size_t most)
+{
+	struct in in = {from, len};
+	uint32_t holes[FA_HOLES_MAX];
+	struct saved_process s;
+	struct saved_head h;
+	size_t n = 0;
+
+	if (!get_head(&in, &h, holes))
+		return 0;
+	while (n < most && n < h.processes && get(&in, &s, sizeof(s)))
+		ret_process[n++] = s.record.process;
+	return n;
+}
+
 int fa_family_restore(struct fa_family *f, const void *from, size_t len)
 {
 	struct in in = {from, len};
 	struct saved_head h;
 	int r = 0;
 
-	if (!get(&in, &h, sizeof(h)) || h.magic != STATE_MAGIC || h.holes > FA_HOLES_MAX ||
-	    h.next_node == 0 || h.next_node > f->nodes || h.next_module > f->modules ||
-	    !get(&in, f->holes, h.holes * sizeof(f->holes[0])))
+	if (!get_head(&in, &h, f->holes) || h.next_node == 0 || h.next_node > f->nodes ||
+	    h.next_module > f->modules)
 		return -EBADMSG;
 	f->arena = h.arena;
 	f->next_node = h.next_node;

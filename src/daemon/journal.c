@@ -32,7 +32,7 @@
 enum {
 	PLACES = 8192,
 	COPY_SIZE = 640 << 10, /* of the largest family: see the assertion */
-	UNCLAIMED_AFTER_S = 10,
+	UNCLAIMED_AFTER_S = 3,
 };
 
 struct mark {
@@ -262,6 +262,36 @@ void journal_commit(struct collector *c)
 	families_release(c);
 }
 
+/* How much they recorded since the last commit, and do from now on, nobody knows. */
+static void give_up(struct collector *c, int place)
+{
+	struct place *p = &c->journal->place[place];
+	uint32_t process[FA_ARENA_PROCESSES];
+	int copy = valid_copy(p);
+	size_t n;
+
+	if (copy < 0)
+		return;
+	n = fa_family_saved_processes(copy_at(c, place, (unsigned)copy), p->copy[copy].len, process,
+				      FA_ARENA_PROCESSES);
+	for (uint64_t m = translate(c, p->copy[copy].mask); m != 0; m &= m - 1) {
+		struct session *s = &c->session[__builtin_ctzll(m)];
+
+		for (size_t i = 0; i < n; i++) {
+			uint64_t now = fa_drain_stamp(c->clock_source);
+			struct fa_rec_lost lost = {
+				.process = process[i], .cause = FA_LOST_UNKNOWN, .stamp = now};
+			struct fa_rec_process_end end = {
+				.process = process[i], .status = -1, .stamp = now, .reason = 2};
+
+			session_record(s, c->beat, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0, NULL,
+				       0);
+			session_record(s, c->beat, FA_TAG_PROCESS_END, &end, sizeof(end), NULL, 0,
+				       NULL, 0);
+		}
+	}
+}
+
 /* Families of our predecessor that nobody gave us: the doorman died as well. */
 void journal_turn(struct collector *c, uint64_t now)
 {
@@ -270,6 +300,9 @@ void journal_turn(struct collector *c, uint64_t now)
 		return;
 	mine.opened_ns = 0;
 	for (int i = 0; i < PLACES; i++)
-		if (c->journal->place[i].handle != 0 && !mine.claimed[i])
+		if (c->journal->place[i].handle != 0 && !mine.claimed[i]) {
+			give_up(c, i);
 			empty_place(c, i);
+			c->commit_due = true;
+		}
 }

@@ -2,7 +2,11 @@
 # 17 - the daemon's parts under load: families that grow, parts that are killed, stopped, restarted.
 # Programs are traced by name with the real shim in a private machine (machine.sh). Claims:
 #   17.1       a service that forks twice has as much room for its events as any other program
-#   17.2-17.5  a collector that is killed costs nothing: every event is in the trace, and once
+#   17.2       a collector that is killed costs nothing: every event is in the trace, and once
+#   17.3-17.6  doorman killed, each stopped, both killed, the keeper killed: nobody waits for 2 s, loss is
+#              counted or said to be unknown
+#   17.7       a second firstallocd is refused and harms nothing
+# KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" != 0 ]; then
@@ -82,11 +86,91 @@ finish() { # session
 	! grep -q incomplete "$T/dump"
 }
 
+kills=${KILLS:-5}
 collector_killed() {
 	begin c
-	kill_part collector KILL 10
+	kill_part collector KILL $kills
 	finish c
 }
-it 17.2 "kill -9 of the collector ten times while a program records: each event once" collector_killed
+it 17.2 "kill -9 of the collector, again and again, while a program records: each event once" collector_killed
+
+doorman_killed() {
+	begin d
+	kill_part doorman KILL $kills
+	kill_part collector KILL 1 # the new doorman has what the old one had
+	finish d
+}
+it 17.3 "the same with the doorman, and then the collector: nothing lost" doorman_killed
+
+stopped() {
+	begin p
+	for part in doorman collector; do kill_part $part STOP $(((kills + 9) / 10)); done
+	sleep 0.2
+	touch "$T/stop"
+	wait $program
+	read -r rounds slowest <"$T/steady"
+	echo "the slowest $slowest ms"
+	[ "$slowest" -lt 2000 ]
+	$fa stop p
+	$fa disable steady >/dev/null
+	report "$T/p.falloc" 2>/dev/null
+	# What could not wait any longer is counted, event by event.
+	same "$(value "j['events']['alloc'] + j['events']['free'] + j['lost'] - 2 * $rounds")" "$(awk -F'[][, ]+' '{ print $2 + $3 }' <<<"$own")"
+}
+it 17.4 "doorman and collector stopped: replaced within 2 s; what was lost is counted exactly" stopped
+
+both_killed() {
+	begin b
+	set -- "$(part doorman)" "$(part collector)"
+	kill -STOP "$(part keeper)" # or the first would be replaced before the second dies
+	kill -9 $1 $2
+	kill -CONT "$(cat "$R/run/firstalloc/firstallocd.pid")"
+	wait_for 4 replaced doorman $1
+	wait_for 4 replaced collector $2
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	touch "$T/early"
+	"$P/steady" 1 "$T/early" >/dev/null # a new program is traced as ever
+	rm -f /etc/ld.so.preload
+	sleep 3.5
+	touch "$T/stop"
+	wait $program
+	read -r rounds slowest <"$T/steady"
+	[ "$slowest" -lt 2000 ]
+	$fa stop b
+	$fa disable steady >/dev/null
+	"$FA" dump "$T/b.falloc" | grep -av ' alloc \| free ' >"$T/dump"
+	same "$(grep -c ' process ' "$T/dump")" 2
+	same "$(grep -c ' lost .*unknown' "$T/dump")" 1
+	tail -n 1 "$T/dump" | grep -q 'end .*reason='
+}
+it 17.5 "doorman and collector killed at once: programs go on, and that much is unknown is said" both_killed
+
+keeper_killed() {
+	for _ in $(seq $(((kills + 4) / 5))); do
+		begin k
+		pids="$(part doorman) $(part collector)"
+		kill -9 "$(part keeper)"
+		gone() { for p in $pids; do ! kill -0 $p 2>/dev/null || grep -q '^State:.Z' /proc/$p/status || return 1; done; }
+		wait_for 4 gone
+		touch "$T/stop"
+		wait $program
+		read -r rounds slowest <"$T/steady"
+		[ "$slowest" -lt 2000 ]
+		"$FA" dump "$T/k.falloc" | tail -n 1 | grep -q 'end .*reason='
+		by_name steady "$T/n.falloc" "$P/steady" 4 "$T/stop" >"$T/steady"
+		read -r rounds _ <"$T/steady"
+		report "$T/n.falloc"
+		same "$(counts)" "$own"
+	done
+}
+it 17.6 "kill -9 of the keeper: programs go on, the trace ends properly, a new one works at once" keeper_killed
+
+twice() {
+	begin t
+	! "$B/firstallocd" --root "$R" 2>"$T/o"
+	grep -q 'another firstallocd is running already' "$T/o"
+	finish t
+}
+it 17.7 "a second firstallocd is refused; the first goes on" twice
 
 results
