@@ -106,7 +106,7 @@ static FA_INLINE uint64_t fa_ev_zigzag(uint32_t v, uint32_t last)
 /* The highest bit set, 0 for 0. */
 static FA_INLINE unsigned fa_ev_top(uint64_t v)
 {
-	return 63 - (unsigned)__builtin_clzll(v | 1);
+	return 63 ^ (unsigned)__builtin_clzll(v | 1);
 }
 
 /*
@@ -117,11 +117,8 @@ static FA_INLINE unsigned fa_ev_top(uint64_t v)
 #define FA_EV_X8(v)  (v), (v), (v), (v), (v), (v), (v), (v)
 #define FA_EV_X16(v) FA_EV_X8(v), FA_EV_X8(v)
 static const uint16_t fa_ev_size_fields[64] = {
-	FA_EV_X8(0 | 1 << 8),
-	FA_EV_X8(1 | 2 << 8),
-	FA_EV_X16(2 | 4 << 8),
-	FA_EV_X16(3 | 8 << 8),
-	FA_EV_X16(3 | 8 << 8),
+	FA_EV_X8(0 | 1 << 8),  FA_EV_X8(1 | 2 << 8),  FA_EV_X16(2 | 4 << 8),
+	FA_EV_X16(3 | 8 << 8), FA_EV_X16(3 | 8 << 8),
 };
 static const uint16_t fa_ev_stack_fields[33] = {
 	0,
@@ -134,6 +131,12 @@ static const uint16_t fa_ev_stamp_fields[56] = {
 	FA_EV_X8(4 << 4 | 4 << 8), FA_EV_X8(5 << 4 | 5 << 8), FA_EV_X8(6 << 4 | 6 << 8),
 	FA_EV_X8(7 << 4 | 7 << 8),
 };
+
+/* Byte 0 with the length of an address field, by its highest bit. */
+static FA_INLINE unsigned char fa_ev_first(unsigned kind, unsigned top)
+{
+	return (unsigned char)(kind | (top << 1 & 7 << 4));
+}
 
 static FA_INLINE unsigned fa_ev_stamp_len(uint64_t d) /* 0..7 */
 {
@@ -154,13 +157,13 @@ static FA_INLINE unsigned fa_event_put_free(unsigned char *p, struct fa_event_st
 					    uint32_t stack)
 {
 	uint64_t a = fa_ev_addr(addr, st->addr);
-	unsigned alen = fa_ev_len(a), n = 1;
+	unsigned top = fa_ev_top(a), alen = (top >> 3) + 1, n;
 
 	st->addr = addr;
-	p[0] = (unsigned char)(FA_EV_FREE | (alen - 1) << 4);
+	p[0] = fa_ev_first(FA_EV_FREE, top);
 	if (FA_LIKELY(stamp == 0 && !has_stack)) {
-		fa_ev_put(p + n, a);
-		return n + alen;
+		fa_ev_put(p + 1, a);
+		return 1 + alen;
 	}
 	uint64_t d = stamp ? fa_ev_stamp_delta(stamp, st->stamp) : 0;
 	unsigned dlen = stamp ? fa_ev_len(d) : 0;
@@ -215,10 +218,10 @@ static FA_INLINE unsigned fa_event_put_alloc(unsigned char *p, struct fa_event_s
 					     int has_stack, uint32_t stack)
 {
 	uint64_t a = fa_ev_addr(addr, st->addr);
-	unsigned alen = fa_ev_len(a);
+	unsigned top = fa_ev_top(a), alen = (top >> 3) + 1;
 
 	st->addr = addr;
-	p[0] = (unsigned char)(FA_EV_ALLOC | (alen - 1) << 4);
+	p[0] = fa_ev_first(FA_EV_ALLOC, top);
 	fa_ev_put(p + 2, a);
 	return 2 + alen + fa_event_put_tail(p + 1, p + 2 + alen, st, size, stamp, has_stack, stack);
 }
