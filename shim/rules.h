@@ -41,6 +41,14 @@ enum fa_rule_kind {
 #define FA_RULE_K(rule)      ((rule) >> 32 & 0xffff)
 #define FA_RULE_N(rule)      ((rule) >> 48)
 
+/* Nothing but the frame's registers and words that a walk remembers decides where its caller is. */
+static FA_INLINE int fa_rule_is_plain(uint64_t rule)
+{
+	unsigned kind = FA_RULE_KIND(rule);
+
+	return kind == FA_RULE_RSP || kind == FA_RULE_RBP || kind == FA_RULE_REALIGNED;
+}
+
 struct fa_rule_entry {
 	uint64_t pc;
 	uint64_t rule; /* 0: being filled */

@@ -20,9 +20,8 @@
 #define F64(i)                                                                                     \
 	F8(i), F8((i) + 8), F8((i) + 16), F8((i) + 24), F8((i) + 32), F8((i) + 40), F8((i) + 48),  \
 		F8((i) + 56)
-static const uint64_t place_factor[] = {F64(0),   F64(64),  F64(128), F64(192),
-					F64(256), F64(320), F64(384), F64(448)};
-_Static_assert(sizeof(place_factor) / sizeof(place_factor[0]) == DEPTH_MAX, "one a place");
+const uint64_t fa_walk_factor[DEPTH_MAX] = {F64(0),   F64(64),  F64(128), F64(192),
+					    F64(256), F64(320), F64(384), F64(448)};
 
 int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *module)
 {
@@ -103,8 +102,9 @@ static FA_NOINLINE void cut_outermost(struct walk *w, int32_t drop)
 		t->slot[i] = t->slot[i + drop];
 		t->ip[i] = t->ip[i + drop];
 		t->word[i] = t->word[i + drop];
+		t->rule[i] = t->rule[i + drop];
 		t->mark[i] = t->has_marks ? t->mark[i + drop] : 0;
-		sum += (t->word[i] ^ (uint64_t)t->mark[i] << 45) * place_factor[i];
+		sum += (t->word[i] ^ (uint64_t)t->mark[i] << 45) * fa_walk_factor[i];
 		t->sum[i] = sum;
 	}
 	for (uint32_t i = 0; i < t->deps; i++) {
@@ -163,7 +163,7 @@ static FA_NOINLINE void keep_marks(struct walk *w, int32_t depth)
 	}
 	for (int32_t i = begin; i < depth; i++) {
 		t->mark[i] = w->any_marks ? t->mark[SCRATCH + depth - 1 - i] : 0;
-		sum += (t->word[i] ^ (uint64_t)t->mark[i] << 45) * place_factor[i];
+		sum += (t->word[i] ^ (uint64_t)t->mark[i] << 45) * fa_walk_factor[i];
 		t->sum[i] = sum;
 		any |= t->mark[i];
 	}
@@ -177,27 +177,15 @@ static FA_INLINE void keep_frames(struct fa_unwind_thread *t, int32_t begin, int
 	int32_t to = begin;
 
 	for (int32_t from = SCRATCH + found - 1; from >= SCRATCH; from--, to++) {
-		uint64_t word = t->ip[from] | t->word[from] << 48;
+		uint64_t rule = t->word[from];
+		uint64_t word = t->ip[from] | rule << 48;
 
 		t->slot[to] = t->slot[from];
 		t->ip[to] = t->ip[from];
+		t->rule[to] = rule;
 		t->word[to] = word;
-		sum += word * place_factor[to];
+		sum += word * fa_walk_factor[to];
 		t->sum[to] = sum;
-	}
-}
-
-/* Frames that were found in place: the rule in `word` becomes the pc word. */
-static FA_INLINE void keep_in_place(struct fa_unwind_thread *t, int32_t begin, int32_t end)
-{
-	uint64_t sum = begin > 0 ? t->sum[begin - 1] : 0;
-
-	for (int32_t i = begin; i < end; i++) {
-		uint64_t word = t->ip[i] | t->word[i] << 48;
-
-		t->word[i] = word;
-		sum += word * place_factor[i];
-		t->sum[i] = sum;
 	}
 }
 
@@ -229,8 +217,20 @@ static FA_INLINE void start(struct walk *w)
 	w->crossed = 0;
 	w->any_marks = 0;
 	w->no_keep = 0;
+	w->common = w->max;
 	for (unsigned i = 0; i < CHECKED; i++)
 		w->checked[i] = 0;
+}
+
+/* May a later walk be compared with this one as a whole? A cut one has another outermost frame for
+ * each depth. */
+static FA_INLINE void allow_same(const struct walk *w, int32_t depth)
+{
+	struct fa_unwind_thread *t = w->t;
+
+	if (t->count == (uint32_t)depth && !w->foreign && !t->has_marks &&
+	    ((t->marks & FA_NODE_TRUNCATED) == 0 || depth == w->max))
+		t->same = (uint32_t)depth;
 }
 
 /* Walks, and stores the result as the walk before of the next one. */
@@ -258,7 +258,7 @@ static FA_NOINLINE void walk_and_keep(struct walk *w, uint32_t max_depth, struct
 		depth = w->max;
 		common = 0;
 	} else {
-		common = w->merged + 1;
+		common = w->merged + 1 < w->common ? w->merged + 1 : w->common;
 	}
 	if (outcome != MERGED)
 		t->marks = outcome == TRUNCATED ? FA_NODE_TRUNCATED
@@ -278,6 +278,7 @@ static FA_NOINLINE void walk_and_keep(struct walk *w, uint32_t max_depth, struct
 		t->foreign_hi = w->hi;
 	barrier();
 	t->count = w->crossed || w->no_keep ? 0 : (uint32_t)(depth - (w->barrier + 1));
+	allow_same(w, depth);
 }
 
 /* ---- where a walk begins ---- */
@@ -302,21 +303,71 @@ static FA_NOINLINE void begin_foreign(struct walk *w)
 	w->hi = t->foreign_hi;
 }
 
+/* Deps of frames inside of `innermost` are gone. The rbp that comes through there from one of them is
+ * in the register now; 0: it is another. */
+static FA_NOINLINE int same_rbp_in(struct walk *w, int32_t innermost)
+{
+	struct fa_unwind_thread *t = w->t;
+	uint32_t n = t->deps;
+
+	while (n > 0 && t->dep[n - 1].saver > innermost && t->dep[n - 1].user > innermost)
+		n--;
+	if (n > 0 && t->dep[n - 1].saver > innermost) {
+		if (t->dep[n - 1].val != w->regs->rbp)
+			return 0;
+		t->dep[n - 1].saver = innermost + 1;
+		t->dep[n - 1].loc = 0;
+	}
+	t->deps = n;
+	return 1;
+}
+
+/* What the walk before has for the frames from `near` outwards is brought up to date. 1: that is the
+ * whole of this walk, which begins there. */
+static FA_INLINE int take_over(struct walk *w, int32_t near)
+{
+	struct fa_unwind_thread *t = w->t;
+	int is_own = t->slot[near] == w->slot;
+	/* Its own frame is in the registers; what is further out is in memory. */
+	int32_t unchanged = first_changed(t, near + !is_own), end = near + 1;
+
+	if (is_own && unchanged == near && t->ip[near] == w->pc)
+		unchanged = end;
+	if (t->deps != 0) {
+		end = first_changed_dep(w, end);
+		unchanged = unchanged < end ? unchanged : end;
+	}
+	w->common = unchanged;
+	if (unchanged > 0 && unchanged < end && !t->has_marks &&
+	    (t->marks & FA_NODE_TRUNCATED) == 0)
+		unchanged = fa_walk_refresh(w, unchanged, end, is_own ? near : -1);
+	w->unchanged = unchanged;
+	w->near = near - is_own;
+	return is_own && unchanged == near + 1 &&
+	       ((t->marks & FA_NODE_TRUNCATED) == 0 || unchanged == w->max) &&
+	       (t->deps == 0 || same_rbp_in(w, near));
+}
+
+void fa_unwind_forget(struct fa_unwind_thread *t)
+{
+	t->count = 0;
+	t->same = 0;
+}
+
 void fa_unwind(struct fa_unwind_thread *t, const struct fa_regs *regs,
 	       const struct fa_stack_bounds *bounds, unsigned max_depth, struct fa_stack_view *ret)
 {
 	struct walk w;
 	int32_t near = (int32_t)t->count - 1;
 	uint64_t slot = regs->rsp - 8;
-	int32_t unchanged = 0;
-	int32_t in_place = -1; /* the frame of the walk before where this one begins */
 
-	t->count = 0;
+	fa_unwind_forget(t);
 	barrier();
 	w.t = t;
 	w.regs = regs;
 	w.bounds = bounds;
 	w.lo = slot;
+	w.max = max_depth > DEPTH_MAX ? DEPTH_MAX : max_depth < 1 ? 1 : (int32_t)max_depth;
 	if (FA_LIKELY(on_own_stack(bounds, regs->rsp))) {
 		w.foreign = 0;
 		w.hi = bounds->hi;
@@ -328,40 +379,17 @@ void fa_unwind(struct fa_unwind_thread *t, const struct fa_regs *regs,
 		near = -1;
 	while (near >= 0 && t->slot[near] < slot)
 		near--;
-	if (near >= 0) {
-		int same_place = t->slot[near] == slot;
-
-		/* Its own frame is in the registers; what is further out is in memory. */
-		unchanged = first_changed(t, near + !same_place);
-		if (same_place && unchanged == near && t->ip[near] == regs->rip)
-			unchanged = near + 1;
-		if (t->deps != 0)
-			unchanged = first_changed_dep(&w, unchanged);
-		if (same_place)
-			in_place = near--;
-		if (same_place && unchanged == in_place + 1 && t->deps == 0 &&
-		    ((t->marks & FA_NODE_TRUNCATED) == 0 || unchanged == (int32_t)max_depth)) {
-			deliver(t, unchanged, unchanged, ret);
-			barrier();
-			t->count = (uint32_t)unchanged;
-			return;
-		}
-	} else {
-		t->deps = 0;
-	}
-	w.near = near;
-	w.unchanged = unchanged;
-	w.max = max_depth > DEPTH_MAX ? DEPTH_MAX : max_depth < 1 ? 1 : (int32_t)max_depth;
 	start(&w);
-	if (in_place >= 0 && !t->has_marks && (t->marks & FA_NODE_TRUNCATED) == 0 &&
-	    (t->deps == 0 ? fa_walk_in_place(&w, in_place)
-			  : fa_walk_in_place_by_rbp(&w, in_place))) {
-		keep_in_place(t, w.merged + 1, in_place + 1);
-		deliver(t, in_place + 1, w.merged + 1, ret);
+	w.near = -1;
+	w.unchanged = 0;
+	if (near < 0) {
+		t->deps = 0;
+	} else if (take_over(&w, near)) {
+		deliver(t, near + 1, w.common, ret);
 		barrier();
-		t->count = (uint32_t)in_place + 1;
+		t->count = (uint32_t)near + 1;
+		allow_same(&w, near + 1);
 		return;
 	}
-	w.merged = -1;
 	walk_and_keep(&w, max_depth, ret);
 }

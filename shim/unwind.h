@@ -45,6 +45,9 @@ struct fa_stack_bounds {
 	uint64_t hi;
 };
 
+/* The walk before was another thread's, whose memory this one has now. */
+void fa_unwind_forget(struct fa_unwind_thread *t);
+
 /* The result, outermost frame first: pc[0] is the outermost frame, pc[depth - 1] the innermost
  * (regs->rip). pc words are as in fa_arena_node.pc: address in bits 0-47, module id in bits 48-63.
  * The parent of pc[i] is pc[i - 1]. */

@@ -104,7 +104,7 @@ int fa_walk_same_rbp(struct walk *w, int32_t at)
 }
 
 /* Once per module and walk. */
-static FA_NOINLINE int check_module(struct walk *w, uint64_t rule, uint64_t pc)
+FA_NOINLINE int fa_walk_check_module(struct walk *w, uint64_t rule, uint64_t pc)
 {
 	uint16_t index = (uint16_t)(FA_RULE_INDEX(rule) + 1);
 	uint16_t *checked = &w->checked[index % CHECKED];
@@ -217,7 +217,7 @@ static FA_NOINLINE uint64_t other_slot(struct walk *w, uint64_t rule, uint64_t p
 {
 	int ok = 1;
 
-	if (rule == 0 || ((rule & FA_RULE_MORTAL) != 0 && !check_module(w, rule, pc)))
+	if (rule == 0 || ((rule & FA_RULE_MORTAL) != 0 && !fa_walk_check_module(w, rule, pc)))
 		rule = fa_rule_make(pc);
 	w->t->word[SCRATCH + w->found] = rule;
 	if (FA_RULE_KIND(rule) == FA_RULE_RSP)

@@ -1,5 +1,6 @@
 /*
- * walk.h - one walk at work, and the memory of the walk before: shared by unwind.c and walk*.c only.
+ * walk.h - one walk at work, and the memory of the walk before: shared by unwind.c, walk*.c and
+ * recall.c only.
  *
  * A frame is a return address (ip), the stack slot that it was read from, and, where a frame further
  * out computes its CFA from rbp, the value of rbp. In regular frames rsp is slot + 8. So a walk is
@@ -10,7 +11,8 @@
  *
  * 1. Frames [0, count) of a thread are stored outermost first and regular; slots fall from 0 on.
  * 2. dep[] has every word but the slots that these frames were found by, ordered by `saver`.
- * 3. count is 0 while a walk is at work: one that is left by siglongjmp leaves nothing behind.
+ * 3. count is 0 while a walk is at work: one that is left by siglongjmp leaves nothing behind. So is
+ *    same, which is 0 also for walks that recall.c must not keep.
  *
  * Frames being found are collected from SCRATCH on, innermost first, and turned round when it is
  * known how many there are; their `word` is the rule until then.
@@ -58,11 +60,14 @@ struct fa_unwind_thread {
 	uint64_t hi;                     /* end of the stack that the frames lie on */
 	uint64_t foreign_lo, foreign_hi; /* verified part of a stack that is not the thread's own */
 	uint32_t has_marks;
-	uint32_t reserved[5];
-	uint64_t slot[2 * DEPTH_MAX];
-	uint64_t ip[2 * DEPTH_MAX];
-	uint64_t word[2 * DEPTH_MAX];
-	uint64_t sum[DEPTH_MAX];
+	uint32_t same; /* frames of the whole walk before, on the thread's own stack; 0: not so */
+	uint32_t reserved[4];
+	/* The pads: one frame's words shall not all fall into one set of the cache. */
+	uint64_t slot[2 * DEPTH_MAX + 8];
+	uint64_t ip[2 * DEPTH_MAX + 8];
+	uint64_t word[2 * DEPTH_MAX + 8];
+	uint64_t sum[DEPTH_MAX + 8];
+	uint64_t rule[DEPTH_MAX + 8]; /* of the frames kept */
 	struct dep dep[2 * DEPS_MAX];
 	uint8_t mark[2 * DEPTH_MAX];
 };
@@ -82,6 +87,7 @@ struct walk {
 	int32_t near;      /* the first frame of the walk before that is not below `slot` */
 	int32_t found;     /* frames in scratch */
 	int32_t max;
+	int32_t common;    /* frames [0, common) of the walk before have the same pc words */
 	int32_t merged;    /* index of the first frame taken over, -1: none */
 	int32_t barrier;   /* frames in scratch up to this one are not regular; -1: all are */
 	int32_t def_from;  /* frames in scratch before this one are reflected in def */
@@ -147,10 +153,15 @@ FA_HIDDEN enum outcome fa_walk_frames(struct walk *w);
 /* The whole walk, by whatever it needs. */
 FA_HIDDEN enum outcome fa_walk_all(struct walk *w);
 
-/* Walks whose frames stand in the slots of the walk before, from frame `begin` of that. 1: w->merged
- * says where it met it, and the frames inside of that are written, with rules as words. 0: not so;
- * w is ready for fa_walk_all(). The second is for stacks with deps. */
-FA_HIDDEN int fa_walk_in_place(struct walk *w, int32_t begin);
-FA_HIDDEN int fa_walk_in_place_by_rbp(struct walk *w, int32_t begin);
+/* Is the module that this rule was made from still the one at pc? Asked once per module and walk. */
+FA_HIDDEN int fa_walk_check_module(struct walk *w, uint64_t rule, uint64_t pc);
+
+/* Brings frames [from, end) of the walk before to what is in memory now, while their slots stay; frame
+ * `own`, if it is among them, has its pc in w->pc. Returns the first that could not be brought. */
+FA_HIDDEN int32_t fa_walk_refresh(struct walk *w, int32_t from, int32_t end, int32_t own);
+
+/* Multipliers of the hash, one per place: sums of products, so that a prefix is a partial sum and no
+ * product waits for another. */
+extern FA_HIDDEN const uint64_t fa_walk_factor[DEPTH_MAX];
 
 #endif
