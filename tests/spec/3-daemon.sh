@@ -135,7 +135,7 @@ it 3.8 "a process may be in two sessions; one that begins later joins it and say
 users() {
 	as $ALICE $fa start mine -o "$W/mine.falloc" --min-free 0 >"$T/o"
 	as $BOB "$gate" -n 10 | grep -q 'answer 2 '
-	bg as $ALICE "$gate" -n 10 -w 500
+	bg as $ALICE "$gate" -n 10 -w 3000
 	wait_for 2 grep -q done "$T/bg"
 	as $BOB $fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[len(j['sessions']), len(j['processes'])]")" "[0, 0]"
