@@ -219,6 +219,7 @@ static int open_trace(struct run *run, char **argv)
 	struct fa_trace_writer_options o = {
 		.block_size = (uint32_t)options.block_size,
 		.codec = codec_to_use(),
+		.unsynced = compress_later(),
 	};
 	int r;
 
@@ -370,12 +371,18 @@ static bool go_on_packing(void *ctx, uint64_t done, uint64_t size)
 static void pack_trace(struct run *run)
 {
 	run->bytes = fa_trace_writer_bytes(run->writer);
-	if (run->trace_error != 0 || !compress_later())
+	if (!compress_later())
 		return;
+	if (run->trace_error != 0) {
+		(void)fdatasync(run->file);
+		return;
+	}
 	int r = fa_trace_repack(run->path, run->file, go_on_packing, run, &run->bytes);
 
 	if (run->progress_shown)
 		(void)fputs("\r                 \r", stderr);
+	if (r < 0 && fdatasync(run->file) < 0 && errno != EINVAL && errno != EROFS)
+		run->trace_error = -errno;
 	if (r < 0 && r != -ENODATA && options.verbose)
 		fprintf(stderr, "firstalloc: %s: not compressed: %s\n", run->path, fa_strerror(r));
 }

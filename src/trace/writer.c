@@ -35,14 +35,16 @@ enum {
 	FREE_CHECK_NS = 1000000000,
 	LZ4_SPEED = 1,
 	ZSTD_LEVEL = 1,
-	SAVES_AT_LEAST = 8, /* an eighth, or it is not worth the time */
-	RAW_BLOCKS = 15,    /* before the next try */
+	LZ4_SAVES = 8,      /* an eighth at least, or it is not worth the time */
+	ZSTD_SAVES = 3,     /* a third: it takes twice the time of LZ4 */
+	RAW_BLOCKS = 15,    /* before the next try, at most */
 };
 
 struct fa_trace_writer {
 	int fd;
 	int error;  /* sticky */
 	bool limit; /* after `error` END can still be written */
+	bool unsynced;
 	uint32_t block_size;
 	uint32_t codec;
 	uint64_t maximum_bytes;
@@ -58,6 +60,7 @@ struct fa_trace_writer {
 	unsigned char *stored; /* room for a block header, then the encoded records */
 	size_t stored_cap;
 	unsigned raw_blocks; /* that will be stored raw without a try */
+	unsigned raw_again;  /* so many more after the next that does not pay */
 	ZSTD_CCtx *zstd;     /* only with FA_CODEC_ZSTD */
 };
 
@@ -154,6 +157,7 @@ static int new_writer(int fd, const struct fa_trace_writer_options *options,
 		return -ENOMEM;
 	w->fd = fd;
 	w->codec = options->codec;
+	w->unsynced = options->unsynced;
 	w->block_size = block_size_for(options);
 	w->maximum_bytes = options->maximum_bytes;
 	w->minimum_free = options->minimum_free;
@@ -276,7 +280,7 @@ static size_t compress(struct fa_trace_writer *w)
 
 /*
  * The same, for as long as it pays: compression is the largest part of the collector's time. Where
- * sizes and addresses are random it saves a fiftieth; then only each sixteenth block is tried.
+ * sizes and addresses are random it saves a fiftieth; then in the end only each sixteenth block is tried.
  */
 static size_t encode(struct fa_trace_writer *w)
 {
@@ -289,8 +293,14 @@ static size_t encode(struct fa_trace_writer *w)
 		return 0;
 	}
 	n = compress(w);
-	if (n == 0 || w->raw_len - n < w->raw_len / SAVES_AT_LEAST)
-		w->raw_blocks = RAW_BLOCKS;
+	/* One block may be odd: 1, 3, 7, 15 are left out for as long as none pays. */
+	if (n != 0 &&
+	    w->raw_len - n >= w->raw_len / (w->codec == FA_CODEC_ZSTD ? ZSTD_SAVES : LZ4_SAVES)) {
+		w->raw_again = 0;
+	} else if (w->raw_again < RAW_BLOCKS) {
+		w->raw_again = w->raw_again * 2 + 1;
+	}
+	w->raw_blocks = w->raw_again;
 	return n;
 }
 
@@ -459,7 +469,8 @@ int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 		last = write_block(w, FA_BLOCK_LAST);
 		r = r == 0 ? last : r;
 	}
-	if (r == 0 && fdatasync(w->fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOSYS)
+	if (r == 0 && !w->unsynced && fdatasync(w->fd) < 0 && errno != EINVAL && errno != EROFS &&
+	    errno != ENOSYS)
 		r = -errno;
 	w->limit = false;
 	w->error = r < 0 ? r : -ESHUTDOWN;

@@ -8,6 +8,7 @@
 #ifndef FA_TRACE_WRITER_H
 #define FA_TRACE_WRITER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct fa_trace_writer_options {
 	uint32_t codec;         /* enum fa_trace_codec */
 	uint64_t maximum_bytes; /* of the file, 0: no limit */
 	uint64_t minimum_free;  /* bytes that must stay free on the file system, 0: not watched */
+	bool unsynced; /* the caller has the file synced when it is ended */
 	/* It is that trace, written again: uuid and time are kept. NULL: a new one. */
 	const struct fa_trace_header *same_trace;
 };
