@@ -48,6 +48,7 @@ struct fa_trace_reader {
 	size_t stored_cap;
 	unsigned char *raw;
 	size_t raw_cap;
+	ZSTD_DCtx *zstd; /* since the first block that needs it */
 	const unsigned char *records; /* of the current block: in `stored` or `raw` */
 	size_t records_len;
 	size_t records_at;
@@ -262,7 +263,9 @@ static const char *decode(struct fa_trace_reader *r, const struct fa_block_heade
 
 		n = len > 0 ? (size_t)len : 0;
 	} else {
-		n = ZSTD_decompress(r->raw, h->raw_size, r->stored, h->stored_size);
+		if (r->zstd == NULL && (r->zstd = ZSTD_createDCtx()) == NULL)
+			return "out of memory";
+		n = ZSTD_decompressDCtx(r->zstd, r->raw, h->raw_size, r->stored, h->stored_size);
 	}
 	r->records = r->raw;
 	return n == h->raw_size ? NULL : "block encoding";
@@ -387,6 +390,7 @@ void fa_trace_reader_free(struct fa_trace_reader *r)
 	if (r == NULL)
 		return;
 	fa_close(&r->fd);
+	ZSTD_freeDCtx(r->zstd);
 	free(r->stored);
 	free(r->raw);
 	free(r);
