@@ -70,9 +70,11 @@ named    = $(shell sed -n 's|.*$(2): \([^*]*\).*|\1|p' $(1) | head -1)
 $(B)/tests/unit/%: tests/unit/%.c tests/unit/test.h $$(foreach l,$$(call named,tests/unit/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/unit/$$*.c,objs))
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o,$^) $(filter %.a,$^) $(LDLIBS) $(call named,$<,ldlibs)
-$(B)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay_main.c $$(foreach l,$$(call named,tests/fuzz/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/fuzz/$$*.c,objs))
+# What calls a fuzz target: a replay of files, or (tools/fuzz.sh) libFuzzer, or our own driver.
+fuzz_main ?= tests/fuzz/replay_main.c
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(fuzz_main) $$(foreach l,$$(call named,tests/fuzz/$$*.c,libs),$(B)/lib$$l.a) $$(call obj,$$(call named,tests/fuzz/$$*.c,objs))
 	@mkdir -p $(@D)
-	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o,$^) $(filter %.a,$^) $(LDLIBS)
+	$(CC) $(HOST) -pie -o $@ $(filter %.c %.o,$^) $(filter %.a,$^) $(LDLIBS) $(FUZZER)
 # Test programs are ordinary programs: own flags may stand in their first lines: "cflags: -O0".
 $(B)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
@@ -102,6 +104,8 @@ test-long: ## the tests that take longer, too (45 minutes at most)
 	tools/deps.sh long
 	+$(MAKE) -j$(shell nproc) everything check
 	B=$(B) tests/run.sh --long
+fuzz: ## run each fuzz target for SECONDS (60) under sanitizers
+	+SECONDS_EACH=$(or $(SECONDS),60) tools/fuzz.sh $(B)
 check: all ## layers, the shim's symbols
 	tools/check-layers.sh
 	tools/check-shim.sh $(B)/libfirstalloc_preload.so
@@ -119,5 +123,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' Makefile install.mk | expand -t 26
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all everything test test-long check demo bench format install uninstall clean help
+.PHONY: all everything test test-long fuzz check demo bench format install uninstall clean help
 .DELETE_ON_ERROR:

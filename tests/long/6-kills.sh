@@ -4,7 +4,7 @@ here=$(dirname "$0")/../spec
 KILLS=100 bash "$here/17-parts.sh" >"${TMPDIR:-/tmp}/firstalloc-kills.$$" 2>&1
 ATTACK_MS=8000 bash "$here/18-hostile.sh" >>"${TMPDIR:-/tmp}/firstalloc-kills.$$" 2>&1
 grep -v ' passed, ' "${TMPDIR:-/tmp}/firstalloc-kills.$$"
-awk '/ passed, / { p += $1; f += $3; s += $5 } END { print p " passed, " f " failed, " s " skipped"; exit f > 0 || p == 0 }' \
+awk '/ passed, / { p += $1; f += $3; s += $5 } END { print p + 0 " passed, " f + 0 " failed, " s + 0 " skipped"; exit f > 0 || p == 0 }' \
 	"${TMPDIR:-/tmp}/firstalloc-kills.$$"
 status=$?
 rm -f "${TMPDIR:-/tmp}/firstalloc-kills.$$"
