@@ -1,8 +1,11 @@
 /* arena.c - making, growing and sharing the arena: all but the events themselves. */
 #include "shim/arena.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "shim/sys.h"
 #include "shim/text.h"
@@ -303,6 +306,22 @@ static uint32_t usable_segments(void)
 }
 
 /*
+ * Does the file reach so far? That the segment is attached is a word of the arena, which a child that has
+ * lost its rights may write as well; a page behind the end of a file would be SIGBUS. Files only grow.
+ */
+static bool is_there(unsigned char *last_page)
+{
+	const struct timespec none = {0, 0};
+	long r = fa_sys_madvise(last_page, FA_ARENA_PAGE, FA_MADV_POPULATE_READ);
+
+	if (r != -EINVAL)
+		return r == 0;
+	/* Before Linux 5.14: another call that looks at a word, and fails where there is none. */
+	return fa_sys_call4(SYS_futex, (long)last_page, FUTEX_WAIT_PRIVATE, 1, (long)&none) !=
+	       -EFAULT;
+}
+
+/*
  * All segments lie in one file (of the kernel's own, but under `run`), which the collector makes longer
  * when it is asked to. Every process of the family may then map what was added, by a call that realloc
  * makes as well: by now the program may have forbidden itself to open files.
@@ -314,17 +333,19 @@ static void extend(uint32_t k)
 	uint64_t more = fa_arena_segment_size(fa_arena.size0, k);
 	uint32_t want = __atomic_load_n(&h->want_segment, __ATOMIC_RELAXED);
 
-	if ((__atomic_load_n(&h->answer.segments, __ATOMIC_ACQUIRE) & 1u << k) == 0) {
-		if (want < k + 1)
-			(void)__atomic_compare_exchange_n(&h->want_segment, &want, k + 1, false,
-							  __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	if (want < k + 1)
+		(void)__atomic_compare_exchange_n(&h->want_segment, &want, k + 1, false,
+						  __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	if ((__atomic_load_n(&h->answer.segments, __ATOMIC_ACQUIRE) & 1u << k) == 0)
 		return;
-	}
 	if (fa_sys_failed(fa_sys_call4(SYS_mremap, (long)fa_arena.base, (long)size,
 				       (long)(size + more), 0)))
 		fa_arena.most = 0; /* something lies there, or a limit: do not try again */
-	else
+	else if (is_there(fa_arena.base + size + more - FA_ARENA_PAGE))
 		add_segment(k, fa_arena.base + size);
+	else
+		(void)fa_sys_call4(SYS_mremap, (long)fa_arena.base, (long)(size + more), (long)size,
+				   0);
 }
 
 bool fa_arena_may_grow(void)

@@ -2,9 +2,9 @@
  * collector.c - the part that reads arenas and writes traces: start and main loop.
  *
  * It reads bytes that any traced program can write, so it has nothing to lose: a user of its own, no
- * capability, no new privileges, no file that it could open for writing. Arenas, trace files and
- * sockets all came to it as descriptors. One thread: the loop waits for at most the time until the
- * next family is due.
+ * capability, no new privileges, few system calls (filter.c), no file that it could open for writing.
+ * Arenas, trace files and sockets all came to it as descriptors. One thread: the loop waits for at most
+ * the time until the next family is due.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -355,6 +355,8 @@ static int start_up(struct collector *c, const struct part_start *start)
 	if (e == 0)
 		e = watch_fd(c, c->listen_fd, KEY_LISTEN);
 	set_peer(c, start->peer_fd);
+	if (e == 0)
+		e = filter_calls();
 	return e;
 }
 

@@ -73,6 +73,8 @@ void close_fds(int *fds, int n);
  * bounding set too. With 0 nothing can come back by exec. */
 int keep_capabilities(uint64_t mask) FA_MUST_USE;
 int drop_bounding(uint64_t mask) FA_MUST_USE; /* the bounding set alone */
+/* filter.c: from here on only the collector's system calls, for good. No new privileges before. */
+int filter_calls(void) FA_MUST_USE;
 /* Become the user FA_USER, or nobody, with no group but its own. */
 int become_collector_user(void) FA_MUST_USE;
 

@@ -301,6 +301,7 @@ rights() {
 	grep -q 'CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000' "$T/collector"
 	! grep -Eq '(Uid|Gid):.* 0 ' "$T/collector"
 	grep -q 'Max processes *0 ' /proc/$(pid_of collector)/limits
+	grep -q '^Seccomp:.*2' /proc/$(pid_of collector)/status
 }
 it 13.20 "rights are gone for good in all three parts, in the bounding set too" rights
 

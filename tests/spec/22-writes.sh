@@ -1,15 +1,15 @@
 #!/bin/bash
-# 19 - traces that cannot be written. Whatever happens to the file: the session ends with a reason where
+# 22 - traces that cannot be written. Whatever happens to the file: the session ends with a reason where
 # it has to, programs run on, and what was written reads. Claims:
-#   19.1-19.3  run: any of the first 50 writes fails; the disk is full
-#   19.4-19.8  a session of firstallocd: the same; too little space; a folder that is read-only
-#   19.9       a trace that is removed or replaced under its writer
+#   22.1-22.3  run: any of the first 50 writes fails; the disk is full
+#   22.4-22.8  a session of firstallocd: the same; too little space; a folder that is read-only
+#   22.9       a trace that is removed or replaced under its writer
 # WRITES: which writes of a session fail, for tests/long.
 # The programs of tests/faults fail their N-th write and all after it (src/base/io.c).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" != 0 ]; then
-	skip 19 "traces that cannot be written" "needs root"
+	skip 22 "traces that cannot be written" "needs root"
 	results
 	exit
 fi
@@ -36,7 +36,7 @@ run_fails() { # errno
 		[ $((n % 6)) != 2 ] || [ $n -lt 6 ] || same "$(value "j['events']['alloc'] > 1000")" true
 	done
 }
-it 19.1 "run: any of the first 50 writes fails: the program runs on, the trace reads up to there" run_fails $FULL "No space left"
+it 22.1 "run: any of the first 50 writes fails: the program runs on, the trace reads up to there" run_fails $FULL "No space left"
 
 run_full() {
 	mount -t tmpfs -o size=256k tmpfs "$T/small"
@@ -49,7 +49,7 @@ run_full() {
 	tail -n 1 "$T/o" | grep 'end .*text="No space left on device"'
 	umount "$T/small"
 }
-it 19.2 "run: a full disk: the trace ends properly, with the reason" run_full
+it 22.2 "run: a full disk: the trace ends properly, with the reason" run_full
 
 run_readonly() {
 	mount -t tmpfs -o ro tmpfs "$T/small"
@@ -58,7 +58,7 @@ run_readonly() {
 	grep -q 'Read-only file system' "$T/e"
 	[ ! -e "$T/started" ]
 }
-it 19.3 "run: into a read-only folder: refused before the program starts" run_readonly
+it 22.3 "run: into a read-only folder: refused before the program starts" run_readonly
 
 daemon_with() { # environment for a daemon of its own
 	kill "$(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null)" 2>/dev/null || true
@@ -94,7 +94,7 @@ session_fails() { # numbers
 		same "$($fa status --json | json /dev/stdin "j['daemon']['restarts']")" 0
 	done
 }
-it 19.4 "a session whose N-th write fails ends with the reason; its program runs on" session_fails ${WRITES:-1 2 3 6 17 50}
+it 22.4 "a session whose N-th write fails ends with the reason; its program runs on" session_fails ${WRITES:-1 2 3 6 17 50}
 
 disk_full() {
 	daemon_with A=b
@@ -108,7 +108,7 @@ disk_full() {
 	stops
 	umount "$T/small"
 }
-it 19.5 "a full disk: the trace ends properly, with the reason" disk_full
+it 22.5 "a full disk: the trace ends properly, with the reason" disk_full
 
 min_free() {
 	mount -t tmpfs -o size=8m tmpfs "$T/small"
@@ -124,7 +124,7 @@ min_free() {
 	stops
 	umount "$T/small"
 }
-it 19.6 "MinFree: a session neither begins nor goes on where less would be left" min_free
+it 22.6 "MinFree: a session neither begins nor goes on where less would be left" min_free
 
 readonly_folder() {
 	mount -t tmpfs -o ro tmpfs "$T/small"
@@ -132,7 +132,7 @@ readonly_folder() {
 	umount "$T/small"
 	grep -q 'Read-only file system' "$T/e"
 }
-it 19.7 "a read-only folder: refused, with the reason" readonly_folder
+it 22.7 "a read-only folder: refused, with the reason" readonly_folder
 
 others() {
 	rm -f "$T/g.falloc"
@@ -146,7 +146,7 @@ others() {
 	stops
 	umount "$T/small"
 }
-it 19.8 "a session that fails takes nothing from another with the same program" others
+it 22.8 "a session that fails takes nothing from another with the same program" others
 
 replaced() {
 	rm -f "$T/f.falloc"
@@ -162,5 +162,5 @@ replaced() {
 	same "$(cat "$T/f.falloc")" precious
 	same "$(ls "$T"/f.falloc*)" "$T/f.falloc"
 }
-it 19.9 "a trace that is removed and replaced: what took its place is not touched" replaced
+it 22.9 "a trace that is removed and replaced: what took its place is not touched" replaced
 results

@@ -1,16 +1,16 @@
 #!/bin/bash
-# 17 - the daemon's parts under load: families that grow, parts that are killed, stopped, restarted.
+# 20 - the daemon's parts under load: families that grow, parts that are killed, stopped, restarted.
 # Programs are traced by name with the real shim in a private machine (machine.sh). Claims:
-#   17.1       a service that forks twice has as much room for its events as any other program
-#   17.2       a collector that is killed costs nothing: every event is in the trace, and once
-#   17.3-17.6  doorman killed, each stopped, both killed, the keeper killed: nobody waits for 2 s, loss is
+#   20.1       a service that forks twice has as much room for its events as any other program
+#   20.2       a collector that is killed costs nothing: every event is in the trace, and once
+#   20.3-20.6  doorman killed, each stopped, both killed, the keeper killed: nobody waits for 2 s, loss is
 #              counted or said to be unknown
-#   17.7       a second firstallocd is refused and harms nothing
+#   20.7       a second firstallocd is refused and harms nothing
 # KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" != 0 ]; then
-	skip 17 "the daemon's parts" "needs root"
+	skip 20 "the daemon's parts" "needs root"
 	results
 	exit
 fi
@@ -32,7 +32,7 @@ daemonized() {
 	same "$(value "j['events']['free'] >= 200 * 400")" true
 	same "$(value "len(j['processes'])")" 2 # the one between makes no heap call
 }
-it 17.1 "a program that forks twice and then has 200 threads at once: nothing lost" daemonized
+it 20.1 "a program that forks twice and then has 200 threads at once: nothing lost" daemonized
 
 part() { $fa status --json >"$T/st.json" && json "$T/st.json" "j['daemon']['$1'] or 0"; }
 # A new one is at work: status answers, and is of another process than $2.
@@ -92,7 +92,7 @@ collector_killed() {
 	kill_part collector KILL $kills
 	finish c
 }
-it 17.2 "kill -9 of the collector, again and again, while a program records: each event once" collector_killed
+it 20.2 "kill -9 of the collector, again and again, while a program records: each event once" collector_killed
 
 doorman_killed() {
 	begin d
@@ -100,7 +100,7 @@ doorman_killed() {
 	kill_part collector KILL 1 # the new doorman has what the old one had
 	finish d
 }
-it 17.3 "the same with the doorman, and then the collector: nothing lost" doorman_killed
+it 20.3 "the same with the doorman, and then the collector: nothing lost" doorman_killed
 
 stopped() {
 	begin p
@@ -117,7 +117,7 @@ stopped() {
 	# What could not wait any longer is counted, event by event.
 	same "$(value "j['events']['alloc'] + j['events']['free'] + j['lost'] - 2 * $rounds")" "$(awk -F'[][, ]+' '{ print $2 + $3 }' <<<"$own")"
 }
-it 17.4 "doorman and collector stopped: replaced within 2 s; what was lost is counted exactly" stopped
+it 20.4 "doorman and collector stopped: replaced within 2 s; what was lost is counted exactly" stopped
 
 both_killed() {
 	begin b
@@ -143,7 +143,7 @@ both_killed() {
 	same "$(grep -c ' lost .*unknown' "$T/dump")" 1
 	tail -n 1 "$T/dump" | grep -q 'end .*reason='
 }
-it 17.5 "doorman and collector killed at once: programs go on, and that much is unknown is said" both_killed
+it 20.5 "doorman and collector killed at once: programs go on, and that much is unknown is said" both_killed
 
 keeper_killed() {
 	for _ in $(seq $(((kills + 4) / 5))); do
@@ -163,7 +163,7 @@ keeper_killed() {
 		same "$(counts)" "$own"
 	done
 }
-it 17.6 "kill -9 of the keeper: programs go on, the trace ends properly, a new one works at once" keeper_killed
+it 20.6 "kill -9 of the keeper: programs go on, the trace ends properly, a new one works at once" keeper_killed
 
 twice() {
 	begin t
@@ -171,6 +171,6 @@ twice() {
 	grep -q 'another firstallocd is running already' "$T/o"
 	finish t
 }
-it 17.7 "a second firstallocd is refused; the first goes on" twice
+it 20.7 "a second firstallocd is refused; the first goes on" twice
 
 results
