@@ -67,6 +67,7 @@ daemon_with() { # environment for a daemon of its own
 }
 traced() { # file options: a session into it, the program in it, the session's state in $T/st.json
 	$fa enable threads >/dev/null
+	$fa stop w >/dev/null 2>&1 || true # of a claim that failed
 	$fa start w -o "$1" "${@:2}" >"$T/o" 2>"$T/e" || return 1
 	echo "$lib" >/etc/ld.so.preload
 	"$P/threads" 4 ${rounds:-100000} >"$T/out"
@@ -98,8 +99,8 @@ it 22.4 "a session whose N-th write fails ends with the reason; its program runs
 
 disk_full() {
 	daemon_with A=b
-	mount -t tmpfs -o size=256k tmpfs "$T/small"
-	traced "$T/small/f.falloc" --min-free 0
+	mount -t tmpfs -o size=128k tmpfs "$T/small"
+	rounds=400000 traced "$T/small/f.falloc" --min-free 0
 	wait_for 3 ended 'too little space is left on the disk'
 	"$FA" dump "$T/small/f.falloc" >"$T/o"
 	tail -n 1 "$T/o" | grep 'end .*text="too little space is left on the disk"'
@@ -136,7 +137,7 @@ it 22.7 "a read-only folder: refused, with the reason" readonly_folder
 
 others() {
 	rm -f "$T/g.falloc"
-	mount -t tmpfs -o size=256k tmpfs "$T/small"
+	mount -t tmpfs -o size=128k tmpfs "$T/small"
 	$fa start good -o "$T/g.falloc" --min-free 0 >/dev/null
 	traced "$T/small/f.falloc" --min-free 0
 	$fa stop good >"$T/o"
