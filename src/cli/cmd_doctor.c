@@ -52,9 +52,10 @@ void fa_doctor_say(struct fa_doctor *d, enum fa_verdict verdict, const char *nam
 static void check_all(struct fa_doctor *d)
 {
 	static void (*const checks[])(struct fa_doctor *) = {
-		fa_doctor_library, fa_doctor_line,   fa_doctor_registry, fa_doctor_bell,
-		fa_doctor_account, fa_doctor_config, fa_doctor_daemon,   fa_doctor_kernel,
-		fa_doctor_libc,    fa_doctor_clock,  fa_doctor_fanotify, fa_doctor_connector,
+		fa_doctor_library,  fa_doctor_line,      fa_doctor_registry, fa_doctor_switch,
+		fa_doctor_bell,     fa_doctor_account,   fa_doctor_config,   fa_doctor_daemon,
+		fa_doctor_kernel,   fa_doctor_libc,      fa_doctor_clock,    fa_doctor_fanotify,
+		fa_doctor_connector,
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

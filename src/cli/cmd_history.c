@@ -114,7 +114,7 @@ const struct fa_command fa_cmd_history = {
 	.description =
 		"When, what and by whom: enable, change, disable, expire (its time had come), "
 		"starts "
-		"(its last start was counted), setting. A change made with another program than "
+		"(its last start was counted), disarm (it crashed again and again), setting. A change made with another program than "
 		"firstalloc has no name beside it.",
 	.examples = "firstalloc history git # who enabled git, and when\n"
 		    "firstalloc history --top 5 # the last five changes\n",

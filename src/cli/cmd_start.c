@@ -12,6 +12,7 @@
 #include "base/paths.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "registry/registry.h"
 
 static struct {
 	const char *output;
@@ -198,6 +199,9 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
 	print_started(cli, &reply, argv[0], path, how);
+	if (fa_registry_off(cli->root) != 0)
+		fa_warn("tracing is switched off: nothing comes into it ('firstalloc status' says "
+			"how)");
 	return FA_EXIT_OK;
 }
 

@@ -138,7 +138,10 @@ static uint32_t reason_of(const struct fa_status *s, int32_t pid, int block_erro
 		return p != NULL    ? p->reason
 		       : s->running ? FA_REASON_ENDED
 				    : FA_REASON_NO_COLLECTOR;
-	/* The block of a fork child is a copy that speaks of its parent, until it allocates. */
+	/* The process knows that it was let go, firstallocd knows why. The block of a fork child is a
+	 * copy that speaks of its parent, until it allocates. */
+	if (block_error == 0 && b->pid == pid && b->reason == FA_REASON_ENDED && p != NULL)
+		return p->reason;
 	if (block_error == 0 && b->pid == pid && b->reason != FA_REASON_NONE)
 		return b->reason;
 	if (p != NULL)
@@ -146,7 +149,7 @@ static uint32_t reason_of(const struct fa_status *s, int32_t pid, int block_erro
 	if (c != NULL)
 		return c->reason;
 	if (block_error == 0)
-		return FA_REASON_NONE;
+		return (s->off & FA_OFF_COMMAND) != 0 ? FA_REASON_OFF : FA_REASON_NONE;
 	return block_error == -ENOENT ? FA_REASON_NOT_LOADED : FA_REASON_UNKNOWN;
 }
 
@@ -227,6 +230,8 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	if (status != 0)
 		goto out;
 	s.how = how_it_runs(&s);
+	s.root = cli->root;
+	s.off = fa_registry_off(cli->root);
 	if (given.pid != 0) {
 		status = explain(cli, &s, (int32_t)given.pid);
 		goto out;

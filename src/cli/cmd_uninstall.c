@@ -324,6 +324,7 @@ static void remove_etc(struct uninstall *un)
 	remove_file(un, "/etc/systemd/system/sysinit.target.wants/firstallocd.service");
 	remove_drop_ins(un);
 	remove_index_leftovers(un);
+	remove_file(un, FA_OFF_PATH);
 	remove_file(un, FA_PATH_BELL);
 	remove_folder(un, "/etc/firstalloc/door");
 	if (opt.purge) {

@@ -30,6 +30,8 @@
 	X(install)                                                                                 \
 	X(uninstall)                                                                               \
 	X(doctor)                                                                                  \
+	X(off)                                                                                     \
+	X(on)                                                                                      \
 	X(help)
 
 /* What is common to all commands, from the options before or behind the command's name. */

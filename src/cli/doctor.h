@@ -32,6 +32,7 @@ void fa_doctor_say(struct fa_doctor *d, enum fa_verdict verdict, const char *nam
 void fa_doctor_library(struct fa_doctor *d);
 void fa_doctor_line(struct fa_doctor *d);
 void fa_doctor_registry(struct fa_doctor *d);
+void fa_doctor_switch(struct fa_doctor *d); /* says something only when all is off */
 void fa_doctor_bell(struct fa_doctor *d);
 void fa_doctor_account(struct fa_doctor *d);
 void fa_doctor_config(struct fa_doctor *d);

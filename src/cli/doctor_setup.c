@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/paths.h"
 #include "cli/doctor.h"
+#include "cli/rules.h"
 #include "cli/setup.h"
 #include "registry/registry.h"
 
@@ -165,10 +166,6 @@ static void look_into_index(struct fa_doctor *d, const struct fa_published *publ
 	else if (d->machine && (st.st_mode & 0022))
 		fa_doctor_say(d, FA_VERDICT_PROBLEM, "index", mend_install,
 			      "%s can be written by others than root", path);
-	else if (published->flags & FA_INDEX_OFF)
-		fa_doctor_say(d, FA_VERDICT_WARNING, "index",
-			      "nothing is traced until it is lifted",
-			      "tracing is switched off for the whole machine");
 	else
 		fa_doctor_say(d, FA_VERDICT_OK, "index", NULL,
 			      "generation %llu, %u rule%s, %u bytes",
@@ -192,6 +189,21 @@ void fa_doctor_registry(struct fa_doctor *d)
 	else
 		look_into_index(d, &published);
 	compare_database(d, r ? NULL : &published);
+}
+
+void fa_doctor_switch(struct fa_doctor *d)
+{
+	uint32_t off = fa_registry_off(d->cli->root);
+	char how[PATH_MAX + 200];
+
+	if (off & FA_OFF_KERNEL)
+		fa_doctor_say(d, FA_VERDICT_WARNING, "switch", "boot without that word",
+			      "no program is traced: %s",
+			      fa_off_text(how, sizeof(how), d->cli->root, off));
+	else if (off)
+		fa_doctor_say(d, FA_VERDICT_WARNING, "switch", "run: sudo firstalloc on",
+			      "no program is traced: %s",
+			      fa_off_text(how, sizeof(how), d->cli->root, off));
 }
 
 /* -------- doorbell, account, settings, daemon -------- */

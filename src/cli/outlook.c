@@ -24,6 +24,7 @@
 
 #include "base/io.h"
 #include "base/paths.h"
+#include "cli/rules.h"
 
 /* The program that a shell would start under this name; 0 or -ENOENT. */
 static int find_in_path(const char *image, char *ret, size_t size)
@@ -229,21 +230,20 @@ void fa_outlook_running(const struct fa_rule *rule)
 
 void fa_outlook_machine(const struct fa_cli *cli)
 {
-	struct fa_published published = {0};
-	bool off = fa_registry_published(cli->root, &published) == 0 &&
-		   (published.flags & FA_INDEX_OFF) != 0;
+	uint32_t off = fa_registry_off(cli->root);
+	char how[PATH_MAX + 200];
 
 	if (!shim_is_installed(cli->root))
 		printf("Nothing is flagged yet: the shim is not installed in %s%s ('firstalloc "
 		       "install').\n",
 		       cli->root, FA_PATH_PRELOAD);
-	else if (off)
-		printf("Nothing is flagged: tracing is switched off as a whole.\n");
+	else if (off != 0)
+		printf("Nothing is traced: tracing is switched off (%s).\n",
+		       fa_off_text(how, sizeof(how), cli->root, off));
 	else
 		printf("The next start is flagged, whoever starts it.\n");
 	if (!collector_runs(cli->root))
 		printf("Nothing is recorded yet: no collector is running ('firstalloc start NAME "
 		       "-o "
 		       "FILE').\n");
-	fa_published_done(&published);
 }

@@ -165,6 +165,18 @@ int fa_rule_change_remove(const struct fa_cli *cli, struct fa_rule_change *c,
 	return 0;
 }
 
+int fa_rule_change_switch(const struct fa_cli *cli, struct fa_rule_change *c, bool off)
+{
+	struct fa_keeper_request q = {.verb = off ? FA_KEEPER_OFF : FA_KEEPER_ON};
+	struct fa_keeper_reply reply;
+	int r;
+
+	if (c->reg == NULL)
+		return ask_or_fail(cli, c->sock, &q, &reply);
+	r = fa_registry_set_flag(c->reg, FA_INDEX_OFF, off, NULL);
+	return r < 0 ? fa_rules_fail(cli, r) : 0;
+}
+
 int fa_rule_change_list(const struct fa_cli *cli, struct fa_rule_change *c,
 			struct fa_rule_list *ret)
 {

@@ -1,5 +1,5 @@
 /*
- * rule_change.h - how enable and disable change rules: in the registry itself where the caller may
+ * rule_change.h - how enable, disable, off and on change things: in the registry itself where the caller may
  * write to it, else by asking the keeper of firstallocd (format/keeper_format.h), which decides.
  */
 #ifndef FA_CLI_RULE_CHANGE_H
@@ -32,6 +32,9 @@ int fa_rule_change_put(const struct fa_cli *cli, struct fa_rule_change *c,
 int fa_rule_change_remove(const struct fa_cli *cli, struct fa_rule_change *c,
 			  const struct fa_rule_filter *filter, uint32_t *ret_removed,
 			  uint32_t *ret_foreign) FA_MUST_USE;
+/* The kill switch. */
+int fa_rule_change_switch(const struct fa_cli *cli, struct fa_rule_change *c,
+			  bool off) FA_MUST_USE;
 /* All rules, as far as the caller may know. */
 int fa_rule_change_list(const struct fa_cli *cli, struct fa_rule_change *c,
 			struct fa_rule_list *ret) FA_MUST_USE;

@@ -210,7 +210,7 @@ char *fa_rules_options_text(char *buf, size_t size, uint32_t options)
 	static const struct bit_name names[] = {
 		{FA_RULE_SCRIPT, "script"},    {FA_RULE_SECURE, "secure"},
 		{FA_RULE_PID1, "pid1"},        {FA_RULE_SANITIZER, "sanitizer"},
-		{FA_RULE_ARGS, "record-args"}, {0, NULL}};
+		{FA_RULE_ARGS, "record-args"}, {FA_RULE_DISARMED, "disarmed"}, {0, NULL}};
 
 	if (options == 0) {
 		buf[0] = '\0';

@@ -38,6 +38,10 @@ char *fa_rules_end_text(char *buf, size_t size, const struct fa_rule *rule);
 
 void fa_rules_json(struct fa_json *j, const char *key, const struct fa_rule *rule);
 
+/* cmd_off.c: what switches tracing off (enum fa_off, not 0), in words and as "off": [...]. */
+char *fa_off_text(char *buf, size_t size, const char *root, uint32_t off);
+void fa_off_json(struct fa_json *j, uint32_t off);
+
 /* "no rule for 'gti'; did you mean 'git'?" and FA_EXIT_NOT_FOUND. */
 int fa_rules_not_found(const struct fa_rule_list *all, const char *name);
 

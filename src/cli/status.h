@@ -19,6 +19,8 @@ struct fa_status {
 	struct fa_status_coverage *coverage; /* a copy: reasons are refined */
 	struct fa_rule_list armed;
 	bool armed_known;
+	uint32_t off; /* enum fa_off */
+	const char *root;
 	const char *how; /* how firstallocd runs */
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/parse.h"
+#include "cli/rules.h"
 #include "cli/status.h"
 
 enum { COVERAGE_SHOWN = 20 };
@@ -43,6 +44,15 @@ static void text_daemon(const struct fa_status *s)
 	if (s->h.restarts > 0)
 		printf(", %u part%s restarted", s->h.restarts, s->h.restarts == 1 ? "" : "s");
 	puts(s->h.bell ? "" : " - the doorbell is not answered at the moment");
+}
+
+static void text_off(const struct fa_status *s)
+{
+	char how[5000];
+
+	if (s->off != 0)
+		printf("OFF: no program is traced, %s ('firstalloc on' lifts it)\n",
+		       fa_off_text(how, sizeof(how), s->root, s->off));
 }
 
 static void text_session(const struct fa_status_session *e)
@@ -110,6 +120,9 @@ static void text_armed(const struct fa_status *s)
 			printf("  %u start%s left", r->starts_left, r->starts_left == 1 ? "" : "s");
 		if (r->who != NULL && r->who[0])
 			printf("  by %s", r->who);
+		if ((r->options & FA_RULE_DISARMED) != 0)
+			printf("\n    %s", r->note != NULL && r->note[0] ? r->note
+					  : "disarmed after crashes; enable it again to re-arm");
 		putchar('\n');
 	}
 }
@@ -139,6 +152,7 @@ static void text_coverage(const struct fa_status *s)
 void fa_status_text(const struct fa_status *s)
 {
 	text_daemon(s);
+	text_off(s);
 	if (s->running) {
 		puts("\nSessions");
 		if (s->h.sessions == 0)
@@ -241,6 +255,8 @@ static void json_armed(struct fa_json *j, const struct fa_status *s)
 		fa_json_u64(j, "starts_left", r->starts_left);
 		fa_json_string(j, "who", r->who);
 		fa_json_u64(j, "when", r->when);
+		fa_json_bool(j, "disarmed", (r->options & FA_RULE_DISARMED) != 0);
+		fa_json_string(j, "note", r->note != NULL && r->note[0] ? r->note : NULL);
 		fa_json_end_object(j);
 	}
 	fa_json_end_array(j);
@@ -278,6 +294,7 @@ void fa_status_json(const struct fa_status *s)
 	fa_json_init(&j, stdout, true);
 	fa_json_object(&j, NULL);
 	json_daemon(&j, s);
+	fa_off_json(&j, s->off);
 	json_sessions(&j, s);
 	json_processes(&j, s);
 	json_armed(&j, s);

@@ -113,7 +113,9 @@ static int check_header(struct fa_family *f, uint32_t size)
 	if (__atomic_load_n(&h->magic, __ATOMIC_ACQUIRE) != FA_ARENA_MAGIC)
 		return -EBADMSG;
 	arena_copy(&f->header, h, sizeof(f->header));
-	if (f->header.version != FA_ARENA_VERSION || f->header.size != size)
+	if (f->header.version != FA_ARENA_VERSION)
+		return -EPROTONOSUPPORT;
+	if (f->header.size != size)
 		return -EBADMSG;
 	if (f->header.clock_source != fa_drain_clock_source())
 		return -EPROTO;

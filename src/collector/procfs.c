@@ -101,7 +101,7 @@ static int status_of(const char *path, struct fa_procfs_status *ret)
 {
 	char text[4096];
 	ssize_t n = read_once(path, text, sizeof(text));
-	int64_t parent, own, uid, gid;
+	int64_t parent, own, uid, gid, real;
 
 	if (n < 0)
 		return (int)n;
@@ -109,7 +109,8 @@ static int status_of(const char *path, struct fa_procfs_status *ret)
 	own = status_number(text, "\nNSpid:", -1);
 	uid = status_number(text, "\nUid:", 1);
 	gid = status_number(text, "\nGid:", 1);
-	if (parent < 0 || uid < 0 || gid < 0)
+	real = status_number(text, "\nUid:", 0);
+	if (parent < 0 || uid < 0 || gid < 0 || real < 0)
 		return -EBADMSG;
 	if (own < 0) /* a kernel without pid namespaces */
 		own = status_number(text, "\nPid:", 0);
@@ -117,6 +118,7 @@ static int status_of(const char *path, struct fa_procfs_status *ret)
 	ret->own_pid = (int32_t)own;
 	ret->uid = (uint32_t)uid;
 	ret->gid = (uint32_t)gid;
+	ret->real_uid = (uint32_t)real;
 	return 0;
 }
 

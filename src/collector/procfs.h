@@ -33,6 +33,7 @@ struct fa_procfs_status {
 	int32_t own_pid; /* in its own pid namespace */
 	uint32_t uid;    /* effective */
 	uint32_t gid;
+	uint32_t real_uid;
 };
 
 /* 0, -ENOENT or -ESRCH: no such process; -errno, -EBADMSG. */

@@ -177,6 +177,20 @@ static void stop_all(struct collector *c)
 	tell_keeper(c, &m, FA_MSG_STOPPED, -1);
 }
 
+/* The kill switch: who is traced is let go, and nobody is wanted until it is lifted. */
+static void take_info(struct collector *c, const struct fa_msg_info *info)
+{
+	bool was_off = c->info.off != 0, is_off = info->off != 0;
+
+	c->info = *info;
+	if (was_off == is_off)
+		return;
+	log_line("tracing is switched %s", is_off ? "off" : "on again");
+	if (is_off)
+		families_let_all_go(c);
+	sessions_say_wants(c);
+}
+
 static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fds[MSG_FDS])
 {
 	switch (m->type) {
@@ -195,7 +209,7 @@ static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fd
 		c->ready_due = true;
 		break;
 	case FA_MSG_INFO:
-		c->info = m->u.info;
+		take_info(c, &m->u.info);
 		break;
 	case FA_MSG_STOP:
 		stop_all(c);

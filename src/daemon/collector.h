@@ -44,6 +44,8 @@ struct family {
 	uint64_t asked_ns;
 	bool refused_segment;
 	char exec_name[FA_IMAGE_NAME]; /* base name of the executed path: a script's own */
+	uint32_t rule_id, real_uid;    /* for crashes.c */
+	bool judged;                   /* this start went well, or it has been counted */
 };
 
 struct session {
@@ -118,7 +120,9 @@ void families_reap(struct collector *c);
 void families_release(struct collector *c); /* after a commit: give back, let go */
 void families_drain_session(struct collector *c, const struct session *s);
 uint32_t families_join(struct collector *c, struct session *s);
-void families_leave(struct collector *c, struct session *s);
+/* `reason`: what status says of those who live on and whom nobody else wants. */
+void families_leave(struct collector *c, struct session *s, uint32_t reason);
+void families_let_all_go(struct collector *c); /* switched off */
 void families_say_known(struct collector *c); /* to a doorman that was restarted */
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
 		 uint32_t reason);
@@ -163,6 +167,12 @@ bool mount_is_trusted(int fd);
 
 /* status.c: a memfd, or -errno */
 int status_build(struct collector *c, const struct client *cl) FA_MUST_USE;
+
+/* crashes.c: is it a crash loop? */
+void crashes_began(struct family *fam, uint32_t rule_id);
+void crashes_ended(struct collector *c, struct family *fam, const struct fa_msg_gone *gone);
+void crashes_missed(struct collector *c, const struct fa_msg_missed *missed);
+void crashes_turn(struct family *fam, uint64_t now);
 
 /* coverage.c */
 void coverage_missed(struct collector *c, const struct fa_msg_missed *m, int exe_fd);

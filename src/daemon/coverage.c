@@ -38,7 +38,11 @@ void coverage_missed(struct collector *c, const struct fa_msg_missed *m, int exe
 	struct fa_status_coverage *e = &c->coverage[c->coverages % COVERAGE_MAX];
 	struct fa_rec_coverage r = {.pid = m->pid, .uid = m->uid};
 
-	r.reason = find_reason(m, exe_fd);
+	r.reason = m->reason != 0        ? m->reason
+		   : c->info.off != 0 ? FA_REASON_OFF
+				      : find_reason(m, exe_fd);
+	if (r.reason == FA_REASON_NOT_LOADED)
+		crashes_missed(c, m);
 	memset(e, 0, sizeof(*e));
 	e->pid = m->pid;
 	e->uid = m->uid;

@@ -34,6 +34,9 @@ struct waiting {
 	uint32_t uid;
 	uint64_t when_mono;
 	int exe_fd;
+	int32_t status; /* how it ended, -1: it has not */
+	uint32_t rule_id;
+	bool disarmed;
 	char image[FA_IMAGE_NAME];
 };
 

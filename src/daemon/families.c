@@ -45,7 +45,7 @@ static uint64_t wanting(const struct collector *c, const struct family *fam)
 {
 	uint64_t mask = 0;
 
-	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && c->info.off == 0; i++)
 		if (session_wants(&c->session[i], belongs_to(fam), fa_base_name(fam->info.exe),
 				  fam->exec_name))
 			mask |= 1ull << i;
@@ -233,13 +233,15 @@ static void read_arena_names(struct family *fam, int fd, uint32_t *ret_rule)
 /* It was told ATTACHED, but cannot be read: tell it that it is not. */
 static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, int fd, int why)
 {
-	uint32_t word = FA_ANSWER_REFUSED, reason = FA_REASON_LIMIT;
+	uint32_t word = FA_ANSWER_REFUSED;
+	uint32_t reason = why == -EPROTONOSUPPORT ? FA_REASON_VERSION : FA_REASON_LIMIT;
 
 	(void)!pwrite(fd, &reason, 4, offsetof(struct fa_arena_header, answer.reason));
 	(void)!pwrite(fd, &word, 4, offsetof(struct fa_arena_header, answer));
 	log_line("pid %d (%s): its arena is refused: %s", (int)info->pid, fa_base_name(info->exe),
 		 fa_strerror(why));
-	dormant_add(c, info, FA_STATUS_REFUSED, FA_REASON_UNKNOWN);
+	dormant_add(c, info, FA_STATUS_REFUSED,
+		    reason == FA_REASON_VERSION ? reason : FA_REASON_UNKNOWN);
 	say_drained(c, info->handle);
 }
 
@@ -323,10 +325,13 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		return;
 	}
 	c->family[c->families++] = fam;
+	crashes_began(fam, rule);
 	fam->mask = meet_sessions(c, fam, wanting(c, fam));
 	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
-		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_NO_SESSION);
-		dormant_add(c, info, FA_STATUS_WAITING, FA_REASON_NO_SESSION);
+		uint32_t reason = c->info.off != 0 ? FA_REASON_OFF : FA_REASON_NO_SESSION;
+
+		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, reason);
+		dormant_add(c, info, FA_STATUS_WAITING, reason);
 		let_go(c, c->families - 1);
 		return;
 	}
@@ -347,10 +352,12 @@ void family_gone(struct collector *c, const struct fa_msg_gone *gone)
 		/* The number may be another's by now, or it rang anew after its exec. */
 		if (fam->info.when_mono > gone->when_mono)
 			continue;
-		if (gone->exec)
+		if (gone->exec) {
 			fa_family_left(fam->f, gone->pid);
-		else
-			fa_family_exited(fam->f, gone->pid, gone->status);
+			continue;
+		}
+		crashes_ended(c, fam, gone);
+		fa_family_exited(fam->f, gone->pid, gone->status);
 	}
 }
 
@@ -470,6 +477,7 @@ void families_reap(struct collector *c)
 			continue;
 		}
 		(void)reap(fam);
+		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
 		fam->going = fa_family_over(fam->f);
 		c->commit_due |= fam->going;
@@ -529,7 +537,7 @@ uint32_t families_join(struct collector *c, struct session *s)
 
 /* The session ends: its processes that live on are ended in the trace; families that nobody else
  * wants are let go. */
-void families_leave(struct collector *c, struct session *s)
+void families_leave(struct collector *c, struct session *s, uint32_t reason)
 {
 	for (size_t i = 0; i < c->families;) {
 		struct family *fam = c->family[i];
@@ -557,8 +565,21 @@ void families_leave(struct collector *c, struct session *s)
 			continue;
 		}
 		if (lives(fam))
-			dormant_add(c, &fam->info, FA_STATUS_WAITING, FA_REASON_ENDED);
+			dormant_add(c, &fam->info, FA_STATUS_WAITING, reason);
 		let_go(c, i);
+	}
+}
+
+/* Sessions go on, without processes. What those have recorded so far is theirs. */
+void families_let_all_go(struct collector *c)
+{
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		struct session *s = &c->session[i];
+
+		if (!s->used || s->ended)
+			continue;
+		families_drain_session(c, s);
+		families_leave(c, s, FA_REASON_OFF);
 	}
 }
 

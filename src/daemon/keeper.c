@@ -133,6 +133,9 @@ static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, i
 	case FA_MSG_STARTED:
 		rules_count_start(k, &m->u.started);
 		break;
+	case FA_MSG_DISARM:
+		rules_disarm(k, &m->u.started);
+		break;
 	case FA_MSG_AUTOLOGGER:
 		m->u.autologger.name[sizeof(m->u.autologger.name) - 1] = '\0';
 		autologger_result(k, &m->u.autologger);

@@ -100,5 +100,6 @@ void requests_turn(struct keeper *k, uint64_t now);
 int rules_open(struct keeper *k) FA_MUST_USE; /* at once, and made where there is none */
 void rules_turn(struct keeper *k, uint64_t now);
 void rules_count_start(struct keeper *k, const struct fa_msg_started *m);
+void rules_disarm(struct keeper *k, const struct fa_msg_started *m);
 
 #endif

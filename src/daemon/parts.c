@@ -131,6 +131,7 @@ void parts_tell_info(struct keeper *k)
 	m.u.info.keeper_pid = getpid();
 	m.u.info.doorman_pid = k->part[PART_DOORMAN].pid;
 	m.u.info.restarts = k->restarts;
+	m.u.info.off = fa_registry_off(k->settings->root);
 	if (k->part[PART_COLLECTOR].pid != 0)
 		(void)msg_send(k->part[PART_COLLECTOR].fd, &m, FA_MSG_INFO, NULL, 0);
 }

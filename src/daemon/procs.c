@@ -274,6 +274,9 @@ static void on_exec(struct door *d, int32_t pid, uint64_t when)
 	w->pid = pid;
 	w->uid = st.st_uid;
 	w->when_mono = when;
+	w->status = -1;
+	w->rule_id = rule->id;
+	w->disarmed = (rule->options & FA_RULE_DISARMED) != 0;
 	(void)snprintf(w->image, sizeof(w->image), "%s", name);
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	/* O_PATH: an open for reading asks the file system, which may be a user's. */
@@ -292,6 +295,13 @@ static void tell_gone(struct door *d, int32_t pid, int32_t status, bool exec, ui
 	(void)door_send(d, &m, FA_MSG_GONE, -1, -1);
 }
 
+static void waiting_ended(struct door *d, int32_t pid, int32_t status)
+{
+	for (int i = 0; i < MISSED_WAITING; i++)
+		if (d->waiting[i].pid == pid)
+			d->waiting[i].status = status;
+}
+
 static void on_event(struct door *d, const struct proc_event *e)
 {
 	uint64_t when = e->timestamp_ns;
@@ -308,6 +318,9 @@ static void on_event(struct door *d, const struct proc_event *e)
 		on_exec(d, e->event_data.exec.process_tgid, when);
 		break;
 	case PROC_EVENT_EXIT:
+		if (e->event_data.exit.process_pid == e->event_data.exit.process_tgid)
+			waiting_ended(d, e->event_data.exit.process_tgid,
+				      (int32_t)e->event_data.exit.exit_code);
 		if (e->event_data.exit.process_pid == e->event_data.exit.process_tgid &&
 		    is_known(d, e->event_data.exit.process_tgid)) {
 			tell_gone(d, e->event_data.exit.process_tgid,
@@ -366,6 +379,9 @@ static void look_for_missing(struct door *d, uint64_t now)
 			(void)snprintf(path, sizeof(path), "/proc/%d", (int)w->pid);
 			m.u.missed.pid = w->pid;
 			m.u.missed.uid = w->uid;
+			m.u.missed.status = w->status;
+			m.u.missed.rule_id = w->rule_id;
+			m.u.missed.reason = w->disarmed ? FA_REASON_DISARMED : 0;
 			m.u.missed.alive = access(path, F_OK) == 0;
 			memcpy(m.u.missed.image, w->image, sizeof(w->image));
 			if (door_send(d, &m, FA_MSG_MISSED, w->exe_fd, -1) < 0)

@@ -1,8 +1,9 @@
 /*
- * requests.c - the keeper's own socket: rules for users who may not write to the registry.
+ * requests.c - the keeper's own socket: rules and the kill switch for users who may not write to the
+ * registry.
  *
  * Who may what:
- *   root, members of the group `firstalloc`: any rule;
+ *   root, members of the group `firstalloc`: any rule, the switch;
  *   any other user: rules for own processes only (uid scope is the caller's), without the options
  *   that reach beyond them (set-user-id programs, process 1, arguments), of its own making only, and
  *   bounded: so many rules, so many bytes of the index (what programs read at their start is
@@ -332,6 +333,24 @@ static void do_remove(struct talk *t)
 			 t->reply.removed);
 }
 
+static void do_switch(struct talk *t)
+{
+	bool off = t->q->verb == FA_KEEPER_OFF;
+	int e;
+
+	if (!t->who->member) {
+		(void)refuse(t, EPERM,
+			     "only root and members of the group " FA_GROUP
+			     " switch tracing off and on");
+		return;
+	}
+	e = fa_registry_set_flag(t->k->registry, FA_INDEX_OFF, off, t->name);
+	if (e < 0)
+		(void)refuse(t, -e, "%s", fa_strerror(e));
+	else
+		log_line("%s switched tracing %s", t->name, off ? "off" : "on");
+}
+
 static void do_request(struct talk *t, size_t len)
 {
 	uint64_t now = fa_mono_ns();
@@ -357,8 +376,10 @@ static void do_request(struct talk *t, size_t len)
 	name_of(t->who->uid, t->name, sizeof(t->name));
 	if (t->q->verb == FA_KEEPER_PUT)
 		do_put(t);
-	else
+	else if (t->q->verb == FA_KEEPER_REMOVE)
 		do_remove(t);
+	else
+		do_switch(t);
 	t->reply.generation = fa_registry_generation(t->k->registry);
 	t->k->rules_generation = 0; /* looked up anew when a start is counted */
 }

@@ -4,6 +4,7 @@
  * the keeper waits, nobody watches the others.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -65,8 +66,7 @@ void rules_turn(struct keeper *k, uint64_t now)
 	fa_registry_close(&k->registry); /* opened anew in a while */
 }
 
-/* The rule, if it is one "for N starts". */
-static const struct fa_rule *limited_rule(struct keeper *k, uint32_t id)
+static const struct fa_rule *find_rule(struct keeper *k, uint32_t id)
 {
 	uint64_t generation;
 
@@ -84,7 +84,7 @@ static const struct fa_rule *limited_rule(struct keeper *k, uint32_t id)
 	}
 	for (uint32_t i = 0; i < k->rules.count; i++)
 		if (k->rules.rule[i].id == id)
-			return k->rules.rule[i].starts_left != 0 ? &k->rules.rule[i] : NULL;
+			return &k->rules.rule[i];
 	return NULL;
 }
 
@@ -93,6 +93,15 @@ static bool is_image(const char *image, const char *name, size_t size)
 	size_t len = strlen(image);
 
 	return len < size && memcmp(image, name, len + 1) == 0;
+}
+
+/* May this message be about this rule? Its number is the process's word. */
+static bool concerns(const struct fa_rule *r, const struct fa_msg_started *m)
+{
+	if (r->uid != FA_USER_ANY && r->uid != m->uid)
+		return false;
+	return (r->options & FA_RULE_SCRIPT) != 0 || is_image(r->image, m->image, sizeof(m->image)) ||
+	       is_image(r->image, m->exec_name, sizeof(m->exec_name));
 }
 
 /*
@@ -108,11 +117,8 @@ void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
 
 	if (!have_registry(k, fa_mono_ns()))
 		return;
-	r = limited_rule(k, m->rule_id);
-	if (r == NULL || (r->uid != FA_USER_ANY && r->uid != m->uid))
-		return;
-	if (!(r->options & FA_RULE_SCRIPT) && !is_image(r->image, m->image, sizeof(m->image)) &&
-	    !is_image(r->image, m->exec_name, sizeof(m->exec_name)))
+	r = find_rule(k, m->rule_id);
+	if (r == NULL || r->starts_left == 0 || !concerns(r, m))
 		return;
 	e = fa_registry_count_start(k->registry, m->rule_id, &left);
 	k->rules_generation = 0;
@@ -120,4 +126,27 @@ void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
 		log_line("rule %u has had its starts and is removed", m->rule_id);
 	else if (e < 0 && e != -ENOENT)
 		log_line("a start of rule %u was not counted: %s", m->rule_id, fa_strerror(e));
+}
+
+/* See crashes.c: for the user whose starts crashed, and for nobody else. */
+void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
+{
+	const char *name = sigabbrev_np((int)m->signal);
+	const struct fa_rule *r;
+	char why[160];
+	int e;
+
+	if (!have_registry(k, fa_mono_ns()))
+		return;
+	r = find_rule(k, m->rule_id);
+	if (r == NULL || m->uid == FA_USER_ANY || !concerns(r, m))
+		return;
+	(void)snprintf(why, sizeof(why),
+		       "disarmed: %u starts in a row died by SIG%s within %u s; enable it again to "
+		       "re-arm",
+		       m->crashes, name != NULL ? name : "?", m->within_s);
+	e = fa_registry_disarm(k->registry, m->rule_id, m->uid, why);
+	k->rules_generation = 0;
+	log_line("rule %u (%.255s), user %u: %s%s%s", m->rule_id, m->image, m->uid, why,
+		 e < 0 ? ": " : "", e < 0 ? fa_strerror(e) : "");
 }

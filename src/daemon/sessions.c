@@ -261,7 +261,7 @@ void session_stop(struct collector *c, struct session *s, uint32_t reason)
 	/* An error that came only now counts as the reason. */
 	s->end_reason = s->error ? reason_of(s->error) : reason;
 	s->end_error = s->end_reason == 3 ? (uint32_t)-s->error : 0;
-	families_leave(c, s);
+	families_leave(c, s, FA_REASON_ENDED);
 	end_trace(c, s);
 	s->ended = true;
 	say_over(c, s); /* a successor of ours is not to go on with it */
@@ -284,7 +284,7 @@ void sessions_say_wants(struct collector *c)
 	struct fa_msg_wants *w = &m.u.wants;
 
 	w->number = ++c->wants_number;
-	for (unsigned i = 0; i < FA_SESSIONS_MAX && !c->stopping; i++) {
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && !c->stopping && c->info.off == 0; i++) {
 		const struct session *s = &c->session[i];
 
 		if (!s->used || s->ended)

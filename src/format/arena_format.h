@@ -323,7 +323,10 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(EXPIRED, 20, "the rule has expired")                                                     \
 	X(ENDED, 21, "the session ended")                                                          \
 	X(UNKNOWN, 22, "unknown")                                                                 \
-	X(STRICT, 23, "entered strict secure computing mode, in which tracing would kill it")
+	X(STRICT, 23, "entered strict secure computing mode, in which tracing would kill it")      \
+	X(OFF, 24, "tracing is switched off as a whole ('firstalloc status' says how)")            \
+	X(DISARMED, 25, "its rule was disarmed after crashes (enable it again to re-arm)")         \
+	X(VERSION, 26, "its shim is of another version than firstallocd (restart the older one)")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),

@@ -8,7 +8,6 @@
 #include "format/index_format.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
 #include "format/hash.h"
 
@@ -49,6 +48,29 @@ static uint64_t checksum_of(const unsigned char *p, size_t len)
 		v |= (uint64_t)p[i] << (8 * i);
 	h = fa_hash_mix(h, v);
 	return fa_hash_mix(h, h >> 29);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\0';
+}
+
+bool fa_index_off_word(const char *text, size_t len)
+{
+	static const char word[] = FA_OFF_WORD;
+	const size_t want = sizeof(word) - 1;
+
+	for (size_t at = 0; at + want <= len; at++) {
+		size_t n = 0;
+
+		if (at > 0 && !is_blank(text[at - 1]))
+			continue;
+		while (n < want && text[at + n] == word[n])
+			n++;
+		if (n == want && (at + n == len || is_blank(text[at + n])))
+			return true;
+	}
+	return false;
 }
 
 static const struct fa_index_rule *rules_of(const struct fa_index_header *h)

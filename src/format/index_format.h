@@ -24,6 +24,7 @@
 #define FA_INDEX_FORMAT_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,13 @@
 #define FA_INDEX_MAGIC "FAINDEX\n"
 #define FA_INDEX_MAX   65536u
 #define FA_INDEX_PATH  "/etc/firstalloc/registry.idx"
+
+/*
+ * The kill switch that needs no registry: while this file is there, or this word stands in the
+ * kernel's command line, no program is flagged. The gate looks for them in flagged programs only.
+ */
+#define FA_OFF_PATH "/etc/firstalloc/off"
+#define FA_OFF_WORD "firstalloc=off"
 
 enum { FA_INDEX_VERSION = 1, FA_INDEX_MIN_READER = 1 };
 
@@ -55,6 +63,7 @@ enum fa_rule_options {
 	FA_RULE_PID1 = 1 << 2,      /* PID 1 too */
 	FA_RULE_SANITIZER = 1 << 3, /* sanitizer builds too */
 	FA_RULE_ARGS = 1 << 4,      /* record the arguments */
+	FA_RULE_DISARMED = 1 << 5,  /* its program crashed again and again: flagged, never traced */
 };
 
 /* Which events carry a stack. */
@@ -116,6 +125,9 @@ struct fa_index_who {
 	const char *package;
 	uint32_t uid;
 };
+
+/* Is FA_OFF_WORD one of the words of a kernel command line? Pure. */
+bool fa_index_off_word(const char *text, size_t len);
 
 /*
  * Check magic, version, sizes, checksum and every offset. Pure; any thread; trusts nothing.

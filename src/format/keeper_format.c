@@ -92,6 +92,8 @@ int fa_keeper_check(const struct fa_keeper_request *r, size_t len, const char **
 		what = wrong_rule(r);
 	else if (what == NULL && r->verb == FA_KEEPER_REMOVE)
 		what = (r->all != 0) != (r->image[0] == '\0') ? "image" : NULL;
+	else if (what == NULL && (r->verb == FA_KEEPER_OFF || r->verb == FA_KEEPER_ON))
+		what = r->image[0] != '\0' ? "image" : NULL;
 	else if (what == NULL)
 		return -EPROTO;
 	if (what == NULL)

@@ -1,6 +1,6 @@
 /*
  * keeper_format.h - what users without write access to the registry may ask the keeper: to add or to
- * remove a rule.
+ * remove a rule, to switch tracing off or on.
  *
  * The keeper is root, so this is as plain as it can be: SOCK_SEQPACKET, mode 0666, one message of
  * exactly sizeof(struct fa_keeper_request) bytes, one answer of exactly sizeof(struct
@@ -29,6 +29,8 @@ enum {
 enum fa_keeper_verb {
 	FA_KEEPER_PUT = 1,
 	FA_KEEPER_REMOVE = 2,
+	FA_KEEPER_OFF = 3, /* no field counts, and `image` is empty */
+	FA_KEEPER_ON = 4,
 };
 
 #pragma GCC diagnostic push

@@ -34,6 +34,7 @@ enum fa_part_msg_type {
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
 	FA_MSG_SESSION_OVER,
 	FA_MSG_STARTED, /* a rule was used (it may be one "for N starts") */
+	FA_MSG_DISARM,  /* what it flags crashed again and again */
 	FA_MSG_AUTOLOGGER,
 	FA_MSG_STOP,
 	FA_MSG_STOPPED,
@@ -77,7 +78,9 @@ struct fa_msg_missed {
 	int32_t pid;
 	uint32_t uid;
 	uint32_t alive;
-	uint32_t reserved;
+	int32_t status; /* as wait(2) has it, -1: not known */
+	uint32_t rule_id;
+	uint32_t reason; /* enum fa_reason where the index says why, else 0 */
 	char image[FA_IMAGE_NAME];
 };
 
@@ -119,7 +122,10 @@ struct fa_msg_started {
 	uint32_t rule_id;
 	uint32_t uid;
 	int32_t pid;
-	uint32_t reserved;
+	/* DISARM: by which signal, how often in a row, how soon after the start */
+	uint32_t signal;
+	uint32_t crashes;
+	uint32_t within_s;
 	char image[FA_IMAGE_NAME];
 	char exec_name[FA_IMAGE_NAME]; /* base name of the executed path, as the arena says */
 };
@@ -130,6 +136,8 @@ struct fa_msg_info {
 	int32_t keeper_pid;
 	int32_t doorman_pid;
 	uint32_t restarts;
+	uint32_t off; /* enum fa_off: not 0, then nobody is traced */
+	uint32_t reserved;
 };
 
 struct fa_part_msg {

@@ -61,7 +61,7 @@ void fa_rule_list_drop_expired(struct fa_rule_list *list);
 struct fa_history {
 	int64_t id;
 	uint64_t when;
-	const char *action;  /* "enable", "change", "disable", "expire", "starts", "setting" */
+	const char *action;  /* "enable", "change", "disable", "expire", "starts", "disarm", "setting" */
 	struct fa_rule rule; /* as it was after the action; disable, expire: before */
 };
 
@@ -117,11 +117,28 @@ int fa_registry_history(struct fa_registry *reg, const char *image, uint32_t lim
 int fa_registry_count_start(struct fa_registry *reg, uint32_t rule_id,
 			    uint32_t *ret_left) FA_MUST_USE;
 
+/*
+ * For this user's processes the rule stands from now on but traces nothing (FA_RULE_DISARMED), with
+ * `why` before its note: the rule itself where it is for that user only, else one more of the same
+ * scope for him, signed "firstalloc". fa_registry_put() of the same scope re-arms. -ENOENT no such rule;
+ * -EALREADY it is disarmed, or a rule of his own stands there; -EDQUOT too many are.
+ */
+int fa_registry_disarm(struct fa_registry *reg, uint32_t rule_id, uint32_t uid,
+		       const char *why) FA_MUST_USE;
+
 /* FA_INDEX_AUTOLOGGER, FA_INDEX_OFF: kept in the database, published with the rules. */
 int fa_registry_set_flag(struct fa_registry *reg, enum fa_index_flags flag, bool on,
 			 const char *who) FA_MUST_USE;
 int fa_registry_get_flag(struct fa_registry *reg, enum fa_index_flags flag,
 			 bool *ret_on) FA_MUST_USE;
+
+/* What switches tracing off as a whole: the kill switch, three ways. Bits; 0: it is on. */
+enum fa_off {
+	FA_OFF_COMMAND = 1 << 0, /* `firstalloc off`: FA_INDEX_OFF as published */
+	FA_OFF_FILE = 1 << 1,    /* FA_OFF_PATH is there */
+	FA_OFF_KERNEL = 1 << 2,  /* FA_OFF_WORD on the kernel's command line */
+};
+uint32_t fa_registry_off(const char *root);
 
 /* Drop what has expired and make the index equal to the database: 1 it was not, 0 it was. */
 int fa_registry_publish(struct fa_registry *reg) FA_MUST_USE;

@@ -167,6 +167,16 @@ static int find_same(struct fa_db *db, const struct fa_rule *r, uint32_t *ret_id
 	return e;
 }
 
+/* Of the same scope, for single users: see fa_registry_disarm(). */
+static int rearm_all(struct fa_db *db, const struct fa_rule *r)
+{
+	return fa_db_run(db,
+			 "DELETE FROM rule WHERE image = ?1 AND path = ?2 AND package = ?3 AND "
+			 "who = 'firstalloc' AND (options & ?4) <> 0",
+			 "ttti", r->image, text_or_empty(r->path), text_or_empty(r->package),
+			 (int64_t)FA_RULE_DISARMED);
+}
+
 static int do_put(struct fa_registry *reg, void *arg)
 {
 	struct put *put = arg;
@@ -176,6 +186,8 @@ static int do_put(struct fa_registry *reg, void *arg)
 		return r;
 	put->replaced = r == 1;
 	r = fa_rule_insert(reg->db, put->rule);
+	if (r == 0 && put->rule->uid == FA_USER_ANY)
+		r = rearm_all(reg->db, put->rule);
 	if (r == 0 && !put->replaced)
 		r = find_same(reg->db, put->rule, &put->id);
 	return r < 0 ? r : 0;
@@ -320,4 +332,63 @@ int fa_registry_count_start(struct fa_registry *reg, uint32_t rule_id, uint32_t 
 		return r;
 	*ret_left = start.left;
 	return 0;
+}
+
+enum { DISARMED_MAX = 64 }; /* any user can make it one more: the index has room for all */
+
+struct disarm {
+	uint32_t id;
+	uint32_t uid;
+	const char *why;
+};
+
+static int disarm_own(struct fa_db *db, const struct disarm *d)
+{
+	return fa_db_run(db,
+			 "UPDATE rule SET options = options | ?3, note = substr(?4 || CASE note WHEN '' "
+			 "THEN '' ELSE '; before: ' || note END, 1, 900) "
+			 "WHERE id = ?1 AND uid = ?2 AND (options & ?3) = 0",
+			 "iiit", (int64_t)d->id, (int64_t)d->uid, (int64_t)FA_RULE_DISARMED, d->why);
+}
+
+static int disarm_user(struct fa_db *db, const struct disarm *d)
+{
+	return fa_db_run(
+		db,
+		"INSERT INTO rule (image, path, package, uid, flags, options, depth, stacks, stamp, "
+		"expires, note, who) SELECT image, path, package, ?2, flags, options | ?3, depth, "
+		"stacks, stamp, expires, ?4, 'firstalloc' FROM rule WHERE id = ?1 AND uid <> ?2 "
+		"AND (options & ?3) = 0 ON CONFLICT DO NOTHING",
+		"iiit", (int64_t)d->id, (int64_t)d->uid, (int64_t)FA_RULE_DISARMED, d->why);
+}
+
+static int do_disarm(struct fa_registry *reg, void *arg)
+{
+	const struct disarm *d = arg;
+	int64_t count = 0;
+	int r = fa_db_number(reg->db, "SELECT count(*) FROM rule WHERE (options & 32) <> 0", &count);
+
+	static_assert(FA_RULE_DISARMED == 32, "spelled out in the query");
+	if (r < 0)
+		return r;
+	if (count >= DISARMED_MAX)
+		return -EDQUOT;
+	r = disarm_own(reg->db, d);
+	if (r == 0 && fa_db_changes(reg->db) == 0)
+		r = disarm_user(reg->db, d);
+	if (r == 0 && fa_db_changes(reg->db) == 0)
+		r = -EALREADY;
+	if (r < 0)
+		return r;
+	return fa_db_run(reg->db,
+			 "UPDATE history SET action = 'disarm' WHERE id = (SELECT max(id) FROM "
+			 "history) AND signer IS NULL",
+			 "");
+}
+
+int fa_registry_disarm(struct fa_registry *reg, uint32_t rule_id, uint32_t uid, const char *why)
+{
+	struct disarm d = {.id = rule_id, .uid = uid, .why = why};
+
+	return fa_registry_change(reg, "firstalloc", do_disarm, &d);
 }

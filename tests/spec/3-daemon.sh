@@ -47,7 +47,7 @@ none_running() {
 	! $fa stop nothing 2>"$T/o"
 	grep -q 'no firstallocd is running' "$T/o"
 	$fa status --json >"$T/st.json"
-	same "$(json "$T/st.json" "sorted(j)")" "['armed', 'coverage', 'daemon', 'processes', 'sessions']"
+	same "$(json "$T/st.json" "sorted(j)")" "['armed', 'coverage', 'daemon', 'off', 'processes', 'sessions']"
 }
 it 3.1 "status works without a firstallocd, and stop says that none runs" none_running
 

@@ -193,6 +193,20 @@ SPEC(off_means_that_nothing_is_flagged)
 	CHECK(found(&(struct fa_index_who){.exe_name = "git"}, 1) == 0);
 }
 
+SPEC(the_kernels_word_is_a_whole_word)
+{
+	static const char *const yes[] = {"firstalloc=off", "a firstalloc=off\n", "firstalloc=off b",
+					  "firstalloc=offx firstalloc=off"};
+	static const char *const no[] = {"",		      "firstalloc",	   "firstalloc=of",
+					 "xfirstalloc=off",   "firstalloc=offx",   "firstalloc=on",
+					 "a.firstalloc=off b", "firstalloc= off"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		CHECK(fa_index_off_word(yes[i], strlen(yes[i])));
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		CHECK(!fa_index_off_word(no[i], strlen(no[i])));
+}
+
 SPEC(an_empty_index_is_sound_and_finds_nothing)
 {
 	build(sample, 0);
@@ -320,6 +334,7 @@ int main(void)
 	RUN(of_several_names_the_most_specific_rule_wins_then_the_executable);
 	RUN(an_expired_rule_does_not_match);
 	RUN(off_means_that_nothing_is_flagged);
+	RUN(the_kernels_word_is_a_whole_word);
 	RUN(an_empty_index_is_sound_and_finds_nothing);
 	RUN(every_flipped_bit_is_noticed);
 	RUN(every_truncation_is_noticed);

@@ -55,6 +55,13 @@ SPEC(a_good_request_passes)
 	r = take_away("");
 	r.all = 1;
 	CHECK(check(&r) == 0);
+	r = take_away("");
+	r.verb = FA_KEEPER_OFF;
+	CHECK(check(&r) == 0);
+	r.verb = FA_KEEPER_ON;
+	CHECK(check(&r) == 0);
+	strcpy(r.image, "git");
+	CHECK(check(&r) == -EINVAL);
 }
 
 SPEC(another_size_magic_version_or_verb_is_refused)
@@ -70,7 +77,7 @@ SPEC(another_size_magic_version_or_verb_is_refused)
 	r.version++;
 	CHECK(check(&r) == -EPROTONOSUPPORT);
 	r = put();
-	r.verb = 3;
+	r.verb = 5;
 	CHECK(check(&r) == -EPROTO);
 	r = put();
 	r.reserved = 1;

@@ -1,0 +1,160 @@
+/*
+ * crashes.c - a traced program that dies by a fault soon after its start, again and again, is disarmed.
+ *
+ * It may be our fault or its own: the machine comes first. Counted are faults (signals that a fault, an
+ * abort or a system call filter sends, not SIGKILL or SIGTERM) within CRASH_WITHIN_S of the start; a
+ * start that ends otherwise or lasts longer begins the count anew.
+ *
+ * Counts are kept for a rule and a real user id, and what comes of them holds for that user only. So a
+ * user who makes a program crash disarms nobody else's, and it does not matter that the rule's number is
+ * the word of the program. How it ended is the kernel's word, through the doorman; where the kernel
+ * does not tell us of ends (no process events), nothing is ever disarmed.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/err.h"
+#include "base/io.h"
+#include "collector/procfs.h"
+#include "daemon/collector.h"
+
+enum { CRASHES_IN_A_ROW = 3, CRASH_WITHIN_S = 10, COUNTS = 256 };
+
+struct count {
+	uint32_t rule_id; /* 0: free */
+	uint32_t uid;
+	unsigned crashes;
+	uint64_t number; /* of the last change: the oldest gives way */
+};
+
+static struct count counts[COUNTS];
+
+static struct count *count_of(uint32_t rule_id, uint32_t uid, bool make)
+{
+	static uint64_t number;
+	struct count *oldest = &counts[0];
+
+	number++;
+	for (int i = 0; i < COUNTS; i++) {
+		struct count *n = &counts[i];
+
+		if (n->rule_id == rule_id && n->uid == uid) {
+			n->number = number;
+			return n;
+		}
+		if (n->rule_id == 0 || (oldest->rule_id != 0 && n->number < oldest->number))
+			oldest = n;
+	}
+	if (!make)
+		return NULL;
+	*oldest = (struct count){.rule_id = rule_id, .uid = uid, .number = number};
+	return oldest;
+}
+
+static bool is_fault(int32_t status)
+{
+	if (status == -1 || !WIFSIGNALED(status))
+		return false;
+	switch (WTERMSIG(status)) {
+	case SIGILL:
+	case SIGTRAP:
+	case SIGABRT:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGSEGV:
+	case SIGSYS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void crashed(struct collector *c, struct fa_msg_started *who, int32_t status)
+{
+	struct count *n = count_of(who->rule_id, who->uid, true);
+	struct fa_part_msg m = {.u.started = *who};
+
+	if (++n->crashes < CRASHES_IN_A_ROW)
+		return;
+	memset(n, 0, sizeof(*n));
+	m.u.started.signal = (uint32_t)WTERMSIG(status);
+	m.u.started.crashes = CRASHES_IN_A_ROW;
+	m.u.started.within_s = CRASH_WITHIN_S;
+	tell_keeper(c, &m, FA_MSG_DISARM, -1);
+}
+
+static void went_well(const struct family *fam)
+{
+	struct count *n = count_of(fam->rule_id, fam->real_uid, false);
+
+	if (n != NULL)
+		memset(n, 0, sizeof(*n));
+}
+
+static bool has_process(const struct family *fam, int32_t pid)
+{
+	for (size_t i = 0; i < fa_family_processes(fam->f); i++) {
+		struct fa_family_process p;
+
+		fa_family_process_at(fam->f, i, &p);
+		if (p.pid == pid)
+			return true;
+	}
+	return false;
+}
+
+/* A fork child's fault is the program's, too: many daemons live in one. One a start. */
+void crashes_ended(struct collector *c, struct family *fam, const struct fa_msg_gone *gone)
+{
+	struct fa_msg_started who = {
+		.rule_id = fam->rule_id, .uid = fam->real_uid, .pid = gone->pid};
+
+	if (fam->judged || fam->rule_id == 0 || !has_process(fam, gone->pid))
+		return;
+	if (is_fault(gone->status) &&
+	    gone->when_mono - fam->info.when_mono < CRASH_WITHIN_S * 1000000000ull) {
+		fam->judged = true;
+		memcpy(who.image, fa_base_name(fam->info.exe),
+		       strnlen(fa_base_name(fam->info.exe), sizeof(who.image) - 1));
+		memcpy(who.exec_name, fam->exec_name, sizeof(who.exec_name));
+		crashed(c, &who, gone->status);
+	} else if (gone->pid == fam->info.pid) {
+		fam->judged = true;
+		went_well(fam);
+	}
+}
+
+void crashes_turn(struct family *fam, uint64_t now)
+{
+	if (fam->judged || now - fam->info.when_mono < CRASH_WITHIN_S * 1000000000ull)
+		return;
+	fam->judged = true;
+	went_well(fam);
+}
+
+/* It has the shim, and died before it could ring. */
+void crashes_missed(struct collector *c, const struct fa_msg_missed *missed)
+{
+	struct fa_msg_started who = {
+		.rule_id = missed->rule_id, .uid = missed->uid, .pid = missed->pid};
+
+	if (missed->rule_id == 0 || !is_fault(missed->status))
+		return;
+	memcpy(who.image, missed->image, sizeof(who.image));
+	crashed(c, &who, missed->status);
+}
+
+/* Which rule, and for whom: what the gate asked by. The real user id is the kernel's word. */
+void crashes_began(struct family *fam, uint32_t rule_id)
+{
+	struct fa_procfs_status st;
+
+	fam->rule_id = rule_id;
+	if (fa_procfs_status(fam->info.pid, &st) == 0)
+		fam->real_uid = st.real_uid;
+	else if (!fam->info.guarded)
+		fam->real_uid = fam->info.uid;
+	else
+		fam->judged = true; /* it has ended: nobody knows whose it was */
+}
