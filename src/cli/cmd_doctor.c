@@ -1,6 +1,6 @@
 /*
- * cmd_doctor.c - `firstalloc doctor`: look at the whole set-up, one line each, and say how to mend what
- * is wrong. Ends with 1 when there is a problem; warnings alone are no failure.
+ * cmd_doctor.c - `firstalloc doctor`: look at the whole set-up, or at one program, one line each, and say how
+ * to mend what is wrong. Ends with 1 when there is a problem; warnings alone are no failure.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,43 +65,61 @@ static void check_all(struct fa_doctor *d)
 static int run_doctor(const struct fa_cli *cli, int argc, char **argv)
 {
 	struct fa_doctor d = {.cli = cli, .machine = !*cli->root};
+	int status = 0;
 
-	if (argc)
-		return fa_usage(cli, "doctor takes no operand: '%s'", argv[0]);
+	if (argc > 1)
+		return fa_usage(cli, "doctor takes one program, unit or process: '%s'", argv[1]);
 	if (cli->json) {
 		fa_json_init(&d.json, stdout, true);
 		fa_json_object(&d.json, NULL);
 		fa_json_array(&d.json, "checks");
 	}
-	check_all(&d);
+	if (argc == 1)
+		status = fa_doctor_target(&d, argv[0]);
+	else
+		check_all(&d);
+	if (status != 0 && !cli->json)
+		return status;
 	if (cli->json) {
 		fa_json_end_array(&d.json);
 		fa_json_u64(&d.json, "problems", (uint64_t)d.problems);
 		fa_json_u64(&d.json, "warnings", (uint64_t)d.warnings);
-		fa_json_bool(&d.json, "ok", !d.problems);
+		fa_json_bool(&d.json, "ok", !d.problems && !status);
 		fa_json_end_object(&d.json);
 		fa_json_newline(&d.json);
 	} else if (d.problems || d.warnings) {
 		printf("%d problem%s, %d warning%s\n", d.problems, d.problems == 1 ? "" : "s",
 		       d.warnings, d.warnings == 1 ? "" : "s");
 	} else {
-		printf("everything is in place\n");
+		printf("%s\n", argc ? "nothing speaks against it" : "everything is in place");
 	}
+	if (status != 0)
+		return status;
 	return d.problems ? FA_EXIT_FAILED : FA_EXIT_OK;
 }
 
 const struct fa_command fa_cmd_doctor = {
 	.name = "doctor",
 	.group = "Machine",
-	.summary = "check the whole set-up and say how to mend what is wrong",
-	.synopsis = "",
+	.summary = "check the set-up, or one program: is it traced, why not, what to do",
+	.synopsis = "[NAME | UNIT | PID]",
 	.description = "One line a check: ok, unknown (could not be looked at, mostly for lack of "
 		       "root), warning "
 		       "(works, but not everything does) or problem, with what to do about it. "
 		       "Checks change "
 		       "nothing.\n\n"
-		       "Ends with 1 when there is a problem.",
+		       "With an operand: would this program be traced, and if not, what to do. NAME "
+		       "is the name of a program or its path: its rule, its file, the machine, the "
+		       "sessions. UNIT is a systemd unit (nginx.service): the program that it starts, "
+		       "as the user that it starts it as, and those of its sandbox settings that keep "
+		       "the library or the index away. PID is a process: whether it is traced, since "
+		       "when, or why not.\n\n"
+		       "Ends with 0 when nothing speaks against it, 1 when there is a problem, 4 when "
+		       "only root may look, 5 when there is no such program, unit or process.",
 	.examples = "firstalloc doctor\n"
+		    "firstalloc doctor nginx # would it be traced?\n"
+		    "firstalloc doctor nginx.service # and as this unit starts it?\n"
+		    "sudo firstalloc doctor 4711 # why is this one not traced?\n"
 		    "firstalloc doctor --json\n",
 	.options = options,
 	.run = run_doctor,

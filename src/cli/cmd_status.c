@@ -1,11 +1,7 @@
 /* cmd_status.c - what is being collected, from whom, what is armed, and who could not be traced. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/io.h"
 #include "base/json.h"
@@ -22,57 +18,6 @@ static const struct fa_option options[] = {{'p', "pid", "PID", FA_OPT_U32, &give
 					    "explain one process: is it traced, and if not, why",
 					    NULL},
 					   {0}};
-
-static int map_status(struct fa_status *s, int fd)
-{
-	const unsigned char *at;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || st.st_size <= 0)
-		return -EPROTO;
-	s->len = (size_t)st.st_size;
-	s->bytes = mmap(NULL, s->len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (s->bytes == MAP_FAILED) {
-		s->bytes = NULL;
-		return -errno;
-	}
-	if (fa_status_check(s->bytes, s->len) < 0)
-		return -EPROTO;
-	memcpy(&s->h, s->bytes, sizeof(s->h));
-	at = (const unsigned char *)s->bytes + sizeof(s->h);
-	s->session = (const void *)at;
-	at += s->h.sessions * sizeof(*s->session);
-	s->process = (const void *)at;
-	at += s->h.processes * sizeof(*s->process);
-	s->coverage = malloc(s->h.coverage * sizeof(*s->coverage) + 1);
-	if (s->coverage == NULL)
-		return -ENOMEM;
-	memcpy(s->coverage, at, s->h.coverage * sizeof(*s->coverage));
-	s->running = true;
-	return 0;
-}
-
-/* 0 also when none is running. */
-static int fetch(const struct fa_cli *cli, struct fa_status *s)
-{
-	struct fa_control_request request = {.verb = FA_CONTROL_STATUS};
-	FA_CLEANUP(fa_close) int sock = fa_client_connect(cli->root);
-	FA_CLEANUP(fa_close) int fd = -1;
-	struct fa_control_reply reply;
-	int e;
-
-	if (sock == -ENOENT || sock == -ECONNREFUSED)
-		return 0;
-	if (sock < 0)
-		return fa_client_fail(cli, sock);
-	e = fa_client_ask(sock, &request, -1, &reply, &fd);
-	if (e < 0)
-		return fa_client_fail(cli, e);
-	if (reply.error != 0)
-		return fa_client_fail_reply(&reply);
-	e = fd < 0 ? -EPROTO : map_status(s, fd);
-	return e < 0 ? fa_client_fail(cli, e) : 0;
-}
 
 /* From the registry where it may be read, else from what it published. */
 static void fetch_armed(const struct fa_cli *cli, struct fa_status *s)
@@ -108,55 +53,10 @@ static void refine_coverage(struct fa_status *s)
 	}
 }
 
-static const struct fa_status_process *find_process(const struct fa_status *s, int32_t pid)
-{
-	for (uint32_t i = 0; s->running && i < s->h.processes; i++)
-		if (s->process[i].pid == pid)
-			return &s->process[i];
-	return NULL;
-}
-
-static const struct fa_status_coverage *find_missed(const struct fa_status *s, int32_t pid)
-{
-	for (uint32_t i = s->running ? s->h.coverage : 0; i-- > 0;)
-		if (s->coverage[i].pid == pid)
-			return &s->coverage[i];
-	return NULL;
-}
-
-/* The reason in words, from the best witness: the process itself, then firstallocd. */
-static uint32_t reason_of(const struct fa_status *s, int32_t pid, int block_error,
-			  const struct fa_process_block *b)
-{
-	const struct fa_status_process *p = find_process(s, pid);
-	const struct fa_status_coverage *c = find_missed(s, pid);
-
-	if (p != NULL && p->state == FA_STATUS_TRACED)
-		return FA_REASON_TRACED;
-	/* It learns of the end of its session with its next heap call: until then it is mistaken. */
-	if (block_error == 0 && b->pid == pid && b->reason == FA_REASON_TRACED)
-		return p != NULL    ? p->reason
-		       : s->running ? FA_REASON_ENDED
-				    : FA_REASON_NO_COLLECTOR;
-	/* The process knows that it was let go, firstallocd knows why. The block of a fork child is a
-	 * copy that speaks of its parent, until it allocates. */
-	if (block_error == 0 && b->pid == pid && b->reason == FA_REASON_ENDED && p != NULL)
-		return p->reason;
-	if (block_error == 0 && b->pid == pid && b->reason != FA_REASON_NONE)
-		return b->reason;
-	if (p != NULL)
-		return p->reason;
-	if (c != NULL)
-		return c->reason;
-	if (block_error == 0)
-		return (s->off & FA_OFF_COMMAND) != 0 ? FA_REASON_OFF : FA_REASON_NONE;
-	return block_error == -ENOENT ? FA_REASON_NOT_LOADED : FA_REASON_UNKNOWN;
-}
-
 static void explain_json(const struct fa_status *s, int32_t pid, uint32_t reason, int block_error,
 			 const struct fa_process_block *b)
 {
-	const struct fa_status_process *p = find_process(s, pid);
+	const struct fa_status_process *p = fa_status_find(s, pid);
 	struct fa_json j;
 
 	fa_json_init(&j, stdout, true);
@@ -181,10 +81,10 @@ static void explain_json(const struct fa_status *s, int32_t pid, uint32_t reason
 
 static int explain(const struct fa_cli *cli, const struct fa_status *s, int32_t pid)
 {
-	const struct fa_status_process *p = find_process(s, pid);
+	const struct fa_status_process *p = fa_status_find(s, pid);
 	struct fa_process_block b = {0};
 	int e = fa_process_block_read(pid, &b);
-	uint32_t reason = reason_of(s, pid, e, &b);
+	uint32_t reason = fa_status_reason(s, pid, e, &b);
 
 	if (e == -ESRCH && p == NULL)
 		return fa_fail(FA_EXIT_NOT_FOUND, "there is no process %d", (int)pid);
@@ -207,16 +107,6 @@ static int explain(const struct fa_cli *cli, const struct fa_status *s, int32_t 
 	return FA_EXIT_OK;
 }
 
-static const char *how_it_runs(const struct fa_status *s)
-{
-	static const char *const how[] = {"in the background", "as a systemd unit",
-					  "in the foreground"};
-
-	if (!s->running)
-		return "not running";
-	return s->h.run < 3 ? how[s->h.run] : "?";
-}
-
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
 	struct fa_status s = {0};
@@ -226,12 +116,9 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 		return fa_usage(cli, "unexpected argument '%s'", argv[0]);
 	if (given.pid > 1u << 30)
 		return fa_usage(cli, "--pid: there is no such number");
-	status = fetch(cli, &s);
+	status = fa_status_fetch(cli, &s);
 	if (status != 0)
 		goto out;
-	s.how = how_it_runs(&s);
-	s.root = cli->root;
-	s.off = fa_registry_off(cli->root);
 	if (given.pid != 0) {
 		status = explain(cli, &s, (int32_t)given.pid);
 		goto out;
@@ -243,10 +130,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	else
 		fa_status_text(&s);
 out:
-	if (s.bytes != NULL)
-		(void)munmap(s.bytes, s.len);
-	free(s.coverage);
-	fa_rule_list_done(&s.armed);
+	fa_status_done(&s);
 	return status;
 }
 

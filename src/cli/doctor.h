@@ -3,6 +3,7 @@
 #define FA_DOCTOR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/json.h"
@@ -37,6 +38,23 @@ void fa_doctor_bell(struct fa_doctor *d);
 void fa_doctor_account(struct fa_doctor *d);
 void fa_doctor_config(struct fa_doctor *d);
 void fa_doctor_daemon(struct fa_doctor *d);
+
+/*
+ * doctor_target.c: one program, process or unit. 0, or what was said on stderr and the exit status. The
+ * checks that a unit shares with a name: the rule's options come back, 0 where there is none.
+ */
+struct fa_status;
+int fa_doctor_target(struct fa_doctor *d, const char *target) FA_MUST_USE;
+uint32_t fa_doctor_rule(struct fa_doctor *d, const char *exe_path, const char *exec_name,
+			uint32_t uid);
+void fa_doctor_program(struct fa_doctor *d, const char *path, uint32_t options);
+void fa_doctor_ground(struct fa_doctor *d);
+void fa_doctor_session(struct fa_doctor *d, const struct fa_status *s, const char *image,
+		       uint32_t uid);
+
+/* doctor_unit.c */
+bool fa_doctor_is_unit(const char *name);
+int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *unit) FA_MUST_USE;
 
 /* doctor_system.c: what the machine brings. */
 void fa_doctor_kernel(struct fa_doctor *d);

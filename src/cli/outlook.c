@@ -9,7 +9,6 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,93 +18,44 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/paths.h"
+#include "cli/program.h"
 #include "cli/rules.h"
-
-/* The program that a shell would start under this name; 0 or -ENOENT. */
-static int find_in_path(const char *image, char *ret, size_t size)
-{
-	const char *list = getenv("PATH");
-
-	for (const char *p = list; p != NULL && *p != '\0';) {
-		size_t len = strcspn(p, ":");
-		int n = snprintf(ret, size, "%.*s/%s", (int)len, p, image);
-
-		if (n > 0 && (size_t)n < size && len > 0 && access(ret, X_OK) == 0)
-			return 0;
-		p += len + (p[len] == ':');
-	}
-	return -ENOENT;
-}
-
-/* What is wrong with tracing this ELF file; NULL: nothing that can be seen here. */
-static const char *elf_problem(int fd)
-{
-	Elf64_Ehdr head;
-	Elf64_Phdr segment;
-	char interpreter[256] = "";
-
-	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
-	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
-		return NULL;
-	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
-		return "is no 64-bit x86 program";
-	if (head.e_phentsize != sizeof(segment))
-		return NULL;
-	for (int i = 0; i < head.e_phnum; i++) {
-		off_t at = (off_t)(head.e_phoff + (Elf64_Off)i * sizeof(segment));
-
-		if (pread(fd, &segment, sizeof(segment), at) != sizeof(segment))
-			return NULL;
-		if (segment.p_type != PT_INTERP || segment.p_filesz >= sizeof(interpreter))
-			continue;
-		if (pread(fd, interpreter, segment.p_filesz, (off_t)segment.p_offset) < 1)
-			return NULL;
-		break;
-	}
-	if (*interpreter == '\0')
-		return "is linked statically, no library can be loaded into it";
-	if (strstr(interpreter, "musl") != NULL)
-		return "uses musl, not glibc";
-	return NULL;
-}
 
 void fa_outlook_program(const struct fa_rule *rule)
 {
-	char path[PATH_MAX], real[PATH_MAX], capability[32];
+	char path[PATH_MAX], real[PATH_MAX];
+	struct fa_program p;
 	const char *problem;
-	struct stat st;
+	int e;
 
 	if (rule->path != NULL && *rule->path != '\0')
 		(void)snprintf(path, sizeof(path), "%s", rule->path);
-	else if (find_in_path(rule->image, path, sizeof(path)) < 0)
+	else if (fa_program_find(rule->image, path, sizeof(path)) < 0)
 		return;
-	FA_CLEANUP(fa_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		if (errno == ENOENT)
-			fa_warn("%s does not exist; the rule waits for it", path);
+	e = fa_program_look(path, &p);
+	if (e == -ENOENT)
+		fa_warn("%s does not exist; the rule waits for it", path);
+	if (e < 0)
 		return;
-	}
 	/* A process knows its executable by the path behind all links. */
 	if (rule->path != NULL && *rule->path != '\0' && realpath(path, real) != NULL &&
 	    strcmp(path, real) != 0)
 		fa_warn("%s leads to %s, and that is the path that a process has: use --path %s",
 			path, real, real);
-	problem = S_ISREG(st.st_mode) ? elf_problem(fd) : "is no program";
+	problem = fa_program_problem(&p);
 	if (problem != NULL)
 		fa_warn("%s %s: it will not be traced", path, problem);
 	if ((rule->options & FA_RULE_SECURE) != 0)
 		return;
-	if ((st.st_mode & (S_ISUID | S_ISGID)) != 0)
+	if (p.setid)
 		fa_warn("%s is set-user-id or set-group-id: it will not be traced without "
 			"--secure",
 			path);
-	else if (fgetxattr(fd, "security.capability", capability, sizeof(capability)) > 0)
+	else if (p.capabilities)
 		fa_warn("%s has file capabilities: it will not be traced without --secure", path);
 }
 

@@ -3,6 +3,7 @@
 # while it installs, damaged by hand. In a private mount namespace; needs root.
 #   16.1 to 16.7    the kill switch, three ways
 #   16.8 to 16.11   crash loops
+#   16.12 to 16.15  doctor of a program, a process, a unit
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" != 0 ]; then
@@ -214,4 +215,134 @@ before_the_bell() { # the shim is in its list, and it dies before it rings: here
 	wait_for 3 is_rules "[('root', True), ('any', False)]"
 }
 it 16.11 "so do those who die before they could ring" before_the_bell
+
+# --- doctor NAME, PID, UNIT: the machine's own library and line are not ours here, so these are told too
+doctor() { "$FA" --root "$R" doctor "$@" --json >"$T/d.json" 2>"$T/err"; }
+said() { json "$T/d.json" "[(c['state'], c['text'], c['mend']) for c in j['checks'] if c['name'] == '$1']"; }
+says() { said "$1" >"$T/said"; grep -qF -- "$2" "$T/said" || { echo "$1: $2 is not said"; cat "$T/said"; return 1; }; }
+ends() { # STATUS command...
+	local got=0
+	"${@:2}" || got=$?
+	same $got "$1"
+}
+mkdir "$T/m/bin"
+doctor_name() {
+	begin
+	cp "$P/faller" "$T/m/bin/faller"
+	ends 1 doctor "$T/m/bin/faller" # the library is not below this root
+	says rule "rule "
+	says rule "'ok'"
+	says program "faller: dynamic, 64 bits"
+	says session "s collects it"
+	says library "No such file"
+	$fa stop s >/dev/null
+	doctor faller || true
+	says session "no session wants it"
+	$fa off >/dev/null
+	doctor faller || true
+	says switch "firstalloc off"
+	says switch "sudo firstalloc on"
+	says rule "'ok'"
+	$fa on >/dev/null
+	$fa enable faller --user 4242 >/dev/null
+	$fa disable faller >/dev/null
+	doctor faller || true
+	says rule "no rule names faller"
+	$fa enable faller --user 4242 >/dev/null
+	doctor faller || true
+	says rule "is for another: user 4242"
+	$fa disable faller >/dev/null
+	ends 5 doctor /no/such/program
+}
+it 16.12 "doctor NAME: rule, file, machine, switch and session, each with the cure" doctor_name
+doctor_files() {
+	begin
+	printf 'int main(void){return 0;}' >"$T/p.c"
+	printf '#include <stddef.h>\nvoid *malloc(size_t n){return 0;} int main(void){return 0;}' >"$T/own.c"
+	gcc -static -o "$T/m/bin/static" "$T/p.c"
+	gcc -fno-builtin -o "$T/m/bin/own" "$T/own.c"
+	gcc -fsanitize=address -o "$T/m/bin/asan" "$T/p.c"
+	cp /bin/true "$T/m/bin/setid"
+	chmod u+s "$T/m/bin/setid"
+	printf '#!/usr/bin/env sh\n' >"$T/m/bin/script"
+	chmod +x "$T/m/bin/script"
+	local what
+	for what in "static|is linked statically" "own|allocator of its own" "asan|with a sanitizer" \
+		"setid|set-user-id" "script|--script"; do
+		doctor "$T/m/bin/${what%%|*}" || true
+		says program "${what##*|}"
+	done
+	$fa enable setid --secure >/dev/null
+	doctor "$T/m/bin/setid" || true
+	says program "'ok'"
+	$fa disable setid >/dev/null
+}
+it 16.13 "doctor tells static, set-user-id, sanitized programs, scripts of env and those with a malloc" doctor_files
+doctor_pid() {
+	begin
+	faller 20000
+	ends 0 doctor $S
+	says process "$S (faller) is traced since its start, 20"
+	ended
+	crash 11 3
+	wait_for 3 is_rules "[('root', True), ('any', False)]"
+	faller 20000
+	ends 1 doctor $S
+	says process "disarmed after crashes"
+	says rule "was disarmed"
+	ended
+	"$FALLER" 20000 >/dev/null &
+	S=$!
+	ends 1 doctor $S
+	says process "not loaded"
+	ended
+	ends 5 doctor 999999999
+	ends 4 as $ALICE "$T/m/firstalloc" --root "$R" doctor $$
+}
+cp "$FA" "$T/m/firstalloc"
+it 16.14 "doctor PID: traced since when, or why not" doctor_pid
+unit() { printf '%s\n' LoadState=loaded "$@" >"$T/m/unit"; }
+cat >"$T/m/bin/systemctl" <<-'END'
+	#!/bin/sh
+	[ "$1" = show ] && [ "$5" = web.service ] || exit 1
+	cat "${0%/*}/../unit"
+END
+chmod +x "$T/m/bin/systemctl"
+doctor_unit() {
+	begin
+	local lib PATH=$T/m/bin:$PATH exec="ExecStart={ path=$FALLER ; argv[]=$FALLER -x ; ignore_errors=no }"
+	lib=$(realpath -m "$("$FA" --root "$R" doctor x | sed -n "s|.*problem  library *$R\([^:]*\):.*|\1|p")")
+	unit "$exec" User=4243 MemoryDenyWriteExecute=yes
+	doctor web.service || true
+	says program "$FALLER: dynamic"
+	says rule "'ok'"
+	same "$(said sandbox)$(said root)" "[][]"
+	$fa enable faller --user 4242 >/dev/null
+	$fa disable faller >/dev/null
+	$fa enable faller --user 4243 >/dev/null
+	doctor web.service || true
+	says rule "'ok'" # for the unit's user
+	local what
+	for what in "RootDirectory=/srv/web|root|runs in /srv/web" "InaccessiblePaths=-$lib|sandbox|hides $lib" \
+		"NoExecPaths=/usr|sandbox|keeps $lib" "TemporaryFileSystem=/etc:ro|sandbox|hides /etc/firstalloc/registry.idx" \
+		"LimitAS=1048576|sandbox|no room"; do
+		unit "$exec" "${what%%|*}"
+		ends 1 doctor web.service
+		what=${what#*|}
+		says "${what%%|*}" "${what#*|}"
+	done
+	unit "$exec" RootDirectory=/srv/web "BindReadOnlyPaths=/etc/ld.so.preload:/etc/ld.so.preload:rbind $lib /etc/firstalloc"
+	doctor web.service || true
+	says root "'ok'"
+	unit "$exec" NoExecPaths=/ "ExecPaths=/usr/bin /usr/lib" LimitAS=infinity TemporaryFileSystem=/var
+	doctor web.service || true
+	same "$(said sandbox)" "[]"
+	unit "$exec" LoadState=not-found
+	sed -i 1d "$T/m/unit"
+	ends 5 doctor web.service
+	ends 1 doctor other.service
+	grep -q 'systemctl does not answer' "$T/err"
+	$fa disable faller >/dev/null
+}
+it 16.15 "doctor UNIT: its program as its user, and the settings that keep us out" doctor_unit
 results

@@ -1,0 +1,233 @@
+/*
+ * doctor_unit.c - `firstalloc doctor NAME.service`: the executable of a systemd unit, and which of its
+ * settings keep the library or the index away. What a sandbox leaves visible and loadable does not matter:
+ * the gate uses only what the dynamic linker has just used.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/parse.h"
+#include "base/paths.h"
+#include "cli/doctor.h"
+#include "cli/rules.h"
+#include "cli/setup.h"
+#include "cli/status.h"
+
+enum { SHOW_MAX = 1 << 20, SMALL_AS = 16 * (256 << 10) };
+
+bool fa_doctor_is_unit(const char *name)
+{
+	static const char *const ends[] = {".service", ".socket", ".timer", ".mount", ".path"};
+	size_t len = strlen(name);
+
+	for (size_t i = 0; strchr(name, '/') == NULL && i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (len > strlen(ends[i]) && strcmp(name + len - strlen(ends[i]), ends[i]) == 0)
+			return true;
+	return false;
+}
+
+/* What systemctl prints; *ret is malloced. -ENOENT there is none, -EIO it failed. */
+static int ask_systemctl(const char *unit, char **ret)
+{
+	static const char list[] =
+		"--property=LoadState,ExecStart,User,RootDirectory,RootImage,InaccessiblePaths,"
+		"NoExecPaths,ExecPaths,TemporaryFileSystem,BindReadOnlyPaths,BindPaths,LimitAS";
+	char *text = malloc(SHOW_MAX + 1);
+	int out[2], status = 0;
+	size_t have = 0;
+	ssize_t n = 1;
+	pid_t pid;
+
+	if (text == NULL || pipe2(out, O_CLOEXEC) < 0) {
+		free(text);
+		return -ENOMEM;
+	}
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDERR_FILENO);
+		(void)dup2(out[1], STDOUT_FILENO);
+		(void)execlp("systemctl", "systemctl", "show", "--no-pager", list, "--", unit,
+			     (char *)NULL);
+		_exit(127);
+	}
+	(void)close(out[1]);
+	while (pid > 0 && have < SHOW_MAX && n > 0) {
+		n = read(out[0], text + have, SHOW_MAX - have);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	(void)close(out[0]);
+	text[have] = '\0';
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != 0) {
+		free(text);
+		return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? -ENOENT : -EIO;
+	}
+	*ret = text;
+	return 0;
+}
+
+/* Value of a property, "" where it is not set. */
+static char *value_of(const char *text, const char *name, char *buf, size_t size)
+{
+	size_t len = strlen(name);
+
+	buf[0] = '\0';
+	for (const char *p = text; p != NULL && *p != '\0';) {
+		if (strncmp(p, name, len) == 0 && p[len] == '=') {
+			(void)snprintf(buf, size, "%.*s", (int)strcspn(p + len + 1, "\n"),
+				       p + len + 1);
+			break;
+		}
+		p = strchr(p, '\n');
+		p += p != NULL;
+	}
+	return buf;
+}
+
+/* "PATH", "-PATH", "PATH:options" in a list divided by blanks: does one cover `path`? */
+static bool covers(const char *list, const char *path)
+{
+	char words[4096], *rest = NULL;
+
+	(void)snprintf(words, sizeof(words), "%s", list);
+	for (char *w = strtok_r(words, " ", &rest); w != NULL; w = strtok_r(NULL, " ", &rest)) {
+		size_t len;
+
+		w += strspn(w, "-+");
+		w[strcspn(w, ":")] = '\0';
+		len = strlen(w);
+		while (len > 0 && w[len - 1] == '/')
+			len--;
+		if (strncmp(path, w, len) == 0 && (path[len] == '/' || path[len] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static void check_root(struct fa_doctor *d, const char *text, const char *library)
+{
+	char root[1024], binds[8192];
+	size_t len;
+
+	(void)value_of(text, "RootDirectory", root, sizeof(root));
+	if (*root == '\0' || strcmp(root, "/") == 0)
+		(void)value_of(text, "RootImage", root, sizeof(root));
+	if (*root == '\0' || strcmp(root, "/") == 0)
+		return;
+	(void)value_of(text, "BindReadOnlyPaths", binds, sizeof(binds));
+	len = strlen(binds);
+	(void)snprintf(binds + len, sizeof(binds) - len, " ");
+	(void)value_of(text, "BindPaths", binds + len + 1, sizeof(binds) - len - 1);
+	if (covers(binds, library) && covers(binds, FA_PATH_PRELOAD) && covers(binds, FA_PATH_INDEX))
+		fa_doctor_say(d, FA_VERDICT_OK, "root", NULL, "%s, with our files bound into it", root);
+	else
+		fa_doctor_say(d, FA_VERDICT_PROBLEM, "root",
+			      "in a drop-in: BindReadOnlyPaths=" FA_PATH_PRELOAD " " FA_DIR_ETC
+			      " and the library",
+			      "it runs in %s, where %s, " FA_PATH_PRELOAD " or " FA_DIR_ETC
+			      " is not to be seen",
+			      root, library);
+}
+
+/* Each names folders that it hides or makes useless; ours may be among them. */
+static void check_paths(struct fa_doctor *d, const char *text, const char *library)
+{
+	static const char *const hiding[] = {"InaccessiblePaths", "TemporaryFileSystem"};
+	char list[8192], exec[8192], binds[8192];
+
+	(void)value_of(text, "BindReadOnlyPaths", binds, sizeof(binds));
+	for (size_t i = 0; i < 2; i++) {
+		const char *const ours[] = {library, FA_PATH_PRELOAD, FA_PATH_INDEX};
+
+		(void)value_of(text, hiding[i], list, sizeof(list));
+		for (size_t k = 0; k < 3; k++)
+			if (covers(list, ours[k]) && !covers(binds, ours[k]))
+				fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox",
+					      "leave it out there, or bind it back with "
+					      "BindReadOnlyPaths=",
+					      "%s=%s hides %s", hiding[i], list, ours[k]);
+	}
+	(void)value_of(text, "NoExecPaths", list, sizeof(list));
+	(void)value_of(text, "ExecPaths", exec, sizeof(exec));
+	if (covers(list, library) && !covers(exec, library))
+		fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox",
+			      "add the library to ExecPaths= in a drop-in",
+			      "NoExecPaths=%s keeps %s from being loaded: it prints a line at its "
+			      "start",
+			      list, library);
+}
+
+static void check_limit(struct fa_doctor *d, const char *text)
+{
+	char value[64];
+	uint64_t limit;
+
+	if (fa_parse_u64(value_of(text, "LimitAS", value, sizeof(value)), &limit) == 0 &&
+	    limit < SMALL_AS)
+		fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox", "raise it",
+			      "LimitAS=%s leaves no room for the buffers", value);
+}
+
+static uint32_t user_of(const char *text)
+{
+	char name[256];
+	uint32_t uid = 0;
+
+	if (*value_of(text, "User", name, sizeof(name)) == '\0' || fa_rules_user(name, &uid) < 0)
+		return 0;
+	return uid;
+}
+
+/* "{ path=/usr/sbin/nginx ; argv[]=..." */
+static bool executable_of(const char *text, char *ret, size_t size)
+{
+	char value[8192];
+	const char *at = strstr(value_of(text, "ExecStart", value, sizeof(value)), "path=");
+
+	if (at == NULL)
+		return false;
+	(void)snprintf(ret, size, "%.*s", (int)strcspn(at + 5, " ;"), at + 5);
+	return *ret == '/';
+}
+
+int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *unit)
+{
+	const char *library = fa_setup_library_path(d->cli->root);
+	char path[4096], real[4097], state[64], *text = NULL;
+	uint32_t options;
+	int e = ask_systemctl(unit, &text);
+
+	if (e < 0)
+		return fa_fail(FA_EXIT_FAILED, "%s: %s", unit,
+			       e == -ENOENT ? "there is no systemctl here"
+					    : "systemctl does not answer; does systemd run here?");
+	if (strcmp(value_of(text, "LoadState", state, sizeof(state)), "loaded") != 0) {
+		free(text);
+		return fa_fail(FA_EXIT_NOT_FOUND, "%s: systemd knows no such unit", unit);
+	}
+	if (!executable_of(text, path, sizeof(path))) {
+		free(text);
+		return fa_fail(FA_EXIT_NOT_FOUND, "%s has no ExecStart=", unit);
+	}
+	if (realpath(path, real) == NULL)
+		(void)snprintf(real, sizeof(real), "%s", path);
+	options = fa_doctor_rule(d, real, fa_base_name(path), user_of(text));
+	fa_doctor_program(d, real, options);
+	check_root(d, text, library);
+	check_paths(d, text, library);
+	check_limit(d, text);
+	fa_doctor_ground(d);
+	fa_doctor_session(d, s, fa_base_name(real), user_of(text));
+	free(text);
+	return 0;
+}
