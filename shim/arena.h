@@ -7,13 +7,15 @@
 #ifndef FA_ARENA_H
 #define FA_ARENA_H
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "shim/state.h"
 #include "shim/unwind.h"
 
-/* Private description of the arena. */
+/* Private description of the arena. The place of wish.stacks is known to hooks.S. */
 struct fa_segment {
 	unsigned char *base;
 	struct fa_arena_geometry g;
@@ -24,6 +26,7 @@ struct fa_segment {
 
 struct fa_arena {
 	unsigned char *base; /* NULL: none */
+	struct fa_wish wish;
 	struct fa_segment segment[FA_ARENA_SEGMENTS];
 	uint32_t mapped; /* segments that we have mapped */
 	uint32_t size0;
@@ -36,10 +39,10 @@ struct fa_arena {
 	uint8_t clock_source;
 	uint32_t euid;
 	uint64_t nonce;
-	struct fa_wish wish;
 	char run_dir[256];
 };
 extern FA_HIDDEN struct fa_arena fa_arena;
+static_assert(offsetof(struct fa_arena, wish.stacks) == 24, "FA_WISH_STACKS of hooks.S");
 
 static FA_INLINE struct fa_arena_header *fa_arena_head(void)
 {

@@ -138,10 +138,8 @@ void fa_before_prctl(int option, unsigned long argument)
 	(void)fa_real_resolve();
 	if (fa_state_now() != FA_ACTIVE)
 		return;
-	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV) {
-		fa_arena.wish.stamp_mode = FA_STAMP_NONE;
-		fa_clock_forbid();
-	}
+	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV)
+		fa_tracer_forbid_clock();
 	if (option != PR_SET_SECCOMP || argument != SECCOMP_MODE_STRICT)
 		return;
 	/* Not a clock, not a page more: nothing can be promised from here on. */

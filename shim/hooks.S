@@ -5,20 +5,18 @@
  * registers are laid down as a struct fa_regs (unwind.h), as the caller left them, and the C hook is
  * called with a pointer to it as its last argument. Callee-saved registers keep their values in C,
  * so nothing is restored.
+ *
+ * What is most common goes a shorter way while the process is active: malloc, and free when frees take
+ * no stacks, for which rip and rsp are enough.
  */
+#define FA_ACTIVE 2 /* state.h */
+#define FA_WISH_STACKS 24 /* arena.h */
+#define FA_STACK_FREE 4
+
 	.text
 
-.macro HOOK name, real, hook, regs
-	.globl	\name
-	.type	\name, @function
-	.p2align 4
-\name:
-	.cfi_startproc
-	endbr64
-	cmpb	$1, fa_dormant(%rip)
-	jne	1f
-	jmp	*\real(%rip)
-1:
+/* The caller's registers as a struct fa_regs, at %rsp then. */
+.macro LAY_DOWN
 	movq	(%rsp), %rax
 	leaq	8(%rsp), %r10
 	pushq	%r15
@@ -37,6 +35,74 @@
 	.cfi_adjust_cfa_offset 8
 	pushq	%rax
 	.cfi_adjust_cfa_offset 8
+.endm
+
+/* malloc: call it, record what it gave. %rbx, which was laid down, keeps the size meanwhile. */
+.macro QUICK_MALLOC
+	cmpb	$FA_ACTIVE, fa_state_page(%rip)
+	jne	2f
+	.cfi_remember_state
+	LAY_DOWN
+	.cfi_rel_offset %rbx, 24
+	movq	%rdi, %rbx
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	*fa_real+0(%rip)
+	testq	%rax, %rax
+	je	3f
+	movq	%rax, %rdi
+	movq	%rbx, %rsi
+	leaq	8(%rsp), %rdx
+	call	fa_record_malloc_quick
+3:
+	movq	32(%rsp), %rbx
+	addq	$72, %rsp
+	.cfi_adjust_cfa_offset -72
+	.cfi_restore %rbx
+	ret
+	.cfi_restore_state
+.endm
+
+/* free: record it, then do it. %rdi is kept where %rbx has its place in a struct fa_regs. */
+.macro QUICK_FREE
+	cmpb	$FA_ACTIVE, fa_state_page(%rip)
+	jne	2f
+	testb	$FA_STACK_FREE, fa_arena+FA_WISH_STACKS(%rip)
+	jne	2f
+	testq	%rdi, %rdi
+	je	3f
+	.cfi_remember_state
+	movq	(%rsp), %rax
+	leaq	8(%rsp), %r10
+	subq	$72, %rsp
+	.cfi_adjust_cfa_offset 72
+	movq	%rax, 8(%rsp)
+	movq	%r10, 16(%rsp)
+	movq	%rdi, 32(%rsp)
+	leaq	8(%rsp), %rsi
+	call	fa_record_free_quick
+	movq	32(%rsp), %rdi
+	addq	$72, %rsp
+	.cfi_adjust_cfa_offset -72
+3:
+	jmp	*fa_real+8(%rip)
+	.cfi_restore_state
+.endm
+
+.macro HOOK name, real, hook, regs, quick=
+	.globl	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	endbr64
+	cmpb	$1, fa_dormant(%rip)
+	jne	1f
+	jmp	*\real(%rip)
+1:
+	\quick
+2:
+	LAY_DOWN
 	movq	%rsp, \regs
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
@@ -48,8 +114,8 @@
 	.size	\name, .-\name
 .endm
 
-	HOOK malloc, fa_real+0, fa_hook_malloc, %rsi
-	HOOK free, fa_real+8, fa_hook_free, %rsi
+	HOOK malloc, fa_real+0, fa_hook_malloc, %rsi, QUICK_MALLOC
+	HOOK free, fa_real+8, fa_hook_free, %rsi, QUICK_FREE
 	HOOK calloc, fa_real+16, fa_hook_calloc, %rdx
 	HOOK realloc, fa_real+24, fa_hook_realloc, %rdx
 	HOOK reallocarray, fa_real+32, fa_hook_reallocarray, %rcx

@@ -1,7 +1,9 @@
 /* thread.c - memory of threads, and where their stacks lie. */
 #include "shim/thread.h"
 
+#include <linux/futex.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "shim/sys.h"
 
@@ -100,6 +102,26 @@ bool fa_thread_many(void)
 	return t != NULL && t->next != NULL;
 }
 
+/*
+ * The more often, the longer. Where there are more threads, who waits must sleep: hundreds that spin
+ * keep the processors from the one that is mapping a segment. They sleep by the very call by which
+ * malloc's own locks wait, with more than one thread only; any other may be forbidden to the program.
+ */
+void fa_thread_pause(unsigned turn)
+{
+	const unsigned spins = 16;
+	uint32_t word = 0;
+	struct timespec nap = {0, 50000};
+
+	if (turn >= spins && fa_thread_many()) {
+		nap.tv_nsec <<= turn - spins < 5 ? turn - spins : 5;
+		(void)fa_sys_call4(SYS_futex, (long)&word, FUTEX_WAIT_PRIVATE, 0, (long)&nap);
+		return;
+	}
+	for (int i = 0; i < 64; i++)
+		__asm__ volatile("pause");
+}
+
 void fa_writer_reset(struct fa_writer *w)
 {
 	uint32_t nested = w->nested;
@@ -136,10 +158,12 @@ struct fa_thread *fa_thread_make(int32_t tid)
 	for (unsigned i = 0; i < 2; i++) {
 		t->writer[i].nested = i << 31;
 		fa_writer_reset(&t->writer[i]);
+		fa_unwind_forget(t->unwind[i]);
 	}
 	/* The serial is taken at the first event: threads are numbered as they come to the heap. */
 	t->serial = fa_arena_next_thread();
 	t->known = 0;
+	fa_recall_nothing(&t->recalls);
 	find_stack(t);
 	return t;
 }

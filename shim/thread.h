@@ -11,29 +11,34 @@
 #include <stdint.h>
 
 #include "shim/arena.h"
+#include "shim/recall.h"
 #include "shim/unwind.h"
 
 /* One stream of events. Each thread has two: the second is for signal handlers that interrupt the
  * tracer while it writes the first. */
 struct fa_writer {
-	unsigned char *at;              /* where the next event goes */
-	unsigned char *end;             /* no event may begin at or behind this */
-	struct fa_arena_buffer *buffer; /* NULL: none */
+	unsigned char *at;    /* where the next event goes */
+	unsigned char *end;   /* no event may begin at or behind this */
+	unsigned char *begin; /* of the buffer's events */
 	uint32_t *committed;
 	struct fa_event_state state;
-	uint32_t buffer_seq; /* of the next buffer */
-	uint32_t tick;       /* of the last look */
-	uint32_t unstamped;  /* frees since the last stamp */
-	uint32_t nested;     /* 0 or 1u << 31 */
-	uint64_t lost;       /* events of this stream that found no buffer */
-	uint64_t guard;      /* frame of the hook that is writing, 0: none */
-	uint64_t guard_rip;  /* that frame's first word */
+	uint64_t guard;                 /* frame of the hook that is writing, 0: none */
+	uint64_t guard_rip;             /* that frame's first word */
+	uint32_t tick;                  /* of the last look */
+	uint32_t stamp_in;              /* frees until one is stamped, that one included */
+	uint32_t buffer_seq;            /* of the next buffer */
+	uint32_t nested;                /* 0 or 1u << 31 */
+	uint64_t lost;                  /* events of this stream that found no buffer */
+	struct fa_arena_buffer *buffer; /* NULL: none */
 };
 
 /* In a guard, whose frame is aligned: a fork in a handler, the hook that is writing is not ours to end. */
 enum { FA_GUARD_DISOWNED = 1 };
 
 enum { FA_STACK_CACHE = 2048 };
+
+/* How long to wait for what the collector gives. */
+#define FA_WAIT_NS 1000000000ULL
 
 struct fa_stack_entry {
 	uint64_t hash; /* of the whole stack, 0: empty */
@@ -46,13 +51,15 @@ struct fa_thread {
 	uint64_t thread_pointer; /* whose memory this is, 0: nobody's yet */
 	uint32_t serial;
 	int32_t tid;
-	uint32_t known;              /* node[0..known) belong to the walk before */
+	uint32_t known; /* node[0..known) belong to the walk before */
+	uint32_t reserved;
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
 	struct fa_unwind_thread *unwind[2];
 	uint32_t node
 		[FA_DEPTH_MAX]; /* ids of the frames of the last walk, outermost first; 0: unknown */
 	struct fa_stack_entry cache[FA_STACK_CACHE];
+	struct fa_recalls recalls;
 };
 
 /* Limits that are asked once, at the gate: later a filter may forbid to ask. */
@@ -65,6 +72,8 @@ void fa_thread_fork(struct fa_thread *t, int32_t tid);
 void fa_writer_reset(struct fa_writer *w);
 /* Have there been two threads at once that used the heap? */
 bool fa_thread_many(void);
+/* Wait a little for the collector, the more often (`turn`) the longer. */
+void fa_thread_pause(unsigned turn);
 /* The stack that `sp` lies on: bounds, or 0, 0. */
 struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp);
 

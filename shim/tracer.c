@@ -19,11 +19,10 @@
 #include "shim/tracer.h"
 
 #include <link.h>
-#include <linux/futex.h>
-#include <time.h>
 
 #include "shim/arena.h"
 #include "shim/real.h"
+#include "shim/stack.h"
 #include "shim/state.h"
 #include "shim/sys.h"
 #include "shim/thread.h"
@@ -37,8 +36,8 @@ static struct {
 
 enum { MOST_UNSTAMPED = 255 };
 
-/* How long to wait for a buffer: without progress, without hope but for a dead thread's, in all. */
-static const uint64_t WAIT_NS = 1000000000, WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
+/* How long to wait for a buffer: FA_WAIT_NS without progress; without hope but for a dead thread's, in all. */
+static const uint64_t WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
 
 unsigned fa_tracer_init(void)
 {
@@ -85,26 +84,6 @@ bool fa_tracer_join(void)
 
 /* --- buffers ------------------------------------------------------------------------------ */
 
-/*
- * The more often, the longer. Where there are more threads, who waits must sleep: hundreds that spin
- * keep the processors from the one that is mapping a segment. They sleep by the very call by which
- * malloc's own locks wait, with more than one thread only; any other may be forbidden to the program.
- */
-static void pause_a_little(unsigned turn)
-{
-	const unsigned spins = 16;
-	uint32_t word = 0;
-	struct timespec nap = {0, 50000};
-
-	if (turn >= spins && fa_thread_many()) {
-		nap.tv_nsec <<= turn - spins < 5 ? turn - spins : 5;
-		(void)fa_sys_call4(SYS_futex, (long)&word, FUTEX_WAIT_PRIVATE, 0, (long)&nap);
-		return;
-	}
-	for (int i = 0; i < 64; i++)
-		__asm__ volatile("pause");
-}
-
 /* Is the writer, and its buffer, still this hook's own? Not so in the child of a fork that a handler made
  * meanwhile, nor when the hook was taken for abandoned, nor when the session has ended. */
 static FA_INLINE bool is_ours(const struct fa_writer *w, const struct fa_regs *regs)
@@ -144,14 +123,20 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 		if (since == 0 || now != freed)
 			since = time;
 		freed = now;
-		if (time == 0 || time - since > (may_come ? WAIT_NS : WAIT_DEAD_NS) ||
+		if (time == 0 || time - since > (may_come ? FA_WAIT_NS : WAIT_DEAD_NS) ||
 		    time - begin > WAIT_ALL_NS) {
 			__atomic_store_n(&in_vain, 1ULL << 32 | now, __ATOMIC_RELAXED);
 			return NULL;
 		}
-		pause_a_little(turn);
+		fa_thread_pause(turn);
 	}
 	return NULL;
+}
+
+/* What stamp_in begins with after a stamp. */
+static FA_INLINE uint32_t stamp_again(void)
+{
+	return fa_arena.wish.stamp_mode == FA_STAMP_ALL ? 1 : MOST_UNSTAMPED + 1;
 }
 
 /* Hand the buffer over and begin another. false: there is none; unless a fork came between (is_ours),
@@ -185,8 +170,9 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 	w->buffer = b;
 	w->buffer_seq++;
 	w->committed = &b->committed;
-	w->at = (unsigned char *)b + FA_BUFFER_HEADER;
-	w->unstamped = 0;
+	w->begin = (unsigned char *)b + FA_BUFFER_HEADER;
+	w->at = w->begin;
+	w->stamp_in = stamp_again();
 	/* Last: who interrupts us here may fork, and take what he finds for our place in the stream. */
 	w->end = (unsigned char *)b + FA_BUFFER_SIZE - FA_EVENT_MAX - FA_EVENT_SLACK;
 	return true;
@@ -209,15 +195,13 @@ static FA_INLINE bool may_put(const struct fa_writer *w, const struct fa_regs *r
 	return yes;
 }
 
-/* false: not done, see is_ours(). */
-static FA_INLINE bool commit(struct fa_writer *w, const struct fa_regs *regs, unsigned bytes)
+/* What was put ends at `end`. false: not done, see is_ours(). */
+static FA_INLINE bool commit(struct fa_writer *w, const struct fa_regs *regs, unsigned char *end)
 {
 	if (FA_UNLIKELY(!may_put(w, regs)))
 		return false;
-	w->at += bytes;
-	__atomic_store_n(w->committed,
-			 (uint32_t)(w->at - (unsigned char *)w->buffer) - FA_BUFFER_HEADER,
-			 __ATOMIC_RELEASE);
+	w->at = end;
+	__atomic_store_n(w->committed, (uint32_t)(end - w->begin), __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -308,16 +292,22 @@ static FA_NOINLINE struct fa_writer *enter_slow(const struct fa_regs *regs)
 	return NULL;
 }
 
+static FA_INLINE struct fa_writer *set_guard(struct fa_thread *t, const struct fa_regs *regs)
+{
+	/* Not as one vector: it would have to be put together first. */
+	__atomic_store_n(&t->writer[0].guard_rip, regs->rip, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->writer[0].guard, (uint64_t)regs, __ATOMIC_RELAXED);
+	__asm__ volatile("" : : : "memory");
+	return &t->writer[0];
+}
+
 static FA_INLINE struct fa_writer *enter(const struct fa_regs *regs)
 {
 	struct fa_thread *t = self;
 
 	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
 		return enter_slow(regs);
-	t->writer[0].guard_rip = regs->rip;
-	t->writer[0].guard = (uint64_t)regs;
-	__asm__ volatile("" : : : "memory");
-	return &t->writer[0];
+	return set_guard(t, regs);
 }
 
 static FA_INLINE void leave(struct fa_writer *w, const struct fa_regs *regs)
@@ -356,116 +346,22 @@ static FA_INLINE bool ticked(const struct fa_writer *w)
 	return __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED) != w->tick;
 }
 
-/* --- stacks ------------------------------------------------------------------------------- */
-
-static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
-{
-	return (i == 0 ? v->marks : 0) | (v->frame_marks == NULL ? 0 : v->frame_marks[i]);
-}
-
-/* A segment that was asked for comes in a turn or two of the collector's: a burst of new stacks waits for
- * it, where the policy is to wait. Who has waited in vain has done so for all, until one comes. */
-static FA_NOINLINE bool wait_for_nodes(unsigned turn, uint64_t *begin)
-{
-	static uint64_t in_vain; /* which segments there were then, and 1 << 32 */
-	const struct fa_arena_answer *a = &fa_arena_head()->answer;
-	uint64_t now = 1ULL << 32 | __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
-	uint64_t time;
-
-	if (!fa_arena_may_grow() || fa_arena.pid == 1 || fa_state_now() != FA_ACTIVE ||
-	    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == now ||
-	    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
-	    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED)
-		return false;
-	time = fa_clock_mono_ns();
-	if (turn == 0)
-		*begin = time;
-	if (time == 0 || time - *begin > WAIT_NS) {
-		__atomic_store_n(&in_vain, now, __ATOMIC_RELAXED);
-		return false;
-	}
-	pause_a_little(turn);
-	return true;
-}
-
-/* No node is left for the whole of it. Who allocates is more than how it came there: the innermost frames,
- * so that it is not taken for a stack that ends further out. 0: there is no room for these either. */
-static FA_NOINLINE uint32_t intern_innermost(const struct fa_stack_view *v)
-{
-	const uint32_t frames = 4;
-	uint32_t first = v->depth < frames ? 0 : v->depth - frames, parent = 0;
-
-	__atomic_fetch_add(&fa_arena_head()->nodes_refused, 1, __ATOMIC_RELAXED);
-	for (uint32_t i = first; i < v->depth; i++) {
-		uint32_t cut = i == first ? FA_NODE_TRUNCATED | FA_NODE_CUT : 0;
-
-		parent = fa_arena_node(parent, v->pc[i], marks_of(v, i) | cut, true);
-		if (parent == 0)
-			break;
-	}
-	return parent;
-}
-
-/* The stack id: frames from `i` on are looked up, outermost first; ids are kept in node[], if any. */
-static uint32_t intern(const struct fa_stack_view *v, uint32_t i, uint32_t parent, uint32_t *node,
-		       uint32_t *ret_known)
-{
-	for (; i < v->depth; i++) {
-		uint32_t id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
-		uint64_t begin = 0;
-
-		for (unsigned turn = 0; id == 0 && wait_for_nodes(turn, &begin); turn++)
-			id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
-		if (id == 0) {
-			*ret_known = i;
-			return intern_innermost(v);
-		}
-		if (node != NULL)
-			node[i] = id;
-		parent = id;
-	}
-	*ret_known = i;
-	return parent;
-}
-
-static FA_NOINLINE uint32_t take_nested_stack(struct fa_thread *t, const struct fa_regs *regs,
-					      const struct fa_stack_bounds *bounds)
-{
-	struct fa_stack_view v;
-	uint32_t known;
-
-	fa_unwind(t->unwind[1], regs, bounds, fa_arena.wish.depth, &v);
-	return intern(&v, 0, 0, NULL, &known);
-}
-
-static FA_INLINE uint32_t take_stack(struct fa_writer *w, const struct fa_regs *regs)
-{
-	struct fa_thread *t = self;
-	struct fa_stack_bounds bounds = fa_thread_bounds(t, regs->rsp);
-	struct fa_stack_view v;
-	struct fa_stack_entry *e;
-
-	if (FA_UNLIKELY(w->nested != 0))
-		return take_nested_stack(t, regs, &bounds);
-	fa_unwind(t->unwind[0], regs, &bounds, fa_arena.wish.depth, &v);
-	/* The ids of changed frames are not known until they are looked up. */
-	if (v.common < t->known)
-		t->known = v.common;
-	e = &t->cache[v.hash % FA_STACK_CACHE];
-	if (FA_UNLIKELY(e->hash != v.hash)) {
-		e->hash = 0;
-		e->id = intern(&v, t->known, t->known == 0 ? 0 : t->node[t->known - 1], t->node,
-			       &t->known);
-		e->hash = v.hash;
-	}
-	return e->id;
-}
-
 /* --- events ------------------------------------------------------------------------------- */
 
-static FA_INLINE uint32_t stack_for(struct fa_writer *w, const struct fa_regs *regs, uint32_t event)
+static FA_INLINE uint32_t stack_for(const struct fa_writer *w, const struct fa_regs *regs,
+				    uint32_t event)
 {
-	return (fa_arena.wish.stacks & event) != 0 ? take_stack(w, regs) : 0;
+	return (fa_arena.wish.stacks & event) != 0 ? fa_stack_take(self, w->nested != 0, regs) : 0;
+}
+
+/* What there is to do before anything is put. false: see has_room(). */
+static FA_INLINE bool make_ready(struct fa_writer *w, const struct fa_regs *regs)
+{
+	if (ticked(w)) {
+		look_at_answer(w);
+		w->stamp_in = 1;
+	}
+	return has_room(self, w, regs);
 }
 
 FA_NOINLINE void fa_record_alloc(const struct fa_regs *regs, const void *p, size_t size,
@@ -482,23 +378,21 @@ FA_NOINLINE void fa_record_alloc(const struct fa_regs *regs, const void *p, size
 		w = enter(regs);
 		if (w == NULL)
 			return;
-		if (ticked(w))
-			look_at_answer(w);
-		if (!has_room(self, w, regs))
+		if (!make_ready(w, regs))
 			continue;
 		stack = stack_for(w, regs, FA_STACK_ALLOC);
 		stamp = fa_stamp();
 		at = w->at;
 		if (!may_put(w, regs))
 			continue;
-		if (FA_LIKELY(fn == FA_FN_MALLOC))
+		if (fn == FA_FN_MALLOC)
 			n = fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, stack != 0,
 					       stack);
 		else
 			n = fa_event_put_alloc_fn(at, &w->state, (uint64_t)p, size, stamp,
 						  stack != 0, stack, fn, align_log2);
-		w->unstamped = 0;
-		if (commit(w, regs, n)) {
+		w->stamp_in = stamp_again();
+		if (commit(w, regs, at + n)) {
 			leave(w, regs);
 			return;
 		}
@@ -518,30 +412,26 @@ FA_NOINLINE void fa_record_free(const struct fa_regs *regs, const void *p)
 		w = enter(regs);
 		if (w == NULL)
 			return;
-		if (ticked(w)) {
-			look_at_answer(w);
-			w->unstamped = MOST_UNSTAMPED;
-		}
-		if (!has_room(self, w, regs))
+		if (!make_ready(w, regs))
 			continue;
-		if (++w->unstamped > MOST_UNSTAMPED || fa_arena.wish.stamp_mode == FA_STAMP_ALL) {
+		if (--w->stamp_in == 0) {
 			stamp = fa_stamp();
-			w->unstamped = 0;
+			w->stamp_in = stamp_again();
 		}
 		stack = stack_for(w, regs, FA_STACK_FREE);
 		at = w->at;
 		if (!may_put(w, regs))
 			continue;
 		n = fa_event_put_free(at, &w->state, (uint64_t)p, stamp, stack != 0, stack);
-		if (commit(w, regs, n)) {
+		if (commit(w, regs, at + n)) {
 			leave(w, regs);
 			return;
 		}
 	} while (again(w, regs));
 }
 
-FA_NOINLINE void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p,
-				   size_t size, int is_array)
+void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, size_t size,
+		       int is_array)
 {
 	struct fa_writer *w;
 
@@ -554,21 +444,132 @@ FA_NOINLINE void fa_record_realloc(const struct fa_regs *regs, uint64_t old, con
 		w = enter(regs);
 		if (w == NULL)
 			return;
-		if (ticked(w))
-			look_at_answer(w);
-		if (!has_room(self, w, regs))
+		if (!make_ready(w, regs))
 			continue;
 		stack = stack_for(w, regs, FA_STACK_REALLOC);
 		stamp = fa_stamp();
-		w->unstamped = 0;
+		w->stamp_in = stamp_again();
 		at = w->at;
 		if (!may_put(w, regs))
 			continue;
 		n = fa_event_put_realloc(at, &w->state, old, (uint64_t)p, size, stamp, stack != 0,
 					 stack, is_array);
-		if (commit(w, regs, n)) {
+		if (commit(w, regs, at + n)) {
 			leave(w, regs);
 			return;
 		}
 	} while (again(w, regs));
+}
+
+/* --- the common events ---------------------------------------------------------------------
+ *
+ * The two functions below do what fa_record_free() and fa_record_alloc() do where there is nothing out
+ * of the ordinary; whatever is, they leave to those, from the beginning on. Nothing of theirs needs
+ * a register that must be saved.
+ */
+
+/* Nothing was recorded: leave, and let the other begin, unless the process is traced no more. */
+static FA_NOINLINE void free_otherwise(const void *p, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+
+	if (t != NULL && t->writer[0].guard != 0)
+		leave(&t->writer[0], regs);
+	if (fa_active())
+		fa_record_free(regs, p);
+}
+
+static FA_NOINLINE void *malloc_otherwise(void *p, size_t size, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+
+	if (t != NULL && t->writer[0].guard != 0)
+		leave(&t->writer[0], regs);
+	if (fa_active())
+		fa_record_alloc(regs, p, size, FA_FN_MALLOC, 0);
+	return p;
+}
+
+/* Of `regs`, rip and rsp are valid, nothing else. */
+void fa_record_free_quick(const void *p, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+	struct fa_writer *w;
+	unsigned char *at;
+
+	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
+		goto otherwise;
+	w = set_guard(t, regs);
+	at = w->at;
+	if (FA_UNLIKELY(ticked(w) || at >= w->end || w->stamp_in <= 1))
+		goto otherwise;
+	w->stamp_in--;
+	if (FA_UNLIKELY(!may_put(w, regs)))
+		goto otherwise;
+	at += fa_event_put_free(at, &w->state, (uint64_t)p, 0, 0, 0);
+	if (FA_UNLIKELY(!commit(w, regs, at)))
+		goto otherwise;
+	leave(w, regs);
+	return;
+otherwise:
+	free_otherwise(p, regs);
+}
+
+static FA_NOINLINE void *leave_disowned(void *p, struct fa_writer *w, const struct fa_regs *regs)
+{
+	leave(w, regs);
+	return p;
+}
+
+static FA_INLINE void *put_malloc(void *p, size_t size, const struct fa_regs *regs,
+				  struct fa_writer *w, uint32_t stack, uint64_t stamp,
+				  uint32_t stamp_in)
+{
+	unsigned char *at = w->at;
+
+	if (FA_UNLIKELY(!may_put(w, regs)))
+		return malloc_otherwise(p, size, regs);
+	at += fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, stack != 0, stack);
+	w->stamp_in = stamp_in;
+	if (FA_UNLIKELY(!commit(w, regs, at)))
+		return malloc_otherwise(p, size, regs);
+	if (FA_UNLIKELY(w->guard != (uint64_t)regs))
+		return leave_disowned(p, w, regs);
+	w->guard = 0;
+	return p;
+}
+
+/* The stack is another than that of the event before, or settings are not the common. */
+static FA_NOINLINE void *record_changed(void *p, size_t size, const struct fa_regs *regs,
+					struct fa_writer *w)
+{
+	uint32_t stack =
+		(fa_arena.wish.stacks & FA_STACK_ALLOC) != 0 ? fa_stack_walk(self, regs) : 0;
+
+	return put_malloc(p, size, regs, w, stack, fa_stamp(), stamp_again());
+}
+
+void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+	const struct fa_recall *e;
+	struct fa_writer *w;
+
+	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
+		return malloc_otherwise(p, size, regs);
+	w = set_guard(t, regs);
+	if (FA_UNLIKELY(ticked(w) || w->at >= w->end))
+		return malloc_otherwise(p, size, regs);
+	e = fa_recall_find(&t->recalls, regs);
+	if (e == NULL)
+		return record_changed(p, size, regs, w);
+	return put_malloc(p, size, regs, w, e->id, fa_rdtsc(), MOST_UNSTAMPED + 1);
+}
+
+void fa_tracer_forbid_clock(void)
+{
+	fa_arena.wish.stamp_mode = FA_STAMP_NONE;
+	fa_clock_forbid();
+	if (self != NULL)
+		fa_recall_nothing(&self->recalls);
 }

@@ -32,6 +32,14 @@ void fa_record_free(const struct fa_regs *regs, const void *p);
 void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, size_t size,
 		       int is_array);
 
+/* The common events, of a process that is ACTIVE as far as the entry point saw. A free without a stack:
+ * of *regs only rip and rsp are valid. An allocation by malloc; returns p. */
+void fa_record_free_quick(const void *p, const struct fa_regs *regs);
+void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs);
+
+/* From here on this thread, and those that it starts, may read no clock. */
+void fa_tracer_forbid_clock(void);
+
 /* Before the program's prctl() is done (hooks.S). */
 void fa_before_prctl(int option, unsigned long argument);
 

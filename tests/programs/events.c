@@ -7,6 +7,7 @@
  *   events free N      frees, of blocks that are there whatever N is
  *   events same N      allocations, each with the stack of the one before
  *   events similar N   allocations whose innermost 3 frames of 20 are not those of the one before
+ *   events known N     allocations with 512 stacks in turns: too many to be recalled, none is new
  *   events new N       allocations, each with a stack that never was before
  */
 #include <stdio.h>
@@ -66,6 +67,9 @@ FRAME void below(int depth, const char *kind, long n)
 	} else if (strcmp(kind, "similar") == 0) {
 		for (long i = 0; i < n; i++)
 			descend_a(i, i & 1 ? 2 : 5, 3);
+	} else if (strcmp(kind, "known") == 0) {
+		for (long i = 0; i < n; i++)
+			descend_a(i, (unsigned long)(i * 37 % 512), DEPTH);
 	} else if (strcmp(kind, "new") == 0) {
 		for (long i = 0; i < n; i++)
 			descend_a(i, (unsigned long)i, DEPTH);

@@ -3,12 +3,13 @@
  * stacks made up of return addresses with known rules, changed at random between walks.
  *
  * libs: format
- * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * objs: shim/unwind.c shim/recall.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
  * ldlibs: -lunwind -ldl
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/recall.h"
 #include "test.h"
 #include "unwind_common.h"
 
@@ -122,9 +123,91 @@ SPEC(what_is_taken_over_is_what_a_walk_without_memory_finds)
 	memset(&main_memory, 0, sizeof(main_memory));
 }
 
+/* ---- walks that are known again as a whole ---- */
+
+enum { KEPT = 24 };
+
+struct kept_stack {
+	struct fa_regs regs;
+	uint64_t words[FAKE_WORDS];
+};
+
+/* A stack of some frames, with a beginning like that of another one, so that places are fought for. */
+static void make_stack(struct kept_stack *s, const struct kept_stack *like,
+		       const struct fa_stack_bounds *bounds)
+{
+	struct fa_regs regs = like->regs;
+	struct fa_stack_view view;
+
+	if (regs.rsp == 0 || random_number() % 4 == 0) {
+		regs.rip = random_word();
+		regs.rsp = (uint64_t)(uintptr_t)&fake_stack[20 + random_number() % 8];
+	}
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		for (unsigned k = 0; k < FAKE_WORDS; k++)
+			fake_stack[k] = random_word();
+		regs.rbp = random_word();
+		*(uint64_t *)(uintptr_t)(regs.rsp - 8) = regs.rip;
+		memset(&fresh_memory, 0, 4096);
+		fa_unwind(thread_of(&fresh_memory), &regs, bounds, DEPTH, &view);
+		if (view.depth >= 5)
+			break;
+	}
+	s->regs = regs;
+	memcpy(s->words, fake_stack, sizeof(s->words));
+}
+
+SPEC(a_walk_that_is_recalled_is_what_a_walk_without_memory_finds)
+{
+	static struct kept_stack kept[KEPT];
+	static struct fa_recalls recalls;
+	struct fa_stack_bounds fake = {(uint64_t)(uintptr_t)fake_stack,
+				       (uint64_t)(uintptr_t)(fake_stack + FAKE_WORDS)};
+	unsigned long wrong = 0, hits = 0;
+
+	memset(&main_memory, 0, sizeof(main_memory));
+	for (unsigned i = 0; i < 400000; i++) {
+		struct kept_stack *s = &kept[random_number() % KEPT];
+		struct fa_stack_view view;
+		struct fa_stack_view fresh;
+
+		if (i < KEPT)
+			make_stack(s = &kept[i], &kept[i == 0 ? 0 : i - 1], &fake);
+		else if (i % 500 == 0)
+			make_stack(s, &kept[random_number() % KEPT], &fake);
+		memcpy(fake_stack, s->words, sizeof(s->words));
+		struct fa_regs regs = s->regs;
+
+		/* One word is another now and then: any may be one that the walk read. */
+		if (random_number() % 3 == 0)
+			fake_stack[random_number() % FAKE_WORDS] = random_word();
+		if (random_number() % 16 == 0)
+			regs.rbp = random_word();
+		*(uint64_t *)(uintptr_t)(regs.rsp - 8) = regs.rip;
+
+		const struct fa_recall *e = fa_recall_find(&recalls, &regs);
+
+		fa_unwind(thread_of(&main_memory), &regs, &fake, DEPTH, &view);
+		memset(&fresh_memory, 0, 4096);
+		fa_unwind(thread_of(&fresh_memory), &regs, &fake, DEPTH, &fresh);
+		wrong += !same_view(&view, &fresh) || (e != NULL && e->id != (uint32_t)fresh.hash);
+		hits += e != NULL;
+		if (e == NULL)
+			fa_recall_keep(&recalls, thread_of(&main_memory), &regs,
+				       (uint32_t)view.hash);
+	}
+	printf("  %lu of 400000 recalled\n", hits);
+	CHECK(wrong == 0);
+	CHECK(hits > 40000);
+	fa_recall_nothing(&recalls);
+	CHECK(fa_recall_find(&recalls, &kept[0].regs) == NULL);
+	memset(&main_memory, 0, sizeof(main_memory));
+}
+
 int main(void)
 {
 	CHECK(fa_unwind_init(find_object, number_module) == 0);
 	RUN(what_is_taken_over_is_what_a_walk_without_memory_finds);
+	RUN(a_walk_that_is_recalled_is_what_a_walk_without_memory_finds);
 	return TEST_RESULT();
 }

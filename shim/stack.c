@@ -1,0 +1,125 @@
+/* stack.c - see stack.h: a walk, and its nodes in the arena. */
+#include "shim/stack.h"
+
+#include "shim/arena.h"
+
+/* Are these the settings that fa_record_malloc_quick() is for? Without them no walk is recalled. */
+static FA_INLINE bool is_common(void)
+{
+	return fa_arena.wish.stamp_mode == FA_STAMP_ALLOC &&
+	       fa_arena.clock_source == FA_CLOCK_TSC &&
+	       (fa_arena.wish.stacks & FA_STACK_ALLOC) != 0;
+}
+
+static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
+{
+	return (i == 0 ? v->marks : 0) | (v->frame_marks == NULL ? 0 : v->frame_marks[i]);
+}
+
+/* A segment that was asked for comes in a turn or two of the collector's: a burst of new stacks waits for
+ * it, where the policy is to wait. Who has waited in vain has done so for all, until one comes. */
+static FA_NOINLINE bool wait_for_nodes(unsigned turn, uint64_t *begin)
+{
+	static uint64_t in_vain; /* which segments there were then, and 1 << 32 */
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint64_t now = 1ULL << 32 | __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
+	uint64_t time;
+
+	if (!fa_arena_may_grow() || fa_arena.pid == 1 || fa_state_now() != FA_ACTIVE ||
+	    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == now ||
+	    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
+	    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED)
+		return false;
+	time = fa_clock_mono_ns();
+	if (turn == 0)
+		*begin = time;
+	if (time == 0 || time - *begin > FA_WAIT_NS) {
+		__atomic_store_n(&in_vain, now, __ATOMIC_RELAXED);
+		return false;
+	}
+	fa_thread_pause(turn);
+	return true;
+}
+
+/* No node is left for the whole of it. Who allocates is more than how it came there: the innermost frames,
+ * so that it is not taken for a stack that ends further out. 0: there is no room for these either. */
+static FA_NOINLINE uint32_t intern_innermost(const struct fa_stack_view *v)
+{
+	const uint32_t frames = 4;
+	uint32_t first = v->depth < frames ? 0 : v->depth - frames, parent = 0;
+
+	__atomic_fetch_add(&fa_arena_head()->nodes_refused, 1, __ATOMIC_RELAXED);
+	for (uint32_t i = first; i < v->depth; i++) {
+		uint32_t cut = i == first ? FA_NODE_TRUNCATED | FA_NODE_CUT : 0;
+
+		parent = fa_arena_node(parent, v->pc[i], marks_of(v, i) | cut, true);
+		if (parent == 0)
+			break;
+	}
+	return parent;
+}
+
+/* The stack id: frames from `i` on are looked up, outermost first; ids are kept in node[], if any. */
+static uint32_t intern(const struct fa_stack_view *v, uint32_t i, uint32_t parent, uint32_t *node,
+		       uint32_t *ret_known)
+{
+	for (; i < v->depth; i++) {
+		uint32_t id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
+		uint64_t begin = 0;
+
+		for (unsigned turn = 0; id == 0 && wait_for_nodes(turn, &begin); turn++)
+			id = fa_arena_node(parent, v->pc[i], marks_of(v, i), false);
+		if (id == 0) {
+			*ret_known = i;
+			return intern_innermost(v);
+		}
+		if (node != NULL)
+			node[i] = id;
+		parent = id;
+	}
+	*ret_known = i;
+	return parent;
+}
+
+static uint32_t take_nested_stack(struct fa_thread *t, const struct fa_regs *regs)
+{
+	struct fa_stack_bounds bounds = fa_thread_bounds(t, regs->rsp);
+	struct fa_stack_view v;
+	uint32_t known;
+
+	fa_unwind(t->unwind[1], regs, &bounds, fa_arena.wish.depth, &v);
+	return intern(&v, 0, 0, NULL, &known);
+}
+
+uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs)
+{
+	struct fa_stack_bounds bounds = fa_thread_bounds(t, regs->rsp);
+	struct fa_stack_view v;
+	struct fa_stack_entry *e;
+
+	fa_unwind(t->unwind[0], regs, &bounds, fa_arena.wish.depth, &v);
+	/* The ids of changed frames are not known until they are looked up. */
+	if (v.common < t->known)
+		t->known = v.common;
+	e = &t->cache[v.hash % FA_STACK_CACHE];
+	if (FA_UNLIKELY(e->hash != v.hash)) {
+		e->hash = 0;
+		e->id = intern(&v, t->known, t->known == 0 ? 0 : t->node[t->known - 1], t->node,
+			       &t->known);
+		e->hash = v.hash;
+	} else if (fa_recall_is_turn(&t->recalls) && is_common()) {
+		/* Worth it when it came again. */
+		fa_recall_keep(&t->recalls, t->unwind[0], regs, e->id);
+	}
+	return e->id;
+}
+
+uint32_t fa_stack_take(struct fa_thread *t, bool nested, const struct fa_regs *regs)
+{
+	const struct fa_recall *e;
+
+	if (FA_UNLIKELY(nested))
+		return take_nested_stack(t, regs);
+	e = fa_recall_find(&t->recalls, regs);
+	return e != NULL ? e->id : fa_stack_walk(t, regs);
+}
