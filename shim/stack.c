@@ -97,6 +97,7 @@ uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs)
 	struct fa_stack_view v;
 	struct fa_stack_entry *e;
 
+	t->last = 0;
 	fa_unwind(t->unwind[0], regs, &bounds, fa_arena.wish.depth, &v);
 	/* The ids of changed frames are not known until they are looked up. */
 	if (v.common < t->known)
@@ -111,6 +112,7 @@ uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs)
 		/* Worth it when it came again. */
 		fa_recall_keep(&t->recalls, t->unwind[0], regs, e->id);
 	}
+	t->last = is_common() ? e->id : 0;
 	return e->id;
 }
 

@@ -164,6 +164,7 @@ struct fa_thread *fa_thread_make(int32_t tid)
 	t->serial = fa_arena_next_thread();
 	t->known = 0;
 	fa_recall_nothing(&t->recalls);
+	t->last = 0;
 	find_stack(t);
 	return t;
 }

@@ -51,8 +51,8 @@ struct fa_thread {
 	uint64_t thread_pointer; /* whose memory this is, 0: nobody's yet */
 	uint32_t serial;
 	int32_t tid;
-	uint32_t known; /* node[0..known) belong to the walk before */
-	uint32_t reserved;
+	uint32_t known;              /* node[0..known) belong to the walk before */
+	uint32_t last;               /* the walk before as a stack id, 0: not to be used */
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
 	struct fa_unwind_thread *unwind[2];

@@ -26,6 +26,7 @@
 #include "shim/state.h"
 #include "shim/sys.h"
 #include "shim/thread.h"
+#include "shim/walk.h"
 
 /* Two words of initial-exec TLS: a lazily built TLS block would call calloc from inside malloc. */
 static _Thread_local struct fa_thread *self FA_INITIAL_EXEC;
@@ -222,7 +223,7 @@ static void begin_anew(struct fa_writer *w)
 	w->guard = 0;
 }
 
-static bool on_own_stack(const struct fa_thread *t, uint64_t address)
+static bool is_on_stack(const struct fa_thread *t, uint64_t address)
 {
 	return address >= t->stack_lo && address < t->stack_hi;
 }
@@ -243,7 +244,7 @@ static bool is_intact(const struct fa_thread *t, const struct fa_writer *w, uint
 	const struct fa_regs *r = (const struct fa_regs *)guard;
 
 	/* Another stack may have been unmapped since. */
-	if (!(on_own_stack(t, guard) && on_own_stack(t, frame)) &&
+	if (!(is_on_stack(t, guard) && is_on_stack(t, frame)) &&
 	    !may_be_readable(guard, sizeof(*r)))
 		return false;
 	return r->rip == w->guard_rip && r->rsp == guard + sizeof(*r) + 8;
@@ -255,8 +256,8 @@ static bool is_intact(const struct fa_thread *t, const struct fa_writer *w, uint
  */
 static bool is_abandoned(const struct fa_thread *t, const struct fa_writer *w, uint64_t frame)
 {
-	if (on_own_stack(t, w->guard) == on_own_stack(t, frame) && t->stack_hi != 0 &&
-	    frame >= (w->guard & ~(uint64_t)FA_GUARD_DISOWNED) && on_own_stack(t, frame))
+	if (is_on_stack(t, w->guard) == is_on_stack(t, frame) && t->stack_hi != 0 &&
+	    frame >= (w->guard & ~(uint64_t)FA_GUARD_DISOWNED) && is_on_stack(t, frame))
 		return true;
 	return !is_intact(t, w, frame);
 }
@@ -544,7 +545,7 @@ static FA_NOINLINE void *record_changed(void *p, size_t size, const struct fa_re
 					struct fa_writer *w)
 {
 	uint32_t stack =
-		(fa_arena.wish.stacks & FA_STACK_ALLOC) != 0 ? fa_stack_walk(self, regs) : 0;
+		(fa_arena.wish.stacks & FA_STACK_ALLOC) != 0 ? fa_stack_take(self, false, regs) : 0;
 
 	return put_malloc(p, size, regs, w, stack, fa_stamp(), stamp_again());
 }
@@ -552,7 +553,6 @@ static FA_NOINLINE void *record_changed(void *p, size_t size, const struct fa_re
 void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
 {
 	struct fa_thread *t = self;
-	const struct fa_recall *e;
 	struct fa_writer *w;
 
 	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
@@ -560,10 +560,9 @@ void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
 	w = set_guard(t, regs);
 	if (FA_UNLIKELY(ticked(w) || w->at >= w->end))
 		return malloc_otherwise(p, size, regs);
-	e = fa_recall_find(&t->recalls, regs);
-	if (e == NULL)
+	if (t->last == 0 || !fa_walk_is_same(t->unwind[0], regs))
 		return record_changed(p, size, regs, w);
-	return put_malloc(p, size, regs, w, e->id, fa_rdtsc(), MOST_UNSTAMPED + 1);
+	return put_malloc(p, size, regs, w, t->last, fa_rdtsc(), MOST_UNSTAMPED + 1);
 }
 
 void fa_tracer_forbid_clock(void)
@@ -571,5 +570,5 @@ void fa_tracer_forbid_clock(void)
 	fa_arena.wish.stamp_mode = FA_STAMP_NONE;
 	fa_clock_forbid();
 	if (self != NULL)
-		fa_recall_nothing(&self->recalls);
+		self->last = 0;
 }

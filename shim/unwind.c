@@ -228,7 +228,7 @@ static FA_INLINE void allow_same(const struct walk *w, int32_t depth)
 {
 	struct fa_unwind_thread *t = w->t;
 
-	if (t->count == (uint32_t)depth && !w->foreign && !t->has_marks &&
+	if (depth >= SAME_LEAST && t->count == (uint32_t)depth && !w->foreign && !t->has_marks &&
 	    ((t->marks & FA_NODE_TRUNCATED) == 0 || depth == w->max))
 		t->same = (uint32_t)depth;
 }

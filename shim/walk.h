@@ -1,6 +1,6 @@
 /*
  * walk.h - one walk at work, and the memory of the walk before: shared by unwind.c, walk*.c and
- * recall.c only.
+ * recall.c only, but for fa_walk_is_same(), which the tracer asks on every event.
  *
  * A frame is a return address (ip), the stack slot that it was read from, and, where a frame further
  * out computes its CFA from rbp, the value of rbp. In regular frames rsp is slot + 8. So a walk is
@@ -12,7 +12,7 @@
  * 1. Frames [0, count) of a thread are stored outermost first and regular; slots fall from 0 on.
  * 2. dep[] has every word but the slots that these frames were found by, ordered by `saver`.
  * 3. count is 0 while a walk is at work: one that is left by siglongjmp leaves nothing behind. So is
- *    same, which is 0 also for walks that recall.c must not keep.
+ *    same, which is 0 also for walks that cannot be compared as a whole.
  *
  * Frames being found are collected from SCRATCH on, innermost first, and turned round when it is
  * known how many there are; their `word` is the rule until then.
@@ -21,6 +21,7 @@
 #define FA_WALK_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -32,6 +33,7 @@ enum {
 	SCRATCH = DEPTH_MAX,
 	DEPS_MAX = 512,
 	CHECKED = 8,
+	SAME_LEAST = 4, /* frames of a walk that is compared as a whole */
 	PAGE = 4096,
 	STACK_STEP_MAX = 1 << 20, /* largest piece of an unknown stack that is verified at once */
 	GUESS_REACH = 0x4000,
@@ -71,6 +73,9 @@ struct fa_unwind_thread {
 	struct dep dep[2 * DEPS_MAX];
 	uint8_t mark[2 * DEPTH_MAX];
 };
+static_assert(offsetof(struct fa_unwind_thread, ip) - offsetof(struct fa_unwind_thread, slot) ==
+		      sizeof(((struct fa_unwind_thread *)0)->slot),
+	      "fa_walk_four_differ()");
 static_assert(sizeof(struct fa_unwind_thread) <= FA_UNWIND_THREAD_BYTES, "a thread's memory");
 
 enum outcome { MERGED, ENDED, BROKEN, TRUNCATED, NEED_FULL };
@@ -163,5 +168,47 @@ FA_HIDDEN int32_t fa_walk_refresh(struct walk *w, int32_t from, int32_t end, int
 /* Multipliers of the hash, one per place: sums of products, so that a prefix is a partial sum and no
  * product waits for another. */
 extern FA_HIDDEN const uint64_t fa_walk_factor[DEPTH_MAX];
+
+/* All deps of the walk before as they were, whose innermost frame is that of `regs`? */
+static FA_INLINE int fa_walk_same_deps(const struct fa_unwind_thread *t, const struct fa_regs *regs)
+{
+	uint32_t n = t->deps;
+	uint64_t x = 0;
+
+	/* The last one may stand for the register. */
+	if (t->dep[n - 1].loc == 0)
+		x = t->dep[--n].val ^ regs->rbp;
+	for (uint32_t i = 0; i < n; i++)
+		x |= word_at(t->dep[i].loc) ^ t->dep[i].val;
+	return x == 0;
+}
+
+/* Nonzero: one of the four frames whose slots are at p has another word in its slot now. */
+static FA_INLINE uint64_t fa_walk_four_differ(const uint64_t *p)
+{
+	enum { IP = sizeof(((struct fa_unwind_thread *)0)->slot) / sizeof(*p) };
+
+	return (word_at(p[0]) ^ p[IP]) | (word_at(p[1]) ^ p[IP + 1]) | (word_at(p[2]) ^ p[IP + 2]) |
+	       (word_at(p[3]) ^ p[IP + 3]);
+}
+
+/* Would a walk from `regs`, on the thread's own stack, find what the walk before found? 0: maybe. */
+static FA_INLINE int fa_walk_is_same(const struct fa_unwind_thread *t, const struct fa_regs *regs)
+{
+	uint64_t n = t->same;
+	const uint64_t *p = t->slot, *last = p + n - SAME_LEAST;
+	uint64_t x;
+
+	if (FA_UNLIKELY(n == 0 || p[n - 1] != regs->rsp - 8))
+		return 0;
+	/* What changes does so inside most often. Of these frames some may be compared twice: that costs
+	 * less than a loop for the remainder. */
+	x = (t->ip[n - 1] ^ regs->rip) | fa_walk_four_differ(last);
+	if (x != 0)
+		return 0;
+	for (; p < last; p += 4)
+		x |= fa_walk_four_differ(p);
+	return x == 0 && (FA_LIKELY(t->deps == 0) || fa_walk_same_deps(t, regs));
+}
 
 #endif

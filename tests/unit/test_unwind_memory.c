@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "shim/recall.h"
+#include "shim/walk.h"
 #include "test.h"
 #include "unwind_common.h"
 
@@ -87,6 +88,7 @@ SPEC(what_is_taken_over_is_what_a_walk_without_memory_finds)
 	unsigned long wrong = 0;
 	unsigned long frames = 0;
 	unsigned long common = 0;
+	unsigned long same = 0;
 	unsigned limit = DEPTH;
 	struct fa_regs regs = {0};
 
@@ -110,16 +112,22 @@ SPEC(what_is_taken_over_is_what_a_walk_without_memory_finds)
 			regs.rbx = random_word();
 		regs.rsp = (uint64_t)(uintptr_t)&fake_stack[first];
 		change_some(first - (first > 0));
+		if (first > 0)
+			fake_stack[first - 1] = regs.rip;
+		int is_same = i % 1000 != 0 && fa_walk_is_same(thread_of(&main_memory), &regs);
+
 		fa_unwind(thread_of(&main_memory), &regs, &fake, limit, &view);
 		memset(&fresh_memory, 0, 4096);
 		fa_unwind(thread_of(&fresh_memory), &regs, &fake, limit, &fresh);
-		wrong += !same_view(&view, &fresh);
+		wrong += !same_view(&view, &fresh) || (is_same && view.common != view.depth);
+		same += (unsigned)is_same;
 		frames += view.depth;
 		common += view.common;
 	}
-	printf("  %lu frames, %lu taken over\n", frames, common);
+	printf("  %lu frames, %lu taken over; %lu walks the same\n", frames, common, same);
 	CHECK(wrong == 0);
 	CHECK(common > frames / 10);
+	CHECK(same > 1000);
 	memset(&main_memory, 0, sizeof(main_memory));
 }
 
