@@ -5,6 +5,7 @@
  * folders, empty index, and last the line in /etc/ld.so.preload. A library that any of the test
  * programs does not take is never named there.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -337,14 +338,58 @@ static int add_line(struct install *in)
 	return 0;
 }
 
+/*
+ * A line that is there but leads to a library that is not, or that is damaged: every program prints, our test
+ * programs too, and no library would ever pass. So it goes first, and comes back at the end.
+ */
+static int take_out_broken_line(const struct install *in)
+{
+	FA_CLEANUP(fa_buf_done) struct fa_buf text = {0};
+	char path[PATH_MAX], why[1024], *old = NULL;
+	size_t len = 0;
+	int found = 0;
+	int r = fa_setup_path(path, in->cli->root, FA_PATH_PRELOAD);
+
+	if (!r)
+		r = fa_read_file(path, 1 << 20, &old, &len);
+	if (!r)
+		found = fa_preload_remove(old, len, &text);
+	free(old);
+	if (!found || (access(in->final, F_OK) == 0 &&
+		       !fa_self_test(in->final, !in->machine, false, why, sizeof(why))))
+		return 0;
+	r = text.error ? text.error
+		       : fa_setup_rewrite(path, text.data ? text.data : "", text.len, 0644);
+	return r ? fa_fail(fa_exit_of(r), "cannot write %s: %s", path, fa_strerror(r)) : 0;
+}
+
 /* -------- all of it -------- */
+
+/* An empty one is of an install that was killed before it had written down that it is ours. */
+static bool state_was_there(const char *root)
+{
+	char path[PATH_MAX];
+	const struct dirent *entry;
+	bool found = false;
+	DIR *d;
+
+	if (fa_setup_path(path, root, FA_DIR_STATE))
+		return false;
+	d = opendir(path);
+	while (d && !found && (entry = readdir(d)))
+		found = entry->d_name[0] != '.' &&
+			strcmp(entry->d_name, FA_SETUP_FACTS_NAME FA_SETUP_FRESH) != 0;
+	if (d)
+		(void)closedir(d);
+	return found;
+}
 
 /* What is missing now will have been made by us, unless an earlier install says otherwise. */
 static int write_facts(struct install *in)
 {
 	const char *root = in->cli->root;
 	struct fa_facts *f = &in->facts;
-	bool state_missing = !fa_setup_exists(root, FA_DIR_STATE);
+	bool state_missing = !state_was_there(root);
 	int r = fa_facts_load(root, f);
 
 	if (r)
@@ -382,6 +427,8 @@ static int install_all(struct install *in)
 {
 	int r = write_facts(in);
 
+	if (!r)
+		r = take_out_broken_line(in);
 	if (!r)
 		r = place_library(in);
 	if (!r)

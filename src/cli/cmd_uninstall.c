@@ -39,6 +39,7 @@ static const struct fa_option options[] = {
 struct uninstall {
 	const struct fa_cli *cli;
 	struct fa_facts facts;
+	bool had_facts;
 	bool line_removed;
 	unsigned removed; /* files and folders */
 	unsigned kept;    /* traces */
@@ -362,6 +363,19 @@ static void remove_library(struct uninstall *un)
 	remove_with_fresh(un, "/usr/lib/i386-linux-gnu/" FA_SHIM_NAME, un->facts.library_i386);
 }
 
+/* A run that was killed while it rewrote one of these: what is not rewritten now, nobody else takes away. */
+static void remove_fresh(struct uninstall *un)
+{
+	static const char *const rewritten[] = {
+		"/etc/passwd" FA_SETUP_FRESH,  "/etc/shadow" FA_SETUP_FRESH,
+		"/etc/group" FA_SETUP_FRESH,   "/etc/gshadow" FA_SETUP_FRESH,
+		FA_PATH_PRELOAD FA_SETUP_FRESH,
+	};
+
+	for (size_t i = 0; i < sizeof(rewritten) / sizeof(rewritten[0]); i++)
+		remove_file(un, rewritten[i]);
+}
+
 static void remove_accounts(struct uninstall *un)
 {
 	int r = 0;
@@ -386,7 +400,8 @@ static void remove_state(struct uninstall *un)
 	if (un->error)
 		return; /* a second run needs to know what is ours */
 	remove_file(un, FA_SETUP_FACTS);
-	if (un->facts.state_dir)
+	/* Without facts: a run was killed right before they were written, or after they were removed. */
+	if (un->facts.state_dir || !un->had_facts)
 		remove_folder(un, FA_DIR_STATE);
 }
 
@@ -437,6 +452,7 @@ static int run_uninstall(const struct fa_cli *cli, int argc, char **argv)
 	if (r)
 		return fa_fail(fa_exit_of(r), "%s%s: %s", cli->root, FA_SETUP_FACTS,
 			       fa_strerror(r));
+	un.had_facts = fa_setup_exists(cli->root, FA_SETUP_FACTS);
 	r = remove_line(&un);
 	if (r)
 		return r;
@@ -445,6 +461,7 @@ static int run_uninstall(const struct fa_cli *cli, int argc, char **argv)
 	remove_etc(&un);
 	remove_run(&un);
 	remove_accounts(&un);
+	remove_fresh(&un);
 	remove_library(&un);
 	remove_state(&un);
 	return tell(&un);

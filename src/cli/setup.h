@@ -17,8 +17,10 @@
 #include "base/buf.h"
 #include "base/paths.h"
 
-#define FA_SETUP_FACTS      "/var/lib/firstalloc/installed"
+#define FA_SETUP_FACTS_NAME "installed"
+#define FA_SETUP_FACTS      "/var/lib/firstalloc/" FA_SETUP_FACTS_NAME
 #define FA_SETUP_32_SOURCE  "libfirstalloc_preload_32.so" /* beside the other one */
+#define FA_SETUP_FRESH      ".firstalloc-new" /* behind the name of a file that is being rewritten */
 #define FA_SETUP_LINE_MULTI "/usr/$LIB/" FA_SHIM_NAME
 
 /* What was not there before. One line "name=1" each in FA_SETUP_FACTS. */

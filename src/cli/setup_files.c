@@ -87,7 +87,7 @@ int fa_setup_rewrite(const char *path, const void *data, size_t len, mode_t mode
 		return -ELOOP;
 	if (exists && !S_ISREG(st.st_mode))
 		return -EINVAL;
-	if (snprintf(temporary, sizeof(temporary), "%s.firstalloc-new", path) >=
+	if (snprintf(temporary, sizeof(temporary), "%s" FA_SETUP_FRESH, path) >=
 	    (int)sizeof(temporary))
 		return -ENAMETOOLONG;
 	/* One name, so that what a killed run left behind is taken over by the next. */

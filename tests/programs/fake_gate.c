@@ -2,7 +2,7 @@
  * fake_gate.c - stands in for the shim: maps an arena, rings, writes events; honest or hostile.
  * cflags: -Isrc -D_GNU_SOURCE
  *
- *   fake_gate [-s SLOT] [-z SIZE_KB] [-n EVENTS] [-w MS] [-f FILE] [-r N] [-x BYTES] [-k]
+ *   fake_gate [-s SLOT] [-z SIZE_KB] [-n EVENTS] [-w MS] [-f FILE] [-r N] [-x BYTES] [-v VERSION] [-k]
  *   -n  events to write (malloc and free by turns)     -w  stay so long afterwards
  *   -f  map FILE there instead of an arena             -r  ring N arenas, in N slots
  *   -x  fill so many bytes at the arena's end with noise, and scribble the counters
@@ -22,7 +22,7 @@
 
 #include "format/arena_format.h"
 
-static uint32_t size = 2 << 20;
+static uint32_t size = 2 << 20, version = FA_ARENA_VERSION;
 
 static uint32_t clock_source(void)
 {
@@ -63,7 +63,7 @@ static void make_arena(unsigned char *base, unsigned slot)
 	struct fa_arena_process *p;
 
 	fa_arena_geometry(size, 0, &g);
-	h->version = FA_ARENA_VERSION;
+	h->version = version;
 	h->size = size;
 	h->pid = getpid();
 	h->uid = getuid();
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 	int o, suicide = 0;
 	unsigned char *base = NULL;
 
-	while ((o = getopt(argc, argv, "s:z:n:w:f:r:x:k")) != -1) {
+	while ((o = getopt(argc, argv, "s:z:n:w:f:r:x:v:k")) != -1) {
 		if (o == 's')
 			slot = atoi(optarg);
 		else if (o == 'z')
@@ -187,6 +187,8 @@ int main(int argc, char **argv)
 			rings = atoi(optarg);
 		else if (o == 'x')
 			noise = atol(optarg);
+		else if (o == 'v')
+			version = atoi(optarg);
 		else if (o == 'k')
 			suicide = 1;
 		else

@@ -4,6 +4,8 @@
 #   16.1 to 16.7    the kill switch, three ways
 #   16.8 to 16.11   crash loops
 #   16.12 to 16.15  doctor of a program, a process, a unit
+#   16.16 to 16.20  rules that end or change while programs start; another version
+#   16.21 to 16.25  the whole machine: update, load, kill -9, files removed by hand
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 if [ "$(id -u)" != 0 ]; then
@@ -345,4 +347,129 @@ doctor_unit() {
 	$fa disable faller >/dev/null
 }
 it 16.15 "doctor UNIT: its program as its user, and the settings that keep us out" doctor_unit
+
+# --- rules that end, rules that change while programs start
+rule_ends() { # how: the running one goes on, the next is not traced; without a firstallocd that would publish
+	begin
+	[ "$1" = expiry ] && $fa enable faller --for 2s >/dev/null
+	faller 4000
+	local first=$S
+	same "$(reason)" TRACED
+	[ "$1" = expiry ] && sleep 2.5 || $fa disable faller >/dev/null
+	same "$(reason)" TRACED
+	"$FALLER" 0 >/dev/null
+	shim_on
+	"$FALLER" 100 >/dev/null
+	shim_off
+	wait $first
+	$fa stop s >/dev/null
+	same "$(in_trace)" "[($first, 0)]"
+}
+it 16.16 "expiry: a running program is traced on, the next one is not" rule_ends expiry
+it 16.17 "disable: a running program is traced on, the next one is not" rule_ends disable
+expired_in_the_index() { # the gate looks at the clock itself
+	begin
+	$fa enable faller --for 1s >/dev/null
+	cp "$R/etc/firstalloc/registry.idx" "$T/idx"
+	sleep 1.2
+	session
+	kill -STOP "$(cat "$R/run/firstalloc/firstallocd.pid")"
+	cp "$T/idx" "$R/etc/firstalloc/registry.idx"
+	shim_on
+	"$FALLER" 20 >/dev/null
+	shim_off
+	kill -CONT "$(cat "$R/run/firstalloc/firstallocd.pid")"
+	$fa stop s >/dev/null
+	same "$(in_trace)" "[]"
+}
+it 16.18 "an expired rule that is still published flags nobody" expired_in_the_index
+. "$(dirname "$0")/flips.sh"
+it 16.19 "1,000 starts in parallel with enable and disable: each sees one state, none fails or prints" flips 1000
+other_version() {
+	begin
+	$fa enable fake_gate >/dev/null
+	"$P/fake_gate" -v 4711 -w 3000 >"$T/o" &
+	S=$!
+	wait_for 3 is_state "[('refused', 'VERSION')]"
+	ended
+	$fa disable fake_gate >/dev/null
+}
+it 16.20 "a program with a shim of another version is refused and says so" other_version
+$fa stop s >/dev/null 2>&1
+
+# --- the whole machine: update, uninstall under load, killed, files removed by hand
+shim=$B/libfirstalloc_preload.so
+. "$(dirname "$0")/whole.sh"
+cp "$shim" "$T/v2.so"
+echo 'another version' >>"$T/v2.so"
+updated() { private 'set -e
+	# each of them has the library mapped when it is replaced, and is traced to its end
+	"$FA" install $force --library "$shim" >/dev/null
+	cp "$P/faller" /usr/local/bin/faller
+	"$FA" enable faller >/dev/null
+	"$FA" start s -o "$T/u.falloc" --min-free 0 >/dev/null
+	old=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)
+	for i in $(seq 50); do faller 4000 >/dev/null 2>"$T/u.$i" & all="${all:-} $!"; done
+	sleep 0.7
+	"$FA" install $force --library "$T/v2.so" >/dev/null
+	new=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)
+	[ $old != $new ]
+	grep -q "$new .*libfirstalloc_preload" /proc/self/maps # new starts have the new one
+	for p in $all; do grep -q "libfirstalloc_preload.so (deleted)" /proc/$p/maps; done
+	faller 50
+	for p in $all; do wait $p; done
+	cat "$T"/u.[0-9]* | cmp - /dev/null
+	"$FA" stop s >/dev/null
+	"$FA" uninstall >/dev/null
+	silent
+	rm /usr/local/bin/faller'
+	"$FA" report --json "$T/u.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "(len(j['processes']), j['lost'], min(p['events'] for p in j['processes']) > 20)")" "(51, 0, True)"
+}
+it 16.21 "an update while 50 traced programs have the library mapped: they go on and lose nothing, new ones have the new" updated
+under_load() { private 'set -e
+	: >"$T/bad"
+	load() { while [ ! -e "$T/stop" ]; do out=$(/bin/sh -c "/bin/true; /bin/echo x" 2>&1) || true
+		[ "$out" = x ] || echo "got: $out" >>"$T/bad"; n=$((n + 1)); done; echo $n >>"$T/n"; }
+	n=0
+	load & a=$!
+	load & b=$!
+	for i in 1 2 3 4 5 6; do
+		"$FA" install $force --library "$shim" >/dev/null
+		"$FA" enable true >/dev/null
+		"$FA" install $force --library "$T/v2.so" >/dev/null # again, and another one
+		"$FA" uninstall >/dev/null
+	done
+	touch "$T/stop"
+	wait $a $b
+	cat "$T/n"
+	cmp "$T/bad" /dev/null
+	as_before'; }
+it 16.22 "install, update and uninstall under load: no start fails or prints" under_load
+it 16.23 "install killed before any 12th change of a file: programs start, the next run mends" install_killed 2 12
+it 16.24 "uninstall killed before any 12th change of a file: programs start, the next run mends" uninstall_killed 2 12
+by_hand() { private 'set -e
+	lib=/usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so
+	for file in $lib /etc/ld.so.preload /etc/firstalloc/registry.idx /etc/firstalloc/door/bell /etc/firstalloc/door /etc/firstalloc \
+		/var/lib/firstalloc/registry.db /var/lib/firstalloc/publish.lock /var/lib/firstalloc/installed /var/lib/firstalloc; do
+		"$FA" install $force --library "$shim" >/dev/null
+		"$FA" enable cat >/dev/null
+		rm -r "$file"
+		echo "without $file"
+		same "$(/bin/sh -c "/bin/true; echo x" 2>/dev/null)" x
+		[ $file = $lib ] || silent
+		status=0
+		"$FA" doctor >"$T/d" 2>/dev/null || status=$?
+		case $file in
+		*/publish.lock | */installed) same $status 0 ;; # made again when they are needed
+		*/registry.db | /var/lib/firstalloc) same $status 0; grep "^warning *database" "$T/d" >/dev/null ;;
+		*) same $status 1; grep "^problem.*firstalloc install" "$T/d" >/dev/null ;;
+		esac
+		"$FA" install $force --library "$shim" >/dev/null
+		silent
+		"$FA" doctor >"$T/d" 2>/dev/null || { cat "$T/d"; exit 1; }
+		"$FA" uninstall >/dev/null
+		silent
+	done'; }
+it 16.25 "any of our files removed by hand: programs start, doctor says what is missing, install mends" by_hand
 results
