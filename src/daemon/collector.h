@@ -173,6 +173,8 @@ void crashes_began(struct family *fam, uint32_t rule_id);
 void crashes_ended(struct collector *c, struct family *fam, const struct fa_msg_gone *gone);
 void crashes_missed(struct collector *c, const struct fa_msg_missed *missed);
 void crashes_turn(struct family *fam, uint64_t now);
+void crashes_left(const struct family *fam); /* it is let go; how it ended may still be told */
+void crashes_late(struct collector *c, const struct fa_msg_gone *gone);
 
 /* coverage.c */
 void coverage_missed(struct collector *c, const struct fa_msg_missed *m, int exe_fd);

@@ -11,6 +11,7 @@
  * does not tell us of ends (no process events), nothing is ever disarmed.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -19,7 +20,7 @@
 #include "collector/procfs.h"
 #include "daemon/collector.h"
 
-enum { CRASHES_IN_A_ROW = 3, CRASH_WITHIN_S = 10, COUNTS = 256 };
+enum { CRASHES_IN_A_ROW = 3, CRASH_WITHIN_S = 10, COUNTS = 256, LEFT = 64 };
 
 struct count {
 	uint32_t rule_id; /* 0: free */
@@ -29,6 +30,12 @@ struct count {
 };
 
 static struct count counts[COUNTS];
+
+/* Starts whose family was let go before the doorman told how they ended: on a busy machine that is late. */
+static struct {
+	struct fa_msg_started who;
+	uint64_t when_mono;
+} left[LEFT];
 
 static struct count *count_of(uint32_t rule_id, uint32_t uid, bool make)
 {
@@ -84,9 +91,9 @@ static void crashed(struct collector *c, struct fa_msg_started *who, int32_t sta
 	tell_keeper(c, &m, FA_MSG_DISARM, -1);
 }
 
-static void went_well(const struct family *fam)
+static void went_well(uint32_t rule_id, uint32_t uid)
 {
-	struct count *n = count_of(fam->rule_id, fam->real_uid, false);
+	struct count *n = count_of(rule_id, uid, false);
 
 	if (n != NULL)
 		memset(n, 0, sizeof(*n));
@@ -104,33 +111,69 @@ static bool has_process(const struct family *fam, int32_t pid)
 	return false;
 }
 
+static bool soon(uint64_t from, uint64_t to)
+{
+	return to - from < CRASH_WITHIN_S * 1000000000ull;
+}
+
+static struct fa_msg_started who_of(const struct family *fam)
+{
+	struct fa_msg_started who = {
+		.rule_id = fam->rule_id, .uid = fam->real_uid, .pid = fam->info.pid};
+
+	(void)snprintf(who.image, sizeof(who.image), "%s", fa_base_name(fam->info.exe));
+	memcpy(who.exec_name, fam->exec_name, sizeof(who.exec_name));
+	return who;
+}
+
 /* A fork child's fault is the program's, too: many daemons live in one. One a start. */
 void crashes_ended(struct collector *c, struct family *fam, const struct fa_msg_gone *gone)
 {
-	struct fa_msg_started who = {
-		.rule_id = fam->rule_id, .uid = fam->real_uid, .pid = gone->pid};
-
 	if (fam->judged || fam->rule_id == 0 || !has_process(fam, gone->pid))
 		return;
-	if (is_fault(gone->status) &&
-	    gone->when_mono - fam->info.when_mono < CRASH_WITHIN_S * 1000000000ull) {
+	if (is_fault(gone->status) && soon(fam->info.when_mono, gone->when_mono)) {
+		struct fa_msg_started who = who_of(fam);
+
 		fam->judged = true;
-		memcpy(who.image, fa_base_name(fam->info.exe),
-		       strnlen(fa_base_name(fam->info.exe), sizeof(who.image) - 1));
-		memcpy(who.exec_name, fam->exec_name, sizeof(who.exec_name));
 		crashed(c, &who, gone->status);
 	} else if (gone->pid == fam->info.pid) {
 		fam->judged = true;
-		went_well(fam);
+		went_well(fam->rule_id, fam->real_uid);
+	}
+}
+
+void crashes_left(const struct family *fam)
+{
+	static unsigned next;
+
+	if (fam->judged || fam->rule_id == 0)
+		return;
+	left[next % LEFT].who = who_of(fam);
+	left[next++ % LEFT].when_mono = fam->info.when_mono;
+}
+
+void crashes_late(struct collector *c, const struct fa_msg_gone *gone)
+{
+	for (int i = 0; i < LEFT; i++) {
+		struct fa_msg_started who = left[i].who;
+
+		if (who.rule_id == 0 || who.pid != gone->pid ||
+		    left[i].when_mono > gone->when_mono)
+			continue;
+		if (is_fault(gone->status) && soon(left[i].when_mono, gone->when_mono))
+			crashed(c, &who, gone->status);
+		else
+			went_well(who.rule_id, who.uid);
+		memset(&left[i], 0, sizeof(left[i]));
 	}
 }
 
 void crashes_turn(struct family *fam, uint64_t now)
 {
-	if (fam->judged || now - fam->info.when_mono < CRASH_WITHIN_S * 1000000000ull)
+	if (fam->judged || soon(fam->info.when_mono, now))
 		return;
 	fam->judged = true;
-	went_well(fam);
+	went_well(fam->rule_id, fam->real_uid);
 }
 
 /* It has the shim, and died before it could ring. */

@@ -161,6 +161,7 @@ static void let_go(struct collector *c, size_t i)
 {
 	struct family *fam = c->family[i];
 
+	crashes_left(fam);
 	say_drained(c, fam->info.handle);
 	journal_drop(c, fam);
 	family_unwatch(fam);
@@ -359,6 +360,8 @@ void family_gone(struct collector *c, const struct fa_msg_gone *gone)
 		crashes_ended(c, fam, gone);
 		fa_family_exited(fam->f, gone->pid, gone->status);
 	}
+	if (!gone->exec)
+		crashes_late(c, gone);
 }
 
 /* How far may it grow? MaximumBuffers of the most generous session that it is in. */

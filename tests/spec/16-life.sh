@@ -63,7 +63,7 @@ switched() {
 	sleep 1.3 # the keeper looks each second
 	S=$first
 	same "$(reason)" OFF # until it is started again
-	faller 800
+	faller 3000
 	same "$(reason)" TRACED
 	wait $S
 	kill $first
@@ -175,13 +175,13 @@ loop() {
 	$fa images | grep -q disarmed
 	$fa history --json >"$T/j"
 	same "$(json "$T/j" "[(c['change'], c['who']) for c in j['changes']][:2]")" "[('disarm', 'firstalloc'), ('enable', '$(id -un)')]"
-	faller 1000
+	faller 20000
 	same "$(reason)" DISARMED
 	same "$(state)" "[]"
-	wait $S
+	ended
 	$fa enable faller >/dev/null
 	same "$(rules)" "[('any', False)]"
-	faller 1000
+	faller 20000
 	same "$(reason)" TRACED
 	ended
 }
@@ -200,7 +200,7 @@ only_alice() {
 	begin
 	crash 11 3 as $ALICE
 	wait_for 3 is_rules "[('$ALICE', True), ('any', False)]"
-	faller 1000
+	faller 20000
 	same "$(reason)" TRACED
 	ended
 	$fa enable faller --user $ALICE --note own >/dev/null
