@@ -82,6 +82,16 @@ static void tell_apart(struct fa_recall_site *s, const struct fa_recall *e)
 	}
 }
 
+/* An empty one of the two; else each in turns. */
+static struct fa_recall *choose(struct fa_recalls *r, const struct fa_recall_site *s)
+{
+	uint32_t place = fa_recall_place(s);
+
+	if (r->walk[place].rsp != 0 && (r->walk[place ^ 1].rsp == 0 || (r->kept++ & 1) != 0))
+		place ^= 1;
+	return &r->walk[place];
+}
+
 static struct fa_recall *make_place(struct fa_recalls *r, const struct fa_regs *regs)
 {
 	struct fa_recall_site *s = fa_recall_site(r, regs);
@@ -96,11 +106,11 @@ static struct fa_recall *make_place(struct fa_recalls *r, const struct fa_regs *
 		barrier();
 		s->rsp = regs->rsp;
 	}
-	e = fa_recall_place(r, s);
+	e = choose(r, s);
 	if (e->rsp != regs->rsp || e->rip != regs->rip)
 		return e;
 	tell_apart(s, e);
-	return fa_recall_place(r, s);
+	return choose(r, s);
 }
 
 void fa_recall_keep(struct fa_recalls *r, const struct fa_unwind_thread *t,

@@ -10,7 +10,8 @@
  * to be read, is kept. Modules that may have been replaced meanwhile are asked about each time.
  *
  * Where a walk is kept depends on its registers and, where several walks begin with the same ones (a
- * wrapper of malloc has but one return address), on the words in two slots in which these differ.
+ * wrapper of malloc has but one return address), on the words in two slots in which these differ. There
+ * are two places for each such value, so that two stacks in turns do not drive each other out.
  *
  * Invariant: rsp is 0 while an entry is written. A jump out of a handler leaves an empty one behind.
  */
@@ -54,7 +55,8 @@ struct fa_recall_site {
 
 struct fa_recalls {
 	uint32_t turn; /* walks that could have been kept */
-	uint32_t reserved[15];
+	uint32_t kept; /* where there was no empty place */
+	uint32_t reserved[14];
 	struct fa_recall_site site[FA_RECALLS];
 	struct fa_recall walk[FA_RECALLS];
 };
@@ -83,13 +85,12 @@ static FA_INLINE struct fa_recall_site *fa_recall_site(struct fa_recalls *r,
 	return &r->site[((regs->rsp ^ regs->rip << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT];
 }
 
-/* Where the walk from there is kept, if it is; of the same registers. */
-static FA_INLINE struct fa_recall *fa_recall_place(struct fa_recalls *r,
-						   const struct fa_recall_site *s)
+/* Where the walk from there is kept, if it is; of the same registers. The other place is this one ^ 1. */
+static FA_INLINE uint32_t fa_recall_place(const struct fa_recall_site *s)
 {
 	uint64_t words = fa_recall_load(s->slot[0]) + fa_recall_load(s->slot[1]) * 3;
 
-	return &r->walk[((s->rsp ^ words << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT];
+	return (uint32_t)(((s->rsp ^ words << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT);
 }
 
 FA_HIDDEN int fa_recall_modules_stay(const struct fa_recall *e);
@@ -117,33 +118,40 @@ static FA_INLINE uint64_t fa_recall_four_differ(const struct fa_recall_word *w)
 	       fa_recall_word_differs(w + 2) | fa_recall_word_differs(w + 3);
 }
 
+/* Would the walk that begins with `regs` end as this one did? */
+static FA_INLINE int fa_recall_holds(const struct fa_recall *e, const struct fa_regs *regs)
+{
+	const struct fa_recall_word *w = e->word, *last;
+	uint64_t x;
+
+	if (FA_UNLIKELY(e->rsp != regs->rsp || e->rip != regs->rip))
+		return 0;
+	last = w + e->words - FA_RECALL_LEAST;
+	/* What is not so any more is found out inside most often. */
+	x = fa_recall_four_differ(w) | ((e->rbp ^ regs->rbp) & e->rbp_mask);
+	if (x != 0)
+		return 0;
+	/* The last four may be compared in part twice: that costs less than a loop for the remainder. */
+	for (w += FA_RECALL_LEAST; w < last; w += FA_RECALL_LEAST)
+		x |= fa_recall_four_differ(w);
+	x |= fa_recall_four_differ(last);
+	return x == 0 && (FA_LIKELY(e->modules == 0) || fa_recall_modules_stay(e));
+}
+
 /* The walk that begins with `regs`, when it is known; else NULL. */
 static FA_INLINE const struct fa_recall *fa_recall_find(struct fa_recalls *r,
 							const struct fa_regs *regs)
 {
 	const struct fa_recall_site *s = fa_recall_site(r, regs);
-	const struct fa_recall_word *w, *last;
-	const struct fa_recall *e;
-	uint64_t x;
+	uint32_t place;
 
 	if (FA_UNLIKELY(s->rsp != regs->rsp || s->rip != regs->rip))
 		return NULL;
-	e = fa_recall_place(r, s);
-	if (FA_UNLIKELY(e->rsp != regs->rsp || e->rip != regs->rip))
-		return NULL;
-	w = e->word;
-	last = w + e->words - FA_RECALL_LEAST;
-	/* What is not so any more is found out inside most often. */
-	x = fa_recall_four_differ(w) | ((e->rbp ^ regs->rbp) & e->rbp_mask);
-	if (x != 0)
-		return NULL;
-	/* The last four may be compared in part twice: that costs less than a loop for the remainder. */
-	for (w += FA_RECALL_LEAST; w < last; w += FA_RECALL_LEAST)
-		x |= fa_recall_four_differ(w);
-	x |= fa_recall_four_differ(last);
-	if (x != 0 || (FA_UNLIKELY(e->modules != 0) && !fa_recall_modules_stay(e)))
-		return NULL;
-	return e;
+	place = fa_recall_place(s);
+	for (uint32_t i = 0; i < 2; i++)
+		if (FA_LIKELY(fa_recall_holds(&r->walk[place ^ i], regs)))
+			return &r->walk[place ^ i];
+	return NULL;
 }
 
 #endif

@@ -561,7 +561,7 @@ SPEC(what_is_no_arena_is_refused)
 	CHECK(fake_adopt(&f) == -EPROTO);
 	f.h->clock_source = fa_drain_clock_source();
 	f.h->version++;
-	CHECK(fake_adopt(&f) == -EBADMSG);
+	CHECK(fake_adopt(&f) == -EPROTONOSUPPORT);
 	f.h->version--;
 	f.h->magic++;
 	CHECK(fake_adopt(&f) == -EBADMSG);
