@@ -21,7 +21,7 @@ folders  := base format registry trace collector symbols analysis report
 libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
 # Link order: users before what they use.
 link     := $(foreach f,report analysis symbols collector trace registry format base,$(B)/lib$(f).a)
-LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -lpthread
+LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -liberty -lpthread
 
 src       = $(wildcard src/$(1)/*.c)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))

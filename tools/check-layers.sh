@@ -11,6 +11,7 @@ ini.h src/base
 elfutils/libdwfl.h src/symbols
 elfutils/libdw.h src/symbols
 dwarf.h src/symbols
+libiberty/demangle.h src/symbols
 LIST
 trap 'rm -f "${TMPDIR:-/tmp}/fa-single.$$"' EXIT
 

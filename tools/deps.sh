@@ -2,7 +2,8 @@
 # Install the Debian packages that are missing. usage: tools/deps.sh [build|demo|test|long]   (default: test)
 # Quiet when nothing is missing. Without root it says what to run.
 set -u
-build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev'
+build='gcc libc6-dev make pkg-config libsqlite3-dev libinih-dev libdw-dev libelf-dev liblz4-dev libzstd-dev
+libiberty-dev'
 test="g++ lua5.4 libunwind-dev python3 valgrind perl man-db groff-base strace binutils
 systemd-container mmdebstrap"
 demo='git procps util-linux sqlite3'

@@ -1,57 +1,56 @@
 /*
- * demangle.c - C++ names, by the C++ runtime's own __cxa_demangle.
+ * demangle.c - C++ and Rust names, by the demangler of the GNU tools (libiberty, linked statically).
  *
- * libstdc++ is loaded when the first such name is met, and only if it is there: firstalloc itself
- * needs no C++. Where C++ programs are traced, it is installed.
+ * Names come from files of strangers, and each part of one may say "as above": 480 characters may stand
+ * for 131 million. So it hands over what it unfolds in pieces, and is left in the middle when there is
+ * enough: it works on the stack alone (but for parts in punycode), and bounds how deep it goes.
  */
-#include <dlfcn.h>
-#include <stdlib.h>
+#include <libiberty/demangle.h>
+#include <setjmp.h>
 #include <string.h>
 
 #include "symbols/symbols.h"
 
-/* As in rust.c. A name of 480 characters may stand for one of 131 million: each part says "as above". */
 enum { LENGTH_MAX = 4096 };
 
-typedef char *cxa_demangle_fn(const char *name, char *out, size_t *len, int *status);
+struct unfolded {
+	char text[LENGTH_MAX + 1];
+	size_t len;
+	jmp_buf enough;
+};
 
-static cxa_demangle_fn *find_cxa_demangle(void)
+static void add(const char *piece, size_t len, void *to)
 {
-	static cxa_demangle_fn *fn;
-	static bool looked;
+	struct unfolded *u = to;
+	size_t room = LENGTH_MAX - u->len, n = len < room ? len : room;
 
-	if (looked)
-		return fn;
-	looked = true;
-	void *lib = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-	void *symbol = lib == NULL ? NULL : dlsym(lib, "__cxa_demangle");
-
-	/* ISO C has no cast from an object pointer to a function pointer. */
-	memcpy(&fn, &symbol, sizeof(fn));
-	return fn;
+	if (n > 0) /* else it may be no piece at all */
+		memcpy(u->text + u->len, piece, n);
+	u->len += n;
+	if (n < len)
+		longjmp(u->enough, 1);
 }
 
-static char *shorten(char *name)
+static bool unfold(const char *name, struct unfolded *u)
 {
 	static const char rest[] = "...";
-	char *shorter;
 
-	if (name == NULL || strlen(name) <= LENGTH_MAX)
-		return name;
-	memcpy(name + LENGTH_MAX - strlen(rest), rest, sizeof(rest));
-	shorter = realloc(name, LENGTH_MAX + 1);
-	return shorter == NULL ? name : shorter;
+	if (setjmp(u->enough) != 0) {
+		memcpy(u->text + LENGTH_MAX - strlen(rest), rest, strlen(rest));
+		return true;
+	}
+	u->len = 0;
+	if (rust_demangle_callback(name, 0, add, u) != 0)
+		return true;
+	u->len = 0;
+	return cplus_demangle_v3_callback(name, DMGL_PARAMS | DMGL_TYPES, add, u) != 0;
 }
 
 char *fa_demangle(const char *name)
 {
-	int status = 0;
+	struct unfolded u;
 
-	if (name[0] != '_' || (name[1] != 'Z' && name[1] != 'R'))
+	if (name[0] != '_' || (name[1] != 'Z' && name[1] != 'R') || !unfold(name, &u))
 		return NULL;
-	char *plain = fa_demangle_rust(name);
-
-	if (plain != NULL || name[1] != 'Z' || find_cxa_demangle() == NULL)
-		return plain;
-	return shorten(find_cxa_demangle()(name, NULL, NULL, &status));
+	return strndup(u.text, u.len);
 }

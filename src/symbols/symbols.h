@@ -62,9 +62,8 @@ bool fa_object_has_name(struct fa_object *o, uint64_t address);
 bool fa_object_other_name(struct fa_object *o, uint64_t address, bool (*is)(const char *name));
 enum fa_object_state fa_object_state(struct fa_object *o);
 
-/* C++ (through libstdc++ when it is installed) and Rust names as people write them. malloced; NULL:
- * `name` is not mangled, or out of memory. */
+/* C++ and Rust names as people write them, cut at 4,096 characters. malloced; NULL: `name` is not mangled,
+ * or out of memory. */
 char *fa_demangle(const char *name);
-char *fa_demangle_rust(const char *name);
 
 #endif
