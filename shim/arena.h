@@ -65,6 +65,15 @@ bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
 					     uint64_t lost_before, uint64_t stamp,
 					     bool *ret_may_come);
+/* Moves when a buffer was given back or a segment came; its lower half is what was given back. */
+static FA_INLINE uint64_t fa_arena_room(void)
+{
+	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+	uint64_t segments = __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
+	uint64_t mapped = __atomic_load_n(&fa_arena.mapped, __ATOMIC_RELAXED);
+
+	return (segments << 8 | mapped) << 32 | __atomic_load_n(&a->freed, __ATOMIC_ACQUIRE);
+}
 void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
 
 /* Is there, or may there come, a segment that we have not? */

@@ -109,7 +109,7 @@ bool fa_thread_many(void)
  */
 void fa_thread_pause(unsigned turn)
 {
-	const unsigned spins = 16;
+	const unsigned spins = 4;
 	uint32_t word = 0;
 	struct timespec nap = {0, 50000};
 

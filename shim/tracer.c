@@ -101,18 +101,23 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 					       const struct fa_regs *regs)
 {
 	static uint64_t in_vain; /* what `freed` was then, and 1 << 32 */
+	const unsigned look_anyway = 16;
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
 	uint32_t freed = __atomic_load_n(&a->freed, __ATOMIC_RELAXED);
-	uint64_t begin = 0, since = 0;
+	uint64_t begin = 0, since = 0, seen = 0;
+	bool may_come = true;
 
 	for (unsigned turn = 0; is_ours(w, regs); turn++) {
-		bool may_come;
-		struct fa_arena_buffer *b =
-			fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq, w->lost,
-					     w->state.stamp, &may_come);
-		uint32_t now = __atomic_load_n(&a->freed, __ATOMIC_RELAXED);
+		struct fa_arena_buffer *b = NULL;
+		uint64_t room = fa_arena_room();
+		uint32_t now = (uint32_t)room;
 		uint64_t time;
 
+		/* All buffers are looked at again only when there is a reason to. */
+		if (room != seen || turn % look_anyway == 0)
+			b = fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq,
+						 w->lost, w->state.stamp, &may_come);
+		seen = room;
 		if (b != NULL || fa_arena.pid == 1 ||
 		    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == (1ULL << 32 | now) ||
 		    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||

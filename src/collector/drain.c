@@ -29,10 +29,11 @@ static void give_back(struct fa_family *f, uint32_t id, bool raise_generation)
 		__atomic_store_n(&b->generation, ++generation, __ATOMIC_RELAXED);
 	memset(&f->reading[id], 0, sizeof(f->reading[id]));
 	f->reading[id].generation = generation;
-	__atomic_fetch_add(&family_header(f)->answer.freed, 1, __ATOMIC_RELAXED);
 	/* The next owner writes the header anew; nobody shall read the old one until then. */
 	__atomic_store_n(&b->committed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&b->state, FA_BUFFER_FREE, __ATOMIC_RELEASE);
+	/* Last: who waits looks for a buffer again when this has moved. */
+	__atomic_fetch_add(&family_header(f)->answer.freed, 1, __ATOMIC_RELEASE);
 }
 
 void family_free_buffer(struct fa_family *f, uint32_t id, bool raise_generation)
