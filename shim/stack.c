@@ -17,18 +17,20 @@ static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
 }
 
 /* A segment that was asked for comes in a turn or two of the collector's: a burst of new stacks waits for
- * it, where the policy is to wait. Who has waited in vain has done so for all, until one comes. */
+ * it, where the policy is to wait. Under `run` somebody comes also for who has seen nobody yet. Who has
+ * waited in vain has done so for all, until one comes. */
 static FA_NOINLINE bool wait_for_nodes(unsigned turn, uint64_t *begin)
 {
 	static uint64_t in_vain; /* which segments there were then, and 1 << 32 */
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
 	uint64_t now = 1ULL << 32 | __atomic_load_n(&a->segments, __ATOMIC_RELAXED);
+	uint32_t word = __atomic_load_n(&a->word, __ATOMIC_RELAXED);
 	uint64_t time;
 
 	if (!fa_arena_may_grow() || fa_arena.pid == 1 || fa_state_now() != FA_ACTIVE ||
 	    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == now ||
 	    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
-	    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED)
+	    (word != FA_ANSWER_ATTACHED && !(word == FA_ANSWER_NONE && fa_arena.run_mode)))
 		return false;
 	time = fa_clock_mono_ns();
 	if (turn == 0)

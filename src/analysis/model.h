@@ -13,6 +13,7 @@
 #ifndef FA_MODEL_H
 #define FA_MODEL_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,9 +25,12 @@
 
 enum {
 	FA_NODE_PAGE = 4096,  /* nodes of a page: ids may have gaps */
-	FA_NODE_PAGES = 1024, /* an arena of full size has half as many */
+	FA_NODE_PAGES = 1024, /* as an arena of full size has */
 	FA_MODEL_PROCESSES = 1 << 22,
 };
+
+static_assert((uint64_t)FA_NODE_PAGES * FA_NODE_PAGE == FA_ARENA_SPAN / 64,
+	      "an arena has a node for each 64 bytes");
 
 struct fa_node_page {
 	struct fa_arena_node node[FA_NODE_PAGE];

@@ -57,7 +57,7 @@ static FA_INLINE uint64_t fa_arena_slot_address(unsigned slot)
 
 enum {
 	FA_ARENA_VERSION = 1,
-	FA_ARENA_SEGMENTS = 8, /* 2, 2, 4, 8, 16, 32, 32, 32 MB: see fa_arena_segment_size() */
+	FA_ARENA_SEGMENTS = 12, /* 2, 2, 4, 8, 16, 32, ... 32 MB, which fills the span */
 	FA_ARENA_PROCESSES = 128,
 	FA_ARENA_MIN = 256 << 10, /* smallest segment 0 */
 	FA_ARENA_MAX0 = 2 << 20,  /* largest segment 0 */
@@ -266,9 +266,9 @@ static inline void fa_arena_geometry(uint32_t size, unsigned segment, struct fa_
 /* Size of segment k when segment 0 has size0. */
 static inline uint32_t fa_arena_segment_size(uint32_t size0, unsigned k)
 {
-	uint32_t size = k < 2 ? size0 : size0 << (k - 1);
+	uint64_t size = k < 2 ? size0 : (uint64_t)size0 << (k - 1);
 
-	return size > 32u << 20 ? 32u << 20 : size;
+	return size > 32u << 20 ? 32u << 20 : (uint32_t)size;
 }
 
 /* Offset of segment k from the arena's address. */

@@ -171,4 +171,13 @@ full_table() { # an arena of 8 MB, where the address space is small, has 131,072
 	PY
 }
 it 2.22 "stacks that find no room are marked, and name who allocates" full_table
+
+late_collector() { # under `run` it comes for sure; who needs a second segment before that waits for it
+	traced sh -c "kill -STOP \$PPID; (sleep 0.3; kill -CONT \$PPID) & exec $P/stacks new 50000 20"
+	same $status 0
+	same "$(sum "(j['lost'], j['warnings'])")" "(0, [])"
+	rows total --by function --function '^new_[ab]$'
+	same "$(json "$T/v.json" "sum(r['stacks'] for r in j['rows'])")" 100000
+}
+it 2.23 "a burst of new stacks waits for a collector that comes late" late_collector
 results

@@ -527,6 +527,14 @@ SPEC(a_further_segment_adds_modules_nodes_and_buffers)
 	fake_done(&f);
 }
 
+SPEC(an_arena_of_full_size_fills_its_span_and_never_more)
+{
+	CHECK(fa_arena_segment_at(FA_ARENA_MAX0, FA_ARENA_SEGMENTS) == FA_ARENA_SPAN);
+	for (uint32_t size = FA_ARENA_MIN; size <= FA_ARENA_MAX0; size *= 2)
+		CHECK(fa_arena_segment_at(size, FA_ARENA_SEGMENTS) <= FA_ARENA_SPAN &&
+		      fa_arena_segment_size(size, FA_ARENA_SEGMENTS) <= 32 << 20);
+}
+
 SPEC(a_segment_that_the_file_has_is_adopted_at_once)
 {
 	struct fake f = fake_new(FA_ARENA_MIN);
@@ -682,6 +690,7 @@ int main(void)
 	RUN(a_session_that_begins_later_gets_all_definitions);
 	RUN(the_answer_is_written_and_the_tick_moves);
 	RUN(a_further_segment_adds_modules_nodes_and_buffers);
+	RUN(an_arena_of_full_size_fills_its_span_and_never_more);
 	RUN(a_segment_that_the_file_has_is_adopted_at_once);
 	RUN(a_file_that_is_allocated_has_its_blocks);
 	RUN(what_is_no_arena_is_refused);
