@@ -12,8 +12,6 @@
 
 struct fa_arena fa_arena;
 
-/* Linux 4.17; older kernels take it for a hint, which the address tells. */
-#define FA_MAP_FIXED_NOREPLACE 0x100000
 #define FA_MADV_DONTDUMP       16
 
 static uint64_t soft_limit(int resource)
@@ -36,16 +34,14 @@ static uint32_t first_size(void)
 	return size >= FA_ARENA_MIN ? size : 0;
 }
 
-/* The folder of `firstalloc run` is believed only when it is ours alone. */
-static int open_run_dir(void)
+int fa_arena_open_run_dir(const char *path, uint32_t euid)
 {
 	struct stat st;
-	int fd = fa_sys_openat(AT_FDCWD, fa_arena.run_dir,
-			       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd = fa_sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return fd;
-	if (fa_sys_call3(SYS_fstat, fd, (long)&st, 0) != 0 || st.st_uid != fa_arena.euid ||
+	if (fa_sys_call3(SYS_fstat, fd, (long)&st, 0) != 0 || st.st_uid != euid ||
 	    (st.st_mode & 07777) != 0700) {
 		(void)fa_sys_close(fd);
 		return -1;
@@ -70,7 +66,7 @@ static int create_run_file(uint32_t size)
 
 	if (soft_limit(RLIMIT_FSIZE) < size)
 		return -1; /* growing the file would be answered by SIGXFSZ */
-	dir = open_run_dir();
+	dir = fa_arena_open_run_dir(fa_arena.run_dir, fa_arena.euid);
 	if (dir < 0)
 		return -1;
 	run_file_name(name);

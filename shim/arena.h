@@ -53,6 +53,8 @@ static FA_INLINE struct fa_arena_header *fa_arena_head(void)
  * fa_reason). */
 unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
 			 uint32_t segments);
+/* The folder of `firstalloc run`: it is believed only when it is the user's alone. */
+int fa_arena_open_run_dir(const char *path, uint32_t euid);
 void fa_arena_destroy(void); /* only before anything was recorded */
 
 uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record */

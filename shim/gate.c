@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "shim/arena.h"
+#include "shim/bell.h"
 #include "shim/real.h"
 #include "shim/sys.h"
 #include "shim/text.h"
@@ -325,8 +326,9 @@ static bool has_own_allocator(void)
 	return false;
 }
 
-/* Why a flagged process is not traced all the same; 0: nothing speaks against it. */
-static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+/* Why a flagged process does not even ring (0: it shall): our own programs may be the cure of what would keep
+ * them waiting, and of the others the daemon knows. */
+static unsigned standing_down(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
 {
 	if (is_own_program(fa_text_base(start->exec_path)))
 		return FA_REASON_OWN_PROGRAM;
@@ -334,6 +336,12 @@ static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish
 		return FA_REASON_DISARMED;
 	if (start->run_dir == NULL && is_switched_off(start, pid))
 		return FA_REASON_OFF;
+	return 0;
+}
+
+/* Why a flagged process is not traced all the same; 0: nothing speaks against it. */
+static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+{
 	if (start->secure && (wish->options & FA_RULE_SECURE) == 0)
 		return FA_REASON_SECURE;
 	if (pid == 1 && (wish->options & FA_RULE_PID1) == 0)
@@ -343,16 +351,6 @@ static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish
 	if (has_own_allocator())
 		return FA_REASON_OWN_ALLOCATOR;
 	return 0;
-}
-
-static void ring(void)
-{
-	int fd = fa_sys_openat(AT_FDCWD, FA_BELL_PATH, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-			       0);
-
-	/* The kernel has held us until the doorman had answered, or there is none. */
-	if (fd >= 0)
-		(void)fa_sys_close(fd);
 }
 
 /* What the answer means: 0 record, else the reason to stay dormant. */
@@ -402,30 +400,42 @@ static unsigned make_room(const struct fa_start *start, const struct fa_wish *wi
 	return fa_arena_create(start, wish, pid, segments);
 }
 
-/* Flagged: arena, bell, tracer. Returns the reason (enum fa_reason), TRACED when all went well. */
-static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bool autologger)
+/* All that is needed but the answer: the state page, the tracer, an arena. 0 or the reason why not. */
+static unsigned prepare(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
 {
-	struct fa_process_block *b = &firstalloc_process_block;
-	int32_t pid = fa_sys_getpid();
 	unsigned reason = refusal(start, wish, pid);
 
-	b->pid = pid;
-	b->rule_id = wish->rule_id;
-	b->tracing_flags |= wish->tracing_flags;
-	if ((b->tracing_flags & FA_TRACING_HEAP) == 0 || is_second_copy())
-		return FA_REASON_NONE;
 	if (reason != 0)
 		return reason;
 	if (!use_state_page())
 		return FA_REASON_NO_MEMORY;
 	fa_clock_init();
 	reason = fa_tracer_init();
-	if (reason == 0)
-		reason = fa_arena_create(start, wish, pid, 1);
+	return reason != 0 ? reason : fa_arena_create(start, wish, pid, 1);
+}
+
+/* Flagged: arena, bell, tracer. Returns the reason (enum fa_reason), TRACED when all went well. */
+static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bool autologger)
+{
+	struct fa_process_block *b = &firstalloc_process_block;
+	int32_t pid = fa_sys_getpid();
+	unsigned reason;
+
+	b->pid = pid;
+	b->rule_id = wish->rule_id;
+	b->tracing_flags |= wish->tracing_flags;
+	if ((b->tracing_flags & FA_TRACING_HEAP) == 0 || is_second_copy())
+		return FA_REASON_NONE;
+	reason = standing_down(start, wish, pid);
 	if (reason != 0)
 		return reason;
+	reason = prepare(start, wish, pid);
+	if (reason != 0) {
+		fa_bell_refuse(start, pid, reason);
+		return reason;
+	}
 	if (start->run_dir == NULL) {
-		ring();
+		fa_bell_ring();
 		reason = judge_answer(autologger);
 		if (reason == 0)
 			reason = make_room(start, wish, pid);
@@ -465,7 +475,7 @@ static struct fa_wish run_wish(const char *opts)
 	return w;
 }
 
-/* The reason to be dormant, or TRACED. */
+/* The reason to be dormant, or TRACED. Under `run` it is the other copy that records. */
 static unsigned ask_index(const struct fa_start *start, const struct index *index)
 {
 	const struct fa_index_rule *rule = find_rule(index, start);
@@ -473,6 +483,14 @@ static unsigned ask_index(const struct fa_start *start, const struct index *inde
 
 	if (rule == NULL)
 		return FA_REASON_NONE;
+	if (start->run_dir != NULL) {
+		int32_t pid = fa_sys_getpid();
+
+		firstalloc_process_block.pid = pid;
+		if (!is_switched_off(start, pid))
+			fa_bell_refuse(start, pid, FA_REASON_UNDER_RUN);
+		return FA_REASON_UNDER_RUN;
+	}
 	wish = (struct fa_wish){rule->id,    rule->flags,  rule->options,
 				rule->depth, rule->stacks, rule->stamp};
 	return arm(start, &wish, (header_of(index)->flags & FA_INDEX_AUTOLOGGER) != 0);
@@ -488,7 +506,7 @@ static void gate(int argc, char **argv)
 
 	read_start(argc, argv, &start);
 	index.room = NULL;
-	if (start.run_dir != NULL) {
+	if (start.run_dir != NULL && !is_second_copy()) {
 		start.exe_path = read_exe_path(&start, first_lines, &index);
 		wish = run_wish(start.run_opts);
 		reason = arm(&start, &wish, false);

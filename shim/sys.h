@@ -18,6 +18,9 @@
 #error "system calls are written for x86-64"
 #endif
 
+/* Linux 4.17; older kernels take it for a hint, which the address tells. */
+#define FA_MAP_FIXED_NOREPLACE 0x100000
+
 /* Linux 5.14: fault the pages in as a read would, and say whether that went well. */
 #define FA_MADV_POPULATE_READ 22
 

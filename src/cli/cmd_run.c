@@ -274,8 +274,8 @@ static void give_trace_up(struct run *run, int error)
 }
 
 /*
- * The command itself, when nothing came of it. Its file is opened as long as it runs. What a process that
- * it starts refuses, or cannot load, is not known here: nobody tells of those.
+ * The command itself, when nothing came of it. Its file is opened as long as it runs. Of what it starts
+ * only those are known that load the shim and refuse; nobody tells of the others.
  */
 static void remember_command(struct run *run)
 {
@@ -284,8 +284,9 @@ static void remember_command(struct run *run)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)run->child.pid);
 	n = readlink(path, run->exe, sizeof(run->exe) - 1);
-	run->exe[n > 0 ? n : 0] = '\0';
-	run->exe_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (n > 0) /* else it has ended already: it was what we found before */
+		run->exe[n] = '\0';
+	run->exe_fd = open(n > 0 ? path : run->exe, O_RDONLY | O_CLOEXEC);
 }
 
 static uint32_t why_not_traced(const struct run *run)
@@ -309,12 +310,18 @@ static int write_coverage(struct run *run)
 {
 	struct fa_rec_coverage c = {.pid = run->child.pid, .uid = geteuid()};
 	const char *image = fa_base_name(run->exe);
+	bool told;
 
 	if (fa_families_came(run->families) || !command_is_wanted(run))
 		return 0;
-	c.reason = why_not_traced(run);
+	c.reason = fa_families_refusal(run->families);
+	told = c.reason != 0;
+	if (!told)
+		c.reason = why_not_traced(run);
 	if (options.verbose || isatty(STDERR_FILENO))
 		fa_warn("%s was not traced: %s", image, fa_reason_text(c.reason));
+	if (told) /* written when it came */
+		return 0;
 	return run->sink.record(run->sink.ctx, FA_TAG_COVERAGE, &c, sizeof(c), image,
 				strlen(image) + 1, NULL, 0);
 }
@@ -466,14 +473,17 @@ static void collect(struct run *run)
 static void tell_summary(const struct run *run)
 {
 	struct fa_families_totals t = fa_families_total(run->families);
-	char events[32], lost[32], size[32];
+	char events[32], lost[32], size[32], refusing[64] = "";
 
+	if (t.refusing != 0)
+		(void)snprintf(refusing, sizeof(refusing), ", %llu not traced",
+			       (unsigned long long)t.refusing);
 	if (!options.verbose && !isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "firstalloc: %s events, %s lost, %llu process%s, %s: %s\n",
+	fprintf(stderr, "firstalloc: %s events, %s lost, %llu process%s%s, %s: %s\n",
 		fa_format_count(events, sizeof(events), t.events),
 		fa_format_count(lost, sizeof(lost), t.lost), (unsigned long long)t.processes,
-		t.processes == 1 ? "" : "es", run->path,
+		t.processes == 1 ? "" : "es", refusing, run->path,
 		fa_format_size(size, sizeof(size), run->bytes));
 }
 
@@ -555,7 +565,7 @@ static int run_command(const struct fa_cli *cli, int argc, char **argv)
 		r = library_path(library, sizeof(library));
 	if (r != 0)
 		return r;
-	r = fa_run_find_program(argv[0]);
+	r = fa_run_find_program(argv[0], run.exe, sizeof(run.exe));
 	if (r < 0)
 		return fa_fail(r == -ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE, "%s: %s", argv[0],
 			       r == -ENOENT ? "command not found" : fa_strerror(r));
@@ -615,7 +625,10 @@ const struct fa_command fa_cmd_run = {
 		"\n"
 		"The trace ends with CMD; processes that it leaves behind are traced until then, "
 		"with --wait until they end. Programs that change their user, are statically "
-		"linked, or drop LD_PRELOAD from their environment are not traced.\n"
+		"linked, or drop LD_PRELOAD from their environment are not traced. CMD itself is "
+		"then in the trace with the reason, and so is every program that loads the shim "
+		"and refuses (a sanitizer, an allocator of its own); how many others CMD started "
+		"that could not load it is not known.\n"
 		"\n"
 		"The trace is compressed with zstd while it is written. Where CMD has only one "
 		"processor, that would be CMD's time: there it is written as it comes and "

@@ -25,13 +25,24 @@ static int may_execute(const char *path)
 	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : -EACCES;
 }
 
-int fa_run_find_program(const char *name)
+static int found(const char *path, char *ret, size_t size)
+{
+	char *real = realpath(path, NULL);
+
+	(void)snprintf(ret, size, "%s", real == NULL ? path : real);
+	free(real);
+	return 0;
+}
+
+int fa_run_find_program(const char *name, char *ret, size_t size)
 {
 	const char *path = getenv("PATH");
 	int result = -ENOENT;
 
-	if (strchr(name, '/') != NULL)
-		return may_execute(name);
+	if (strchr(name, '/') != NULL) {
+		result = may_execute(name);
+		return result < 0 ? result : found(name, ret, size);
+	}
 	if (path == NULL)
 		path = "/bin:/usr/bin"; /* what execvp takes then */
 	for (;;) {
@@ -44,7 +55,7 @@ int fa_run_find_program(const char *name)
 			     len == 0 ? "." : path, name) < (int)sizeof(full)) {
 			r = may_execute(full);
 			if (r == 0)
-				return 0;
+				return found(full, ret, size);
 			if (r == -EACCES)
 				result = r;
 		}

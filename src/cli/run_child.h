@@ -19,8 +19,8 @@ struct fa_run_child {
 	int failed; /* read end: errno of a failed exec, or nothing */
 };
 
-/* The executable that execvp would take: 0, -ENOENT or -EACCES. */
-int fa_run_find_program(const char *name) FA_MUST_USE;
+/* The executable that execvp would take, behind its links: 0, -ENOENT or -EACCES. */
+int fa_run_find_program(const char *name, char *ret, size_t size) FA_MUST_USE;
 
 /* LD_PRELOAD (`library` first), FA_RUN_ENV and FA_RUN_OPTS into our own environment. 0 or -ENOMEM. */
 int fa_run_set_environment(const char *library, const char *folder, const char *opts) FA_MUST_USE;

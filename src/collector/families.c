@@ -53,6 +53,7 @@ struct fa_families {
 	int32_t exited_pid, exited_status; /* the command may be reaped before its arena is seen */
 	int32_t expected_pid;
 	bool expected_came;
+	uint32_t expected_refusal; /* enum fa_reason, 0 none */
 };
 
 static int keep_pass_back(void *ctx, unsigned tag, const void *head, size_t head_len,
@@ -144,10 +145,10 @@ static void take_exe(const struct fa_run_arena *a, struct fa_family_info *info)
 		strcpy(info->exe, path);
 }
 
-static bool is_wanted(const struct fa_families *s, const struct fa_family_info *info)
+static bool is_wanted(const struct fa_families *s, const char *image)
 {
 	for (int i = 0; i < s->only_count; i++)
-		if (strcmp(fa_base_name(info->exe), s->only[i]) == 0)
+		if (strcmp(image, s->only[i]) == 0)
 			return true;
 	return s->only_count == 0;
 }
@@ -195,7 +196,7 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 	int r;
 
 	take_exe(a, &info);
-	wanted = is_wanted(s, &info);
+	wanted = is_wanted(s, fa_base_name(info.exe));
 	s->expected_came |= info.pid == s->expected_pid;
 	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
 	if (r < 0) {
@@ -216,13 +217,27 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 	return r;
 }
 
+/* A process that refuses: its word is good enough, it is the user's own. */
+static int take_note(struct fa_families *s, const struct fa_run_arena *a)
+{
+	struct fa_rec_coverage r = {.pid = a->own_pid, .uid = geteuid(), .reason = a->reason};
+
+	if (a->own_pid == s->expected_pid)
+		s->expected_refusal = a->reason;
+	if (!is_wanted(s, a->image))
+		return 0;
+	s->past.refusing++;
+	return s->trace->record(s->trace->ctx, FA_TAG_COVERAGE, &r, sizeof(r), a->image,
+				strlen(a->image) + 1, NULL, 0);
+}
+
 static int adopt_arenas(struct fa_families *s)
 {
 	struct fa_run_arena a;
 	int r;
 
 	while ((r = fa_rundir_next(s->dir, &a)) > 0) {
-		r = adopt_arena(s, &a);
+		r = a.fd < 0 ? take_note(s, &a) : adopt_arena(s, &a);
 		if (r < 0)
 			break;
 	}
@@ -369,6 +384,11 @@ void fa_families_expect(struct fa_families *s, int32_t pid)
 bool fa_families_came(const struct fa_families *s)
 {
 	return s->expected_came;
+}
+
+uint32_t fa_families_refusal(const struct fa_families *s)
+{
+	return s->expected_refusal;
 }
 
 bool fa_families_empty(const struct fa_families *s)

@@ -20,6 +20,7 @@ struct fa_families_totals {
 	uint64_t lost; /* of all causes */
 	uint64_t processes;
 	uint64_t refused; /* arenas of another version or clock */
+	uint64_t refusing; /* programs that said why they do not want to be traced */
 };
 
 /* only: base names of executables, the others are not recorded; count 0: all are. Borrows all. */
@@ -40,6 +41,8 @@ void fa_families_exited(struct fa_families *s, int32_t pid, int32_t status);
  * fa_families_expect() named before the process could run. */
 void fa_families_expect(struct fa_families *s, int32_t pid);
 bool fa_families_came(const struct fa_families *s);
+/* Why the expected process refused (enum fa_reason); 0: it said nothing. */
+uint32_t fa_families_refusal(const struct fa_families *s);
 
 /* No family is left. */
 bool fa_families_empty(const struct fa_families *s);

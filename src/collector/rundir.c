@@ -224,13 +224,34 @@ static int examine(int fd, uint32_t *ret_size)
 	return magic == FA_ARENA_MAGIC ? FILE_READY : FILE_WRONG;
 }
 
+/* FA_RUN_NOTE: the name says it all. An image may have blanks in it. */
+static bool parse_note(const char *name, struct fa_run_arena *ret)
+{
+	struct fa_run_arena note = {.fd = -1};
+	char again[300];
+	int at = 0;
+
+	if (sscanf(name, "%d.refused.%u.%n", &note.own_pid, &note.reason, &at) != 2 || at == 0)
+		return false;
+	(void)snprintf(note.image, sizeof(note.image), "%s", name + at);
+	(void)snprintf(again, sizeof(again), FA_RUN_NOTE, note.own_pid, note.reason, note.image);
+	if (strcmp(again, name) != 0 || !fa_reason_is_refusal(note.reason))
+		return false;
+	*ret = note;
+	return true;
+}
+
 /* 1: *ret; 0: not that one, or not yet. */
 static int try_file(struct fa_rundir *d, const char *name, struct fa_run_arena *ret)
 {
-	struct fa_run_arena a;
+	struct fa_run_arena a = {.fd = -1};
 	unsigned segment = 0;
 	int state;
 
+	if (parse_note(name, ret)) {
+		(void)unlinkat(d->fd, name, 0);
+		return 1;
+	}
 	if (!parse_name(name, &a, &segment) || segment != 0)
 		return 0;
 	a.fd = openat(d->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);

@@ -16,12 +16,14 @@
 
 struct fa_rundir;
 
-/* An arena's first segment, ready to be adopted. */
+/* An arena's first segment, ready to be adopted; or the note of a process that refuses. */
 struct fa_run_arena {
-	int fd;
+	int fd; /* -1: a note */
 	uint32_t size;
 	int32_t own_pid; /* in the process's own pid namespace */
 	uint64_t nonce;  /* grows with each start of a program under one pid */
+	uint32_t reason; /* enum fa_reason, of a note */
+	char image[256]; /* base name of the executable, of a note */
 };
 
 /* Remove the folders of dead commands, make one. 0 or -errno: none of the places could be used. */
@@ -30,7 +32,7 @@ const char *fa_rundir_path(const struct fa_rundir *d);
 /* Readable when something has come into the folder: poll it, then call fa_rundir_next(). */
 int fa_rundir_poll_fd(const struct fa_rundir *d);
 
-/* 1: *ret, and its fd is the caller's; 0: none is ready; -errno. */
+/* 1: *ret, and its fd, where it has one, is the caller's; 0: none is ready; -errno. */
 int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret) FA_MUST_USE;
 /* The last fa_rundir_next() saw an arena that is being made: ask again in a millisecond. */
 bool fa_rundir_waiting(const struct fa_rundir *d);

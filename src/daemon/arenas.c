@@ -189,13 +189,14 @@ bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment)
 	return may;
 }
 
-void door_arrived(struct door *d, int32_t pid)
+void door_arrived(struct door *d, int32_t pid, bool refuses)
 {
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	pthread_mutex_lock(&d->lock);
 	d->arrival[d->arrivals % ARRIVALS].pid = pid;
+	d->arrival[d->arrivals % ARRIVALS].refuses = refuses;
 	d->arrival[d->arrivals % ARRIVALS].when_mono =
 		(uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	d->arrivals++;

@@ -139,13 +139,13 @@ int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size
 	return fd;
 }
 
-int bell_reopen(int path_fd)
+int bell_reopen(int path_fd, int mode)
 {
 	char path[64];
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	fd = open(path, mode | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -313,6 +313,39 @@ static bool is_held(struct door *d, unsigned number)
 	return held;
 }
 
+/*
+ * No arena: it may be one that is flagged and refuses. Its note is not read here; the main thread finds out
+ * whether it is flagged at all, the collector why it refuses.
+ */
+static void take_note(struct door *d, unsigned number, int proc_fd, int32_t pid, int pidfd)
+{
+	struct note note = {.when_mono = fa_mono_ns()};
+	uint64_t ino;
+	int path_fd = bell_find(d, proc_fd, FA_NOTE_ADDRESS, FA_ARENA_PAGE, &ino);
+
+	if (path_fd < 0)
+		return;
+	note.fd = bell_reopen(path_fd, O_RDONLY);
+	close(path_fd);
+	if (note.fd < 0)
+		return;
+	/* Alive and held until now: so what was looked at by number was this process. */
+	if (procs_look(pid, &note.seen) < 0 || !pidfd_alive(pidfd) || !is_held(d, number)) {
+		close(note.fd);
+		return;
+	}
+	door_arrived(d, pid, true);
+	pthread_mutex_lock(&d->lock);
+	if (d->notes < NOTES_MAX) {
+		d->note[d->notes++] = note;
+		note.fd = -1;
+	} else {
+		d->notes_lost++;
+	}
+	pthread_mutex_unlock(&d->lock);
+	close_fds(&note.fd, 1);
+}
+
 static void ring(struct door *d, unsigned number, int32_t pid, int pidfd)
 {
 	struct fa_msg_arena info = {.pid = pid};
@@ -325,14 +358,17 @@ static void ring(struct door *d, unsigned number, int32_t pid, int pidfd)
 	proc_fd = bell_process(pid);
 	if (proc_fd < 0)
 		return;
-	if (who_is(proc_fd, &info) && may_look(d, number, info.uid))
+	if (who_is(proc_fd, &info) && may_look(d, number, info.uid)) {
 		path_fd = find_arena(d, proc_fd, &info);
+		if (path_fd < 0)
+			take_note(d, number, proc_fd, pid, pidfd);
+	}
 	close(proc_fd);
 	if (path_fd < 0)
 		return;
-	door_arrived(d, pid);
+	door_arrived(d, pid, false);
 	fill_info(&info, pid);
-	fd = bell_reopen(path_fd);
+	fd = bell_reopen(path_fd, O_RDWR);
 	close(path_fd);
 	if (fd < 0)
 		return;

@@ -69,6 +69,8 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 
 			dormant_add(c, &m->u.arena, refused ? FA_STATUS_REFUSED : FA_STATUS_WAITING,
 				    refused ? m->u.arena.reason : FA_REASON_NO_SESSION);
+			if (refused)
+				coverage_refused(c, &m->u.arena);
 		}
 		break;
 	case FA_MSG_SEGMENT:
@@ -78,7 +80,7 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 		family_gone(c, &m->u.gone);
 		break;
 	case FA_MSG_MISSED:
-		coverage_missed(c, &m->u.missed, fds[0]);
+		coverage_missed(c, &m->u.missed, fds);
 		break;
 	case FA_MSG_WANTS_DONE:
 		c->wants_done = m->u.wants.number;

@@ -177,7 +177,8 @@ void crashes_left(const struct family *fam); /* it is let go; how it ended may s
 void crashes_late(struct collector *c, const struct fa_msg_gone *gone);
 
 /* coverage.c */
-void coverage_missed(struct collector *c, const struct fa_msg_missed *m, int exe_fd);
+void coverage_missed(struct collector *c, const struct fa_msg_missed *m, const int fds[MSG_FDS]);
+void coverage_refused(struct collector *c, const struct fa_msg_arena *info); /* by a limit */
 
 /* collector.c */
 void collector_settle(struct collector *c);

@@ -12,7 +12,13 @@
 
 #include "daemon/daemon.h"
 
-enum { DOOR_ARENAS_MAX = 32768, ARRIVALS = 4096, MISSED_WAITING = 256, MISSED_AFTER_MS = 300 };
+enum {
+	DOOR_ARENAS_MAX = 32768,
+	ARRIVALS = 4096,
+	NOTES_MAX = 256,
+	MISSED_WAITING = 256,
+	MISSED_AFTER_MS = 300
+};
 
 /* An arena that is attached, kept until the collector says that it is drained. */
 struct door_arena {
@@ -25,15 +31,31 @@ struct door_arena {
 
 struct arrival {
 	int32_t pid;
+	bool refuses;
 	uint64_t when_mono;
 };
 
-/* A flagged program that started and has not rung yet. */
+/* What rules know a process by. */
+struct seen {
+	int32_t pid;
+	uint32_t uid;
+	char exe[1024];
+	char comm[32]; /* "" unknown */
+};
+
+/* A process that rang to say that it refuses (format/arena_format.h). */
+struct note {
+	struct seen seen;
+	uint64_t when_mono;
+	int fd; /* of its note, for reading */
+};
+
+/* A flagged program that started and has not rung yet, or refused. */
 struct waiting {
 	int32_t pid; /* 0: free */
 	uint32_t uid;
 	uint64_t when_mono;
-	int exe_fd;
+	int exe_fd, note_fd; /* -1: none */
 	int32_t status; /* how it ended, -1: it has not */
 	uint32_t rule_id;
 	bool disarmed;
@@ -62,6 +84,8 @@ struct door {
 	size_t arenas, arena_room;
 	struct arrival arrival[ARRIVALS];
 	unsigned arrivals;
+	struct note note[NOTES_MAX];
+	unsigned notes, notes_lost;
 	size_t verify_at;
 	struct bell_worker worker[BELL_WORKERS_MAX];
 	/* set before the workers start, then only read: */
@@ -107,14 +131,15 @@ int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process
 /* The arena `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
-int bell_reopen(int path_fd) FA_MUST_USE;
+int bell_reopen(int path_fd, int mode) FA_MUST_USE; /* O_RDWR or O_RDONLY */
 
-/* procs.c: main thread, but for door_arrived */
+/* procs.c: main thread, but for procs_look and procs_verify */
 void procs_open(struct door *d);
 void procs_read(struct door *d);
 void *procs_verify(void *door);  /* a thread */
 void procs_turn(struct door *d); /* now and then: who is missing? */
 void procs_know(struct door *d, int32_t pid);
-void door_arrived(struct door *d, int32_t pid);
+int procs_look(int32_t pid, struct seen *ret) FA_MUST_USE; /* -ENOENT: it is gone */
+void door_arrived(struct door *d, int32_t pid, bool refuses);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * Ends of processes that we know (attached ones and their children) go to the collector with the
  * exit status. Starts are compared with the registry's index: a flagged program that has not rung
- * within 300 ms is passed on, with its executable opened, and the collector finds out why.
+ * within 300 ms is passed on, with its executable opened, and the collector finds out why. So is one that
+ * rang only to leave a note why it refuses, which is heard of without the connector, too.
  *
  * The doorman reads nothing here that a user can write, but for one thing: the name of an
  * executable, which is only compared. The index is root's file.
@@ -94,7 +95,7 @@ void procs_open(struct door *d)
 {
 	d->connector_fd = -1;
 	for (int i = 0; i < MISSED_WAITING; i++)
-		d->waiting[i].exe_fd = -1;
+		d->waiting[i].exe_fd = d->waiting[i].note_fd = -1;
 	d->known = calloc(1, KNOWN_PIDS / 8);
 	if (d->known == NULL)
 		return;
@@ -141,7 +142,8 @@ static void learn_arrivals(struct door *d)
 	if (d->arrivals - seen > ARRIVALS)
 		seen = d->arrivals - ARRIVALS;
 	for (; seen != d->arrivals; seen++)
-		set_known(d, d->arrival[seen % ARRIVALS].pid, true);
+		if (!d->arrival[seen % ARRIVALS].refuses)
+			set_known(d, d->arrival[seen % ARRIVALS].pid, true);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -228,59 +230,117 @@ static bool read_comm(int32_t pid, char *comm, size_t size)
 	return true;
 }
 
+int procs_look(int32_t pid, struct seen *ret)
+{
+	char path[64];
+	struct stat st;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, ret->exe, sizeof(ret->exe) - 1);
+	if (n <= 0)
+		return n < 0 ? -errno : -EINVAL;
+	ret->exe[n] = '\0';
+	if (!read_comm(pid, ret->comm, sizeof(ret->comm)))
+		ret->comm[0] = '\0';
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	if (stat(path, &st) < 0)
+		return -errno;
+	ret->pid = pid;
+	ret->uid = st.st_uid;
+	return 0;
+}
+
+/* The rule by which it is flagged, NULL: it is not. */
+static const struct fa_index_rule *flagged(struct door *d, const struct seen *s)
+{
+	struct fa_index_who who = {.uid = s->uid, .exe_path = s->exe};
+
+	who.exe_name = fa_base_name(s->exe);
+	who.exec_name = s->comm[0] != '\0' ? s->comm : NULL;
+	return d->index == NULL ? NULL : fa_index_find(d->index, &who, (uint64_t)time(NULL));
+}
+
+/* Its place among those who wait, which it may have already; NULL: it is not flagged, or (counted) there is
+ * none. */
+static struct waiting *expect(struct door *d, const struct seen *s, uint64_t when)
+{
+	const struct fa_index_rule *rule = flagged(d, s);
+	const char *name;
+	struct waiting *w;
+
+	if (rule == NULL)
+		return NULL;
+	name = (const char *)d->index + rule->name;
+	w = waits_already(d, s->pid, name);
+	if (w == NULL) {
+		w = free_place(d);
+		if (w == NULL) {
+			d->unknown_starts++;
+			return NULL;
+		}
+		w->pid = s->pid;
+		w->uid = s->uid;
+		w->status = -1;
+		w->rule_id = rule->id;
+		w->disarmed = (rule->options & FA_RULE_DISARMED) != 0;
+		(void)snprintf(w->image, sizeof(w->image), "%s", name);
+	}
+	w->when_mono = when;
+	return w;
+}
+
 /* A program started: if it is flagged, it is expected at the door. */
 static void on_exec(struct door *d, int32_t pid, uint64_t when)
 {
-	struct fa_index_who who = {0};
-	const struct fa_index_rule *rule;
-	const char *name;
-	char path[64], exe[1024], comm[32];
-	struct stat st;
 	struct waiting *w;
-	ssize_t n;
+	struct seen seen;
+	char path[64];
+	int e;
 
 	refresh_index(d);
 	if (d->index == NULL)
 		return;
-	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-	n = readlink(path, exe, sizeof(exe) - 1);
-	if (n < 0 && errno == ENOENT)
-		d->unknown_starts++; /* it ended, or is another thing, before we could look */
-	if (n <= 0)
-		return;
-	exe[n] = '\0';
-	who.exe_path = exe;
-	who.exe_name = fa_base_name(exe);
-	if (read_comm(pid, comm, sizeof(comm)))
-		who.exec_name = comm;
-	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	if (stat(path, &st) < 0)
-		return;
-	who.uid = st.st_uid;
-	rule = fa_index_find(d->index, &who, (uint64_t)time(NULL));
-	if (rule == NULL)
-		return;
-	name = (const char *)d->index + rule->name;
-	w = waits_already(d, pid, name);
-	if (w != NULL) {
-		w->when_mono = when;
-		return;
-	}
-	w = free_place(d);
-	if (w == NULL) {
+	e = procs_look(pid, &seen);
+	/* It ended, or is another thing, before we could look; but it may have rung before. */
+	if (e == -ENOENT && !has_rung(d, pid, when))
 		d->unknown_starts++;
+	w = e < 0 ? NULL : expect(d, &seen, when);
+	if (w == NULL || w->exe_fd >= 0)
 		return;
-	}
-	w->pid = pid;
-	w->uid = st.st_uid;
-	w->when_mono = when;
-	w->status = -1;
-	w->rule_id = rule->id;
-	w->disarmed = (rule->options & FA_RULE_DISARMED) != 0;
-	(void)snprintf(w->image, sizeof(w->image), "%s", name);
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	/* O_PATH: an open for reading asks the file system, which may be a user's. */
 	w->exe_fd = open(path, O_PATH | O_CLOEXEC);
+}
+
+/* Who rang to say that he refuses. */
+static void take_notes(struct door *d)
+{
+	struct note note;
+
+	for (;;) {
+		struct waiting *w;
+		bool any;
+
+		pthread_mutex_lock(&d->lock);
+		d->unknown_starts += d->notes_lost;
+		d->notes_lost = 0;
+		any = d->notes > 0;
+		if (any)
+			note = d->note[--d->notes];
+		pthread_mutex_unlock(&d->lock);
+		if (!any)
+			return;
+		refresh_index(d);
+		w = expect(d, &note.seen, note.when_mono);
+		if (w != NULL) {
+			int old = w->note_fd;
+
+			w->note_fd = note.fd;
+			note.fd = old;
+		}
+		close_fds(&note.fd, 1);
+	}
 }
 
 static void tell_gone(struct door *d, int32_t pid, int32_t status, bool exec, uint64_t when)
@@ -375,7 +435,7 @@ static void look_for_missing(struct door *d, uint64_t now)
 
 		if (w->pid == 0 || now - w->when_mono < MISSED_AFTER_MS * 1000000ull)
 			continue;
-		if (!has_rung(d, w->pid, w->when_mono)) {
+		if (w->note_fd >= 0 || !has_rung(d, w->pid, w->when_mono)) {
 			(void)snprintf(path, sizeof(path), "/proc/%d", (int)w->pid);
 			m.u.missed.pid = w->pid;
 			m.u.missed.uid = w->uid;
@@ -384,10 +444,12 @@ static void look_for_missing(struct door *d, uint64_t now)
 			m.u.missed.reason = w->disarmed ? FA_REASON_DISARMED : 0;
 			m.u.missed.alive = access(path, F_OK) == 0;
 			memcpy(m.u.missed.image, w->image, sizeof(w->image));
-			if (door_send(d, &m, FA_MSG_MISSED, w->exe_fd, -1) < 0)
+			m.u.missed.noted = w->note_fd >= 0;
+			if (door_send(d, &m, FA_MSG_MISSED, w->note_fd, w->exe_fd) < 0)
 				d->unknown_starts++;
 		}
 		close_fds(&w->exe_fd, 1);
+		close_fds(&w->note_fd, 1);
 		w->pid = 0;
 	}
 }
@@ -438,6 +500,7 @@ void procs_turn(struct door *d)
 	uint64_t now = fa_mono_ns();
 	struct fa_part_msg m = {0};
 
+	take_notes(d);
 	look_for_missing(d, now);
 	if (told_starts != d->unknown_starts) {
 		m.u.blind.unknown_starts = d->unknown_starts;

@@ -14,6 +14,24 @@ const char *fa_reason_text(unsigned reason)
 	}
 }
 
+bool fa_reason_is_refusal(unsigned reason)
+{
+	switch (reason) {
+	case FA_REASON_SECURE:
+	case FA_REASON_PID1:
+	case FA_REASON_SANITIZER:
+	case FA_REASON_OLD_LIBC:
+	case FA_REASON_NO_MEMORY:
+	case FA_REASON_NO_PLACE:
+	case FA_REASON_OWN_ALLOCATOR:
+	case FA_REASON_RUN_DIR:
+	case FA_REASON_UNDER_RUN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 const char *fa_reason_name(unsigned reason)
 {
 	switch (reason) {

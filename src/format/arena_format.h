@@ -37,6 +37,7 @@
 #define FA_ARENA_FORMAT_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -326,7 +327,8 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(STRICT, 23, "entered strict secure computing mode, in which tracing would kill it")      \
 	X(OFF, 24, "tracing is switched off as a whole ('firstalloc status' says how)")            \
 	X(DISARMED, 25, "its rule was disarmed after crashes (enable it again to re-arm)")         \
-	X(VERSION, 26, "its shim is of another version than firstallocd (restart the older one)")
+	X(VERSION, 26, "its shim is of another version than firstallocd (restart the older one)")    \
+	X(UNDER_RUN, 27, "left to the `firstalloc run` under which it was started")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),
@@ -352,6 +354,22 @@ static_assert(sizeof(struct fa_process_block) == 64, "the process block is 64 by
 const char *fa_reason_text(unsigned reason);
 /* Short upper-case word of a reason ("SECURE"); "?" for a number that is none. */
 const char *fa_reason_name(unsigned reason);
+/* Is it one for which a process itself refuses to be traced, before it has an arena? */
+bool fa_reason_is_refusal(unsigned reason);
+
+/*
+ * The note: so says a flagged process why it refuses, since it may be gone before anybody looks. A page of
+ * the same kind as an arena, at an address behind theirs, that is there while the process rings.
+ */
+#define FA_NOTE_MAGIC   0x3145544f4e4146ULL /* "FANOTE1" */
+#define FA_NOTE_ADDRESS (FA_ARENA_BASE + FA_ARENA_SLOTS * 2 * FA_ARENA_SPAN)
+
+struct fa_note {
+	uint64_t magic;
+	uint32_t reason; /* enum fa_reason */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct fa_note) == 16, "a note is 16 bytes");
 
 /*
  * `firstalloc run`: the directory is named by this environment variable, is 0700 and owned by the
@@ -360,6 +378,8 @@ const char *fa_reason_name(unsigned reason);
 #define FA_RUN_ENV  "FIRSTALLOC_RUN_DIR"
 #define FA_RUN_OPTS "FIRSTALLOC_RUN_OPTS" /* "depth,stacks,stamp,flags,options" in decimal */
 #define FA_RUN_FILE "%d.%llu.%u" /* pid, start nonce, segment */
+/* The note of a process that refuses: an empty file; pid, enum fa_reason, base name of the executable. */
+#define FA_RUN_NOTE "%d.refused.%u.%s"
 
 #define FA_BELL_PATH "/etc/firstalloc/door/bell"
 

@@ -20,7 +20,8 @@ enum fa_part_msg_type {
 	FA_MSG_ARENA = 1, /* somebody rang; answer ATTACHED: with arena and, where known, pidfd */
 	FA_MSG_SEGMENT,   /* answer to WANT_SEGMENT; error 0: it may be made */
 	FA_MSG_GONE,      /* a process that we knew exited, or runs another program now */
-	FA_MSG_MISSED,    /* a flagged program started and did not ring; with its executable */
+	FA_MSG_MISSED,    /* a flagged program started and did not ring, or refused; with its executable
+			   * and its note, where there are such */
 	FA_MSG_WANTS_DONE,
 	FA_MSG_BLIND, /* program starts that could not be seen; whether the connector works */
 	/* collector to doorman */
@@ -81,6 +82,7 @@ struct fa_msg_missed {
 	int32_t status; /* as wait(2) has it, -1: not known */
 	uint32_t rule_id;
 	uint32_t reason; /* enum fa_reason where the index says why, else 0 */
+	uint32_t noted; /* 1: its note comes first, then the executable */
 	char image[FA_IMAGE_NAME];
 };
 

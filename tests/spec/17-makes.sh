@@ -45,6 +45,10 @@ built() {
 }
 
 trace=$T/m/t.falloc
+is_listed() { # IMAGE
+	$fa status --json >"$T/st.json"
+	same "$(json "$T/st.json" "any(m['image'] == '$1' for m in j['coverage']['missed'])")" true
+}
 run_once() { # pass, command...: what it prints, complains and returns
 	local pass=$1 status=0
 	shift
@@ -63,8 +67,9 @@ judged() {
 	$fa enable "$image" ${rule_options:-} >/dev/null 2>&1
 	$fa start spec -o "$trace" --overwrite --min-free 0 >/dev/null 2>&1 || { rm -f "$trace"; $fa start spec -o "$trace" --min-free 0 >/dev/null; }
 	run_once traced "$@"
-	[ -z "${unseen:-}" ] || sleep 0.6 # as long as the daemon waits for who does not ring
 	$fa status --json >"$T/st.json"
+	# The daemon waits a while for who does not ring.
+	[ -z "${unseen:-}" ] || [ -z "$watched" ] || wait_for 5 is_listed "$image"
 	rm -f /etc/ld.so.preload
 	$fa stop spec >/dev/null
 	$fa disable "$image" >/dev/null
@@ -184,7 +189,7 @@ if command -v setcap >/dev/null && setcap cap_net_raw+ep "$T/m/bin/try" 2>/dev/n
 else
 	skip 17.22 "a program with file capabilities" "setcap is not to be had here"
 fi
-su_fails() { unseen=1 judged su as_nobody su -c id; same "$(json "$T/r.json" "len(j['processes'])")" 0; }
+su_fails() { not_traced su SECURE as_nobody su -c id; }
 it 17.23 "su by who may not" su_fails
 su_ok() { traced su su -s /bin/sh nobody -c 'id -un; exit 4'; same "$(cat "$T/alone.status")" 4; }
 it 17.24 "su by root, whose rights do not grow: traced" su_ok
@@ -198,14 +203,15 @@ for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
 	}
 	preloaded() {
 		built "pre-${a%%.*}" gcc
-		not_traced "pre-${a%%.*}" NOT_LOADED env LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}"
-		# While it lives it says more itself.
+		not_traced "pre-${a%%.*}" OWN_ALLOCATOR env LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}"
+		# And says so itself while it lives.
 		echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 		$fa enable "pre-${a%%.*}" >/dev/null
-		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 700 >/dev/null 2>&1 &
-		sleep 0.3
+		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 999 >"$T/nap" 2>&1 &
+		wait_for 5 test -s "$T/nap"
 		$fa status --json --pid $! >"$T/st.json"
 		rm -f /etc/ld.so.preload
+		kill $!
 		wait $! || true
 		$fa disable "pre-${a%%.*}" >/dev/null
 		same "$(json "$T/st.json" "j['reason']")" OWN_ALLOCATOR
@@ -239,11 +245,39 @@ under_run() { # an installed shim is loaded as well: one of the two records
 	rm -f "$T/o.falloc"
 	"$FA" run -o "$T/o.falloc" -- "$T/m/bin/ordinary" >"$T/out" 2>"$T/err" || echo $? >"$T/status"
 	rm -f /etc/ld.so.preload
+	[ -z "$watched" ] || wait_for 5 is_listed ordinary
 	$fa disable ordinary >/dev/null
+	[ -z "$watched" ] || same "$(json "$T/st.json" "{m['reason'] for m in j['coverage']['missed'] if m['image'] == 'ordinary'}")" "{'UNDER_RUN'}"
 	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"
 	"$FA" report --json "$T/o.falloc" >"$T/r.json"
 	same "$(json "$T/r.json" "[(p['image'], p['events'] > 3000, p['lost']) for p in j['processes']]")" "[('ordinary', True, 0)]"
 }
+refused_in_run() {
+	local all
+	printf '#include <stdlib.h>\nint main(void) { free(malloc(9)); return 0; }\n' >"$T/q.c"
+	gcc -O0 -fno-builtin -fsanitize=address -o "$T/m/bin/quick asan" "$T/q.c"
+	gcc -O0 -fno-builtin -o "$T/m/bin/quick-pre" "$T/q.c"
+	cat >"$T/many" <<-SH
+		for i in \$(seq 50); do
+			"$T/m/bin/quick asan"
+			LD_PRELOAD="$LIBS/libjemalloc.so.2 \$LD_PRELOAD" $T/m/bin/quick-pre
+		done
+		exec "$T/m/bin/quick asan"
+	SH
+	"$FA" run -v -o "$T/n.falloc" -- sh "$T/many" 2>"$T/err"
+	grep -q ', 101 not traced, ' "$T/err"
+	"$FA" report --json "$T/n.falloc" >"$T/r.json"
+	all="[(c['image'], c['reason']) for c in j['coverage']]"
+	same "$(json "$T/r.json" "sorted((n, w, $all.count((n, w))) for n, w in set($all))")" "[('quick asan', 'SANITIZER', 51), ('quick-pre', 'OWN_ALLOCATOR', 50)]"
+	"$FA" run -v -o "$T/n.falloc" -- "$T/m/bin/quick asan" 2>"$T/err"
+	grep -q 'quick asan was not traced: refused: built with a sanitizer' "$T/err"
+	"$FA" report --json "$T/n.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "$all")" "[('quick asan', 'SANITIZER')]"
+	"$FA" run --only other -o "$T/n.falloc" -- "$T/m/bin/quick asan"
+	"$FA" report --json "$T/n.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "$all")" "[]"
+}
+has 17.45 "run says who refused" $LIBS/libjemalloc.so.2 && it 17.45 "run says who refused of all that the command started" refused_in_run
 it 17.44 "run where the shim is installed, too" under_run
 
 # --- 17.50 other roots and namespaces
@@ -316,6 +350,42 @@ storm() {
 	echo "listed $known, unknown $unknown"
 	[ $((known + unknown)) -ge 400 ] && [ "$known" -le 400 ]
 }
+count_quick() { # FILE LIST: how many of quick-* with which reason
+	json "$1" "(lambda all: sorted((n, w, all.count((n, w))) for n, w in set(all)))([(m['image'][6:], m['reason']) for m in $2 if m['image'][:6] == 'quick-'])"
+}
+# Gone before anybody could look at them: but each has told why it refuses.
+refused() {
+	local a
+	printf '#include <stdlib.h>\nint main(void) { free(malloc(9)); return 0; }\n' >"$T/q.c"
+	gcc -O0 -fno-builtin -fsanitize=address -o "$T/m/bin/quick-asan" "$T/q.c"
+	gcc -O0 -fno-builtin -o "$T/m/bin/quick-suid" "$T/q.c"
+	for a in pid1 small pre; do cp "$T/m/bin/quick-suid" "$T/m/bin/quick-$a"; done
+	chmod 4755 "$T/m/bin/quick-suid"
+	for a in asan suid pid1 small pre; do $fa enable quick-$a >/dev/null 2>&1; done
+	rm -f "$trace"
+	$fa start spec -o "$trace" --min-free 0 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	for _ in $(seq 100); do
+		"$T/m/bin/quick-asan"
+		as_nobody "$T/m/bin/quick-suid"
+		unshare -p -f "$T/m/bin/quick-pid1"
+		(ulimit -v 4000 && exec "$T/m/bin/quick-small")
+		LD_PRELOAD=$LIBS/libjemalloc.so.2 "$T/m/bin/quick-pre"
+	done 2>/dev/null
+	rm -f /etc/ld.so.preload
+	sleep 1
+	$fa status --json >"$T/st.json"
+	$fa stop spec >/dev/null
+	for a in asan suid pid1 small pre; do $fa disable quick-$a >/dev/null; done
+	"$FA" report --json "$trace" >"$T/r.json"
+	count_quick "$T/st.json" "j['coverage']['missed']" >"$T/in-status"
+	count_quick "$T/r.json" "j['coverage']" >"$T/in-trace"
+	same "$(cat "$T/in-status")" "[('asan', 'SANITIZER', 100), ('pid1', 'PID1', 100), ('pre', 'OWN_ALLOCATOR', 100), ('small', 'NO_MEMORY', 100), ('suid', 'SECURE', 100)]"
+	same "$(cat "$T/in-trace")" "$(cat "$T/in-status")"
+}
+if has 17.71 "short-lived programs that refuse" $LIBS/libjemalloc.so.2; then
+	it 17.71 "100 short-lived programs of each kind that refuses: all listed with the reason" refused
+fi
 if [ -n "$watched" ]; then
 	it 17.70 "400 starts at once: listed, or counted as unknown" storm
 else

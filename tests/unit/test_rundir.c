@@ -63,6 +63,23 @@ SPEC(an_arena_is_taken_out_of_the_folder_when_it_is_complete)
 	fa_rundir_free(d);
 }
 
+SPEC(a_note_is_its_name)
+{
+	struct fa_run_arena a = {.fd = 9};
+	struct fa_rundir *d = NULL;
+
+	CHECK(fa_rundir_new(&d) == 0);
+	make_file(d, "77.refused.6.a name. 2.x", 0, 0);
+	make_file(d, "77.refused.1.traced", 0, 0); /* no refusal */
+	make_file(d, "077.refused.6.other", 0, 0);
+	make_file(d, "77.refused.6", 0, 0);
+	CHECK(fa_rundir_next(d, &a) == 1);
+	CHECK(a.fd == -1 && a.own_pid == 77 && a.reason == FA_REASON_SANITIZER);
+	CHECK(strcmp(a.image, "a name. 2.x") == 0);
+	CHECK(fa_rundir_next(d, &a) == 0 && !fa_rundir_waiting(d));
+	fa_rundir_free(d);
+}
+
 SPEC(what_is_no_arena_is_left_alone_or_thrown_away)
 {
 	struct fa_run_arena a;
@@ -122,6 +139,7 @@ SPEC(folders_of_dead_commands_are_removed_and_those_of_the_living_are_not)
 int main(void)
 {
 	RUN(an_arena_is_taken_out_of_the_folder_when_it_is_complete);
+	RUN(a_note_is_its_name);
 	RUN(what_is_no_arena_is_left_alone_or_thrown_away);
 	RUN(folders_of_dead_commands_are_removed_and_those_of_the_living_are_not);
 	return TEST_RESULT();
