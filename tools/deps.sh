@@ -8,7 +8,8 @@ test="g++ lua5.4 libunwind-dev python3 valgrind perl man-db groff-base strace bi
 systemd-container mmdebstrap"
 demo='git procps util-linux sqlite3'
 # For `make test`, programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh).
-makes='bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin'
+makes='bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin
+iputils-ping'
 # More of them, for `make test-long`.
 long='redis-server redis-tools sudo cron nginx-light gawk cmake ninja-build tcl gdb'
 command -v rustc > /dev/null || long="$long rustc"

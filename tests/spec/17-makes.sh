@@ -194,6 +194,13 @@ it 17.23 "su by who may not" su_fails
 su_ok() { traced su su -s /bin/sh nobody -c 'id -un; exit 4'; same "$(cat "$T/alone.status")" 4; }
 it 17.24 "su by root, whose rights do not grow: traced" su_ok
 
+pinged() { not_traced ping SECURE as_nobody sh -c 'ping -n -c 1 127.0.0.1 | sed "s/time.*//; /^rtt/d"'; }
+wanted_ping() { rule_options=--secure traced ping as_nobody sh -c 'ping -n -c 1 127.0.0.1 | sed "s/time.*//; /^rtt/d"'; }
+if has 17.25 "ping" ping && [ -n "$(getcap "$(readlink -f "$(command -v ping)")" 2>/dev/null)" ]; then
+	it 17.25 "ping, which has its right from the file, by another user" pinged
+	it 17.26 "and traced where the rule says so" wanted_ping
+fi
+
 # --- 17.30 allocators
 number=30
 for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
@@ -311,6 +318,34 @@ root_without_bell() {
 	unseen=1 judged in-a-root chroot "$T/m/r" /in-a-root
 }
 it 17.53 "a root that has the library, an old index and no doorbell" root_without_bell
+
+# A container with a root of its own, its /usr ours: --as-pid2, or the program is its process 1.
+contained() { # options of systemd-nspawn...
+	systemd-nspawn -q -D "$T/m/c" --bind-ro=/usr --register=no --keep-unit --private-network --console=pipe --setenv=NAP="${NAP:-0}" "$@"
+}
+container() {
+	local d
+	mount -t tmpfs tmpfs /run # of this namespace: it leaves a folder there
+	mkdir -p "$T/m/c/etc/firstalloc"
+	for d in usr proc sys dev run tmp var root; do mkdir "$T/m/c/$d"; done
+	for d in bin sbin lib lib64; do ln -s "usr/$d" "$T/m/c/$d"; done
+	echo 'root:x:0:0:root:/root:/bin/sh' >"$T/m/c/etc/passwd"
+	for d in boxed-bare boxed-ours boxed-first; do cp "$T/m/bin/ordinary" "$T/m/c/$d"; done
+}
+boxed_bare() { container && not_traced boxed-bare NOT_LOADED contained --as-pid2 /boxed-bare; }
+boxed_ours() {
+	cp "$T/m/libfirstalloc_preload.so" "$T/m/c/"
+	echo /libfirstalloc_preload.so >"$T/m/c/etc/ld.so.preload"
+	traced boxed-ours contained --bind-ro="$R/etc/firstalloc:/etc/firstalloc" --as-pid2 /boxed-ours
+	same "$(tail -n 1 "$T/traced.out")" "program ok"
+}
+boxed_first() { not_traced boxed-first PID1 contained --bind-ro="$R/etc/firstalloc:/etc/firstalloc" /boxed-first; }
+if has 17.54 "containers" systemd-nspawn; then
+	it 17.54 "a container that has none of our files: silent, and said so" boxed_bare
+	it 17.55 "a container that has library, list and /etc/firstalloc: traced" boxed_ours
+	it 17.56 "as process 1 of its container: refused, and said so" boxed_first
+	umount /run 2>/dev/null
+fi
 
 # --- 17.60 scripts
 script() {
