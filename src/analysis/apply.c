@@ -6,6 +6,11 @@
  * record of a realloc is written after the call, so what the call freed may be handed out, and that be
  * swept, before the record is there. So, unless something was lost, it is noted as owed: when it
  * comes, it must not free the new block.
+ *
+ * Without time (--stamp none) all events of a tick of the collector's have one stamp, and the order
+ * of threads within it is not known. A free may be met before its allocation: then it is noted as
+ * early. It counts when its address is handed out again in that tick, or ends the block that is left
+ * there at the end of the tick. So what is outstanding then is right, address by address.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -58,6 +63,66 @@ static bool pay_owed(const struct fa_engine *e, struct fa_process *p, uint64_t a
 	return true;
 }
 
+/* Can a free be of a block whose allocation is not in the trace? */
+static bool has_older(const struct fa_process *p)
+{
+	return p->incomplete || p->inherit_failed || p->lost_unknown || fa_process_lost(p) != 0;
+}
+
+void fa_apply_early(struct fa_engine *e, struct fa_process *p)
+{
+	bool older = p->early.count != 0 && has_older(p);
+
+	for (size_t i = 0; p->early.count != 0 && i <= p->early.mask; i++) {
+		const struct fa_block *early = &p->early.slots[i];
+		struct fa_block *block =
+			early->addr == 0 ? NULL : fa_livemap_find(&p->map, early->addr);
+
+		/* Of an older block, when its own thread was given the address again. */
+		if (block == NULL || block->stamp > early->stamp ||
+		    (older && (block->thread & FA_BLOCK_THREAD) == early->thread))
+			continue;
+		p->unknown_frees--;
+		free_block(e, p, block, early->stamp, false);
+	}
+	fa_livemap_done(&p->early);
+}
+
+static int note_early(struct fa_engine *e, struct fa_stream *s, uint64_t addr, uint64_t stamp)
+{
+	struct fa_process *p = s->process;
+	struct fa_block *early;
+
+	if (stamp > p->early_until)
+		fa_apply_early(e, p);
+	early = fa_livemap_place(&p->early, addr);
+	if (early == NULL)
+		return -ENOMEM;
+	if (early->addr == 0) {
+		fa_livemap_fill(&p->early, early, addr);
+		early->size = 0;
+	}
+	early->size++;
+	early->thread = s->thread->index;
+	early->stamp = s->has_next ? s->next.stamp : stamp;
+	if (early->stamp > p->early_until)
+		p->early_until = early->stamp;
+	return 0;
+}
+
+/* The address is handed out again: was the block that is there freed by an event that was met before? */
+static bool take_early(struct fa_process *p, uint64_t addr)
+{
+	struct fa_block *early = fa_livemap_find(&p->early, addr);
+
+	if (early == NULL)
+		return false;
+	p->unknown_frees--;
+	if (--early->size == 0)
+		fa_livemap_remove(&p->early, early);
+	return true;
+}
+
 static void apply_free(struct fa_engine *e, struct fa_stream *s, uint64_t addr, uint64_t stamp,
 		       bool may_be_temporary)
 {
@@ -69,6 +134,8 @@ static void apply_free(struct fa_engine *e, struct fa_stream *s, uint64_t addr, 
 
 	if (block == NULL) {
 		p->unknown_frees++;
+		if (p->unstamped && note_early(e, s, addr, stamp) < 0)
+			e->error = -ENOMEM;
 		return;
 	}
 	free_block(e, p, block, stamp, may_be_temporary && s->last_addr == addr);
@@ -168,9 +235,11 @@ static void clear_address(struct fa_engine *e, struct fa_stream *s, uint64_t add
 	block = fa_livemap_find(&p->map, addr);
 	if (block == NULL)
 		return;
+	free_block(e, p, block, stamp, false);
+	if (take_early(p, addr))
+		return;
 	p->implied_frees++;
 	e->r->implied_frees++;
-	free_block(e, p, block, stamp, false);
 	/* After a loss it is the lost one, and will not come. */
 	if (fa_process_lost(p) == 0 && !p->lost_unknown && note_owed(e, p, addr) < 0)
 		e->error = -ENOMEM;
@@ -182,6 +251,8 @@ static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct f
 
 	if (ev->addr == 0)
 		return;
+	if (FA_UNLIKELY(p->early.count != 0) && ev->stamp > p->early_until)
+		fa_apply_early(e, p);
 	struct fa_block *block = fa_livemap_place(&p->map, ev->addr);
 
 	if (FA_UNLIKELY(block != NULL && block->addr != 0)) {

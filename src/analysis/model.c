@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "trace/reader.h"
+#include "format/index_format.h"
 
 /* Room for one more element in a growing array. */
 static int reserve(void **array, size_t count, size_t *cap, size_t element)
@@ -59,6 +60,7 @@ static void free_process(struct fa_process *p)
 {
 	fa_livemap_done(&p->map);
 	fa_livemap_done(&p->owed);
+	fa_livemap_done(&p->early);
 	free(p->exe);
 	free(p->exec_path);
 	free(p->cgroup);
@@ -186,6 +188,7 @@ int fa_model_add_process(struct fa_model *m, const struct fa_rec_process *rec,
 	if (p == NULL)
 		return -ENOMEM;
 	p->id = rec->process;
+	p->unstamped = rec->stamp_mode == FA_STAMP_NONE;
 	p->pid = rec->pid;
 	p->parent_pid = rec->parent_pid;
 	p->parent = rec->parent;

@@ -102,6 +102,7 @@ struct fa_process {
 	bool fork_inexact; /* what it inherited was found by time, not by position */
 	bool inherit_failed; /* what it inherited is not known: too large, or the parent is not here */
 	bool lost_unknown;
+	bool unstamped; /* its events have the time of the collector's last tick */
 	bool finished; /* the blocks left over have been counted */
 	int32_t status;
 	uint32_t end_reason;
@@ -130,6 +131,8 @@ struct fa_process {
 	struct fa_livemap map;
 	struct fa_livemap owed; /* frees that were implied and may still come: size is how many */
 	uint32_t owed_pass;
+	struct fa_livemap early; /* unstamped: unknown frees whose block may still come; size: how many */
+	uint64_t early_until;    /* none of them waits for an allocation behind this stamp */
 	struct fa_stream *streams;
 	bool fork_waiting; /* the parent's blocks have not been taken over yet */
 	struct fa_process *fork_parent;

@@ -100,6 +100,8 @@ void fa_stream_free(struct fa_stream *s);
 void fa_merge(struct fa_engine *e, uint64_t watermark, bool force);
 
 /* apply.c */
+/* Frees that were met before their allocations end what is left there (--stamp none). */
+void fa_apply_early(struct fa_engine *e, struct fa_process *p);
 void fa_apply_next(struct fa_engine *e, struct fa_stream *s); /* and the frees before it */
 /* What follows in this stream (it has no `next`) and has its place before `limit`. */
 void fa_apply_stretch(struct fa_engine *e, struct fa_stream *s, uint64_t limit);

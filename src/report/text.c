@@ -35,6 +35,15 @@ enum fa_metric fa_view_metric(enum fa_report_view view)
 	}
 }
 
+static bool has_untimed_threads(const struct fa_model *m)
+{
+	for (size_t i = 0; i < m->process_count; i++)
+		if (m->processes[i]->unstamped && m->processes[i]->selected &&
+		    m->processes[i]->threads > 1)
+			return true;
+	return false;
+}
+
 void fa_report_warnings(const struct fa_replay *replay, struct fa_buf *ret)
 {
 	char count[32];
@@ -47,6 +56,10 @@ void fa_report_warnings(const struct fa_replay *replay, struct fa_buf *ret)
 	if (replay->lost_unknown)
 		fa_buf_puts(ret, "events of processes that no collector saw to their end may be "
 				 "missing: nobody knows how many\n");
+	if (has_untimed_threads(&replay->model))
+		fa_buf_puts(ret, "recorded without time (--stamp none): the order between threads is "
+				 "not known within a millisecond or more; what is outstanding in the "
+				 "end is right in number, peak and lifetimes are estimates\n");
 	if (replay->model.stacks_cut)
 		fa_buf_puts(ret, "there were more stacks than there is room for: the later ones "
 				 "have their innermost frames only (a smaller --depth needs less)\n");
