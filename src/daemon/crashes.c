@@ -180,7 +180,7 @@ void crashes_turn(struct family *fam, uint64_t now)
 void crashes_missed(struct collector *c, const struct fa_msg_missed *missed)
 {
 	struct fa_msg_started who = {
-		.rule_id = missed->rule_id, .uid = missed->uid, .pid = missed->pid};
+		.rule_id = missed->rule_id, .uid = missed->real_uid, .pid = missed->pid};
 
 	if (missed->rule_id == 0 || !is_fault(missed->status))
 		return;

@@ -39,6 +39,7 @@ struct arrival {
 struct seen {
 	int32_t pid;
 	uint32_t uid;
+	uint32_t real_uid;
 	char exe[1024];
 	char comm[32]; /* "" unknown */
 };
@@ -53,7 +54,7 @@ struct note {
 /* A flagged program that started and has not rung yet, or refused. */
 struct waiting {
 	int32_t pid; /* 0: free */
-	uint32_t uid;
+	uint32_t uid, real_uid;
 	uint64_t when_mono;
 	int exe_fd, note_fd; /* -1: none */
 	int32_t status; /* how it ended, -1: it has not */

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "collector/procfs.h"
 #include "daemon/doorman.h"
 #include "format/index_format.h"
 
@@ -232,9 +233,10 @@ static bool read_comm(int32_t pid, char *comm, size_t size)
 
 int procs_look(int32_t pid, struct seen *ret)
 {
+	struct fa_procfs_status st;
 	char path[64];
-	struct stat st;
 	ssize_t n;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	n = readlink(path, ret->exe, sizeof(ret->exe) - 1);
@@ -243,18 +245,20 @@ int procs_look(int32_t pid, struct seen *ret)
 	ret->exe[n] = '\0';
 	if (!read_comm(pid, ret->comm, sizeof(ret->comm)))
 		ret->comm[0] = '\0';
-	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	if (stat(path, &st) < 0)
-		return -errno;
+	r = fa_procfs_status(pid, &st);
+	if (r < 0)
+		return r;
 	ret->pid = pid;
-	ret->uid = st.st_uid;
+	ret->uid = st.uid;
+	ret->real_uid = st.real_uid;
 	return 0;
 }
 
 /* The rule by which it is flagged, NULL: it is not. */
 static const struct fa_index_rule *flagged(struct door *d, const struct seen *s)
 {
-	struct fa_index_who who = {.uid = s->uid, .exe_path = s->exe};
+	/* By the real user, as the gate asks: of a set-user-id program the other is its owner. */
+	struct fa_index_who who = {.uid = s->real_uid, .exe_path = s->exe};
 
 	who.exe_name = fa_base_name(s->exe);
 	who.exec_name = s->comm[0] != '\0' ? s->comm : NULL;
@@ -281,6 +285,7 @@ static struct waiting *expect(struct door *d, const struct seen *s, uint64_t whe
 		}
 		w->pid = s->pid;
 		w->uid = s->uid;
+		w->real_uid = s->real_uid;
 		w->status = -1;
 		w->rule_id = rule->id;
 		w->disarmed = (rule->options & FA_RULE_DISARMED) != 0;
@@ -439,6 +444,7 @@ static void look_for_missing(struct door *d, uint64_t now)
 			(void)snprintf(path, sizeof(path), "/proc/%d", (int)w->pid);
 			m.u.missed.pid = w->pid;
 			m.u.missed.uid = w->uid;
+			m.u.missed.real_uid = w->real_uid;
 			m.u.missed.status = w->status;
 			m.u.missed.rule_id = w->rule_id;
 			m.u.missed.reason = w->disarmed ? FA_REASON_DISARMED : 0;

@@ -77,7 +77,8 @@ struct fa_msg_gone {
 
 struct fa_msg_missed {
 	int32_t pid;
-	uint32_t uid;
+	uint32_t uid;      /* effective: who may see it */
+	uint32_t real_uid; /* who started it */
 	uint32_t alive;
 	int32_t status; /* as wait(2) has it, -1: not known */
 	uint32_t rule_id;

@@ -334,7 +334,9 @@ int fa_registry_count_start(struct fa_registry *reg, uint32_t rule_id, uint32_t 
 	return 0;
 }
 
-enum { DISARMED_MAX = 64 }; /* any user can make it one more: the index has room for all */
+/* Any user can make it one more: the index has room for all, and one user takes no other's. Root's are
+ * as many as there are rules. */
+enum { DISARMED_MAX = 64, DISARMED_PER_USER = 8 };
 
 struct disarm {
 	uint32_t id;
@@ -362,20 +364,35 @@ static int disarm_user(struct fa_db *db, const struct disarm *d)
 		"iiit", (int64_t)d->id, (int64_t)d->uid, (int64_t)FA_RULE_DISARMED, d->why);
 }
 
+/* May there be a disarmed rule more? Only those count that were made for it: others are there anyway. */
+static int check_room(struct fa_db *db, uint32_t uid)
+{
+	FA_CLEANUP(fa_db_finish) struct fa_stmt *st = NULL;
+	int r;
+
+	if (uid == 0)
+		return 0;
+	r = fa_db_query(db, &st,
+			"SELECT count(*), count(*) FILTER (WHERE uid = ?1) FROM rule WHERE "
+			"(options & ?2) <> 0 AND uid <> 0 AND who = 'firstalloc'",
+			"ii", (int64_t)uid, (int64_t)FA_RULE_DISARMED);
+	if (r == 0)
+		r = fa_db_step(st);
+	if (r < 0)
+		return r;
+	return fa_db_int(st, 0) < DISARMED_MAX && fa_db_int(st, 1) < DISARMED_PER_USER ? 0 : -EDQUOT;
+}
+
 static int do_disarm(struct fa_registry *reg, void *arg)
 {
 	const struct disarm *d = arg;
-	int64_t count = 0;
-	int r = fa_db_number(reg->db, "SELECT count(*) FROM rule WHERE (options & 32) <> 0", &count);
+	int r = disarm_own(reg->db, d);
 
-	static_assert(FA_RULE_DISARMED == 32, "spelled out in the query");
-	if (r < 0)
-		return r;
-	if (count >= DISARMED_MAX)
-		return -EDQUOT;
-	r = disarm_own(reg->db, d);
-	if (r == 0 && fa_db_changes(reg->db) == 0)
-		r = disarm_user(reg->db, d);
+	if (r == 0 && fa_db_changes(reg->db) == 0) {
+		r = check_room(reg->db, d->uid);
+		if (r == 0)
+			r = disarm_user(reg->db, d);
+	}
 	if (r == 0 && fa_db_changes(reg->db) == 0)
 		r = -EALREADY;
 	if (r < 0)

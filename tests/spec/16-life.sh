@@ -2,7 +2,7 @@
 # 16 - the life of an installed firstalloc: switched off and on, disarmed after crashes, updated, killed
 # while it installs, damaged by hand. In a private mount namespace; needs root.
 #   16.1 to 16.7    the kill switch, three ways
-#   16.8 to 16.11   crash loops
+#   16.8 to 16.11, 16.16 and 16.17   crash loops
 #   16.12 to 16.15  doctor of a program, a process, a unit
 #   16.16 to 16.20  rules that end or change while programs start; another version
 #   16.21 to 16.25  the whole machine: update, load, kill -9, files removed by hand
@@ -217,6 +217,32 @@ before_the_bell() { # the shim is in its list, and it dies before it rings: here
 	wait_for 3 is_rules "[('root', True), ('any', False)]"
 }
 it 16.11 "so do those who die before they could ring" before_the_bell
+# A set-user-id program that starts another as it is: who let it do so may send any signal, but the rules of
+# the effective user are not his.
+others_program() {
+	begin
+	local i
+	mkdir -p "$T/m/suid"
+	cp /usr/bin/env "$T/m/suid/env"
+	chmod 4755 "$T/m/suid/env"
+	for i in 1 2 3; do as $ALICE "$T/m/suid/env" "$FALLER" 5 11 >/dev/null 2>&1 || true; done
+	wait_for 3 is_rules "[('$ALICE', True), ('any', False)]" || true
+	same "$(rules)" "[('$ALICE', True), ('any', False)]"
+}
+it 16.16 "a program that runs with another's rights, and whom its user lets crash, disarms nothing of the other's" others_program
+# Rules of his own, by which a user fills the room that there is for rules that were disarmed.
+no_room_left() {
+	begin
+	local i n=70
+	for i in $(seq $n); do echo "INSERT INTO rule (image, uid, flags, options, depth, stacks, stamp, who) VALUES ('own$i', $ALICE, 1, 32, 8, 1, 0, 'alice');"; done |
+		sqlite3 "$R/var/lib/firstalloc/registry.db"
+	sleep 1.5
+	crash 11 3
+	wait_for 3 is_rules "[('root', True), ('any', False)]" || true
+	same "$(rules)" "[('root', True), ('any', False)]"
+	echo "DELETE FROM rule WHERE who = 'alice'" | sqlite3 "$R/var/lib/firstalloc/registry.db"
+}
+it 16.17 "disarmed rules of one user leave room for those of others" no_room_left
 
 # --- doctor NAME, PID, UNIT: the machine's own library and line are not ours here, so these are told too
 doctor() { "$FA" --root "$R" doctor "$@" --json >"$T/d.json" 2>"$T/err"; }
