@@ -11,6 +11,7 @@ extern void *__libc_stack_end __attribute__((weak));
 
 /* All that were ever made, newest first; never removed. */
 static struct fa_thread *all;
+static uint32_t threads;     /* that came to the heap in this process, since it forked */
 static uint64_t main_stack; /* bytes that the main thread's stack may have */
 
 /*
@@ -97,9 +98,7 @@ static struct fa_thread *new_block(void)
 
 bool fa_thread_many(void)
 {
-	const struct fa_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE);
-
-	return t != NULL && t->next != NULL;
+	return __atomic_load_n(&threads, __ATOMIC_RELAXED) > 1;
 }
 
 /*
@@ -131,6 +130,10 @@ void fa_writer_reset(struct fa_writer *w)
 
 void fa_thread_fork(struct fa_thread *t, int32_t tid)
 {
+	/* The others are not here, and a filter may stand soon that knows of none. */
+	threads = t != NULL;
+	if (t == NULL)
+		return;
 	for (unsigned i = 0; i < 2; i++) {
 		if (t->writer[i].guard != 0)
 			t->writer[i].guard |= FA_GUARD_DISOWNED;
@@ -153,6 +156,7 @@ struct fa_thread *fa_thread_make(int32_t tid)
 		t = new_block();
 	if (t == NULL)
 		return NULL;
+	__atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
 	/* The thread that had this thread pointer is gone; the collector takes its buffers back. */
 	t->tid = tid;
 	for (unsigned i = 0; i < 2; i++) {

@@ -66,11 +66,11 @@ struct fa_thread {
 void fa_thread_init(void);
 /* This thread's; NULL when there is no memory. Slow. */
 struct fa_thread *fa_thread_make(int32_t tid);
-/* The forking thread of a new process goes on with the same memory. A hook that it interrupted still
+/* The forking thread of a new process goes on with the same memory (NULL: it has none yet). A hook that it interrupted still
  * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
 void fa_thread_fork(struct fa_thread *t, int32_t tid);
 void fa_writer_reset(struct fa_writer *w);
-/* Have there been two threads at once that used the heap? */
+/* Have there been two threads of this process that used the heap? */
 bool fa_thread_many(void);
 /* Wait a little for the collector, the more often (`turn`) the longer. */
 void fa_thread_pause(unsigned turn);

@@ -78,8 +78,7 @@ bool fa_tracer_join(void)
 		return false;
 	}
 	firstalloc_process_block.pid = pid;
-	if (t != NULL)
-		fa_thread_fork(t, pid);
+	fa_thread_fork(t, pid);
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cli/doctor.h"
+#include "cli/rules.h"
 #include "cli/setup.h"
 
 static const struct fa_option options[] = {{0}};
@@ -44,6 +45,7 @@ void fa_doctor_say(struct fa_doctor *d, enum fa_verdict verdict, const char *nam
 		fa_json_end_object(&d->json);
 		return;
 	}
+	fa_clean_text(text);
 	printf("%s%-8s%s %-10s %s%s%s\n", d->cli->color ? verdict_colors[verdict] : "",
 	       verdict_names[verdict], d->cli->color ? "\033[0m" : "", name, text, mend ? "; " : "",
 	       mend ? mend : "");

@@ -58,6 +58,8 @@ struct fa_table {
 	int rows, cap;
 };
 /* `cells`: one text a column; control characters are replaced. */
+/* Names and notes are others' words: escape sequences in them must not reach a terminal. */
+void fa_clean_text(char *s);
 void fa_table_add(struct fa_table *t, const char *const *cells);
 void fa_table_print(const struct fa_table *t, FILE *out);
 void fa_table_done(struct fa_table *t);

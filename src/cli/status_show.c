@@ -18,6 +18,20 @@ static const char *state_word(const struct fa_status_process *p)
 	return p->state < 4 ? words[p->state] : "?";
 }
 
+/* Others' words as they may be printed, until the next call but three. */
+static const char *shown(const char *s, size_t most)
+{
+	static char text[4][4200];
+	static unsigned turn;
+	char *to = text[turn++ % 4];
+
+	if (most >= sizeof(text[0]))
+		most = sizeof(text[0]) - 1;
+	(void)snprintf(to, sizeof(text[0]), "%.*s", (int)most, s);
+	fa_clean_text(to);
+	return to;
+}
+
 static const char *user_name(uint32_t uid, char *buf, size_t size)
 {
 	const struct passwd *pw = getpwuid(uid);
@@ -59,16 +73,16 @@ static void text_session(const struct fa_status_session *e)
 {
 	char events[32], lost[32], bytes[32], user[64];
 
-	printf("  %-16.64s %12s events %8s lost  %u process%s  %s%s%s\n", e->name,
+	printf("  %-16s %12s events %8s lost  %u process%s  %s%s%s\n", shown(e->name, sizeof(e->name)),
 	       fa_format_count(events, sizeof(events), e->events),
 	       fa_format_count(lost, sizeof(lost), e->events_lost), e->processes,
 	       e->processes == 1 ? "" : "es", fa_format_size(bytes, sizeof(bytes), e->bytes),
 	       e->flags & FA_SESSION_AUTOLOGGER ? "  autologger" : "",
 	       e->flags & FA_SESSION_USER ? "  own processes only" : "");
-	printf("    %.256s, of %s, policy %s", e->file, user_name(e->uid, user, sizeof(user)),
+	printf("    %s, of %s, policy %s", shown(e->file, sizeof(e->file)), user_name(e->uid, user, sizeof(user)),
 	       e->policy ? "count" : "wait");
 	for (uint32_t i = 0; i < e->image_count && i < FA_SESSION_IMAGES; i++)
-		printf("%s%.256s", i == 0 ? ", only " : ", ", e->image[i]);
+		printf("%s%s", i == 0 ? ", only " : ", ", shown(e->image[i], sizeof(e->image[i])));
 	putchar('\n');
 	if (e->state == FA_SESSION_ENDED)
 		printf("    ENDED: %s%s%s\n", fa_end_reason_text(e->end_reason),
@@ -88,7 +102,7 @@ static void text_processes(const struct fa_status *s)
 		const struct fa_status_process *p = &s->process[i];
 		char events[32], lost[32], user[64];
 
-		printf("  %8d  %-16.256s %-10s %-8s %14s %10s", p->pid, p->image,
+		printf("  %8d  %-16s %-10s %-8s %14s %10s", p->pid, shown(p->image, sizeof(p->image)),
 		       user_name(p->uid, user, sizeof(user)), state_word(p),
 		       fa_format_count(events, sizeof(events), p->events),
 		       fa_format_count(lost, sizeof(lost), p->lost));
@@ -109,9 +123,9 @@ static void text_armed(const struct fa_status *s)
 		const struct fa_rule *r = &s->armed.rule[i];
 		char when[64];
 
-		printf("  %-16s flags 0x%x", r->image, r->flags);
+		printf("  %-16s flags 0x%x", shown(r->image, ~(size_t)0), r->flags);
 		if (r->path != NULL && r->path[0])
-			printf("  path %s", r->path);
+			printf("  path %s", shown(r->path, ~(size_t)0));
 		if (r->uid != FA_USER_ANY)
 			printf("  user %u", r->uid);
 		if (r->expires != 0)
@@ -119,9 +133,9 @@ static void text_armed(const struct fa_status *s)
 		if (r->starts_left != 0)
 			printf("  %u start%s left", r->starts_left, r->starts_left == 1 ? "" : "s");
 		if (r->who != NULL && r->who[0])
-			printf("  by %s", r->who);
+			printf("  by %s", shown(r->who, ~(size_t)0));
 		if ((r->options & FA_RULE_DISARMED) != 0)
-			printf("\n    %s", r->note != NULL && r->note[0] ? r->note
+			printf("\n    %s", r->note != NULL && r->note[0] ? shown(r->note, ~(size_t)0)
 					  : "disarmed after crashes; enable it again to re-arm");
 		putchar('\n');
 	}
@@ -139,8 +153,8 @@ static void text_coverage(const struct fa_status *s)
 		const struct fa_status_coverage *c = &s->coverage[i];
 		char when[64];
 
-		printf("  %s %8d  %-16.256s %s\n", fa_format_time(when, sizeof(when), c->when_real),
-		       c->pid, c->image, fa_reason_text(c->reason));
+		printf("  %s %8d  %-16s %s\n", fa_format_time(when, sizeof(when), c->when_real),
+		       c->pid, shown(c->image, sizeof(c->image)), fa_reason_text(c->reason));
 	}
 	if (!s->h.connector)
 		puts("\nProgram starts cannot be watched here: who was missed is not known.");

@@ -18,14 +18,19 @@ static int width_of(const char *s)
 	return n;
 }
 
-/* A program's name or a note may hold escape sequences: they must not reach a terminal. */
+void fa_clean_text(char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 static char *clean_copy(const char *s)
 {
 	char *copy = strdup(s);
 
-	for (char *p = copy; p != NULL && *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	if (copy != NULL)
+		fa_clean_text(copy);
 	return copy;
 }
 

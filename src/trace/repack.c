@@ -33,7 +33,8 @@ struct repack {
 	bool ended;
 };
 
-/* Only a file of one name, the one at `path`, can be replaced without anybody being surprised. */
+/* Only a file of one name, the one at `path`, can be replaced without anybody being surprised; and only our
+ * own, for the new one is ours. */
 static int check_file(const char *path, int fd, struct stat *ret)
 {
 	struct stat by_name;
@@ -41,9 +42,21 @@ static int check_file(const char *path, int fd, struct stat *ret)
 	if (fstat(fd, ret) < 0 || lstat(path, &by_name) < 0)
 		return -errno;
 	if (!S_ISREG(ret->st_mode) || ret->st_nlink != 1 || by_name.st_dev != ret->st_dev ||
-	    by_name.st_ino != ret->st_ino)
+	    by_name.st_ino != ret->st_ino || ret->st_uid != geteuid())
 		return -ESTALE;
 	return 0;
+}
+
+/* Group and rights as they were, but none that a program would have. */
+static int take_rights(int to, const struct stat *st)
+{
+	struct stat now;
+
+	if (fstat(to, &now) < 0)
+		return -errno;
+	if (now.st_gid != st->st_gid && fchown(to, (uid_t)-1, st->st_gid) < 0)
+		return -errno;
+	return fchmod(to, st->st_mode & 0777) < 0 ? -errno : 0;
 }
 
 /* The old file and the new one are there at once. */
@@ -151,7 +164,9 @@ int fa_trace_repack(const char *path, int fd, fa_repack_go_on *go_on, void *ctx,
 		return r;
 	}
 	r = copy_file(&p, path, to, &bytes);
-	if (r == 0 && (fchmod(to, st.st_mode & 07777) < 0 || rename(name, path) < 0))
+	if (r == 0)
+		r = take_rights(to, &st);
+	if (r == 0 && rename(name, path) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)unlink(name);

@@ -283,6 +283,27 @@ doctor_name() {
 	ends 5 doctor /no/such/program
 }
 it 16.12 "doctor NAME: rule, file, machine, switch and session, each with the cure" doctor_name
+# What programs, files and rules of other users are called is theirs: no escape sequence of it reaches a terminal.
+escapes() {
+	begin
+	local evil=$'e\033[2Jv\n' pid
+	mkdir -p "$T/m/bin/$evil"
+	chmod 777 "$T/m/bin/$evil"
+	cp /bin/sleep "$T/m/bin/$evil/$evil"
+	"$T/m/bin/$evil/$evil" 60 & pid=$!
+	"$FA" --root "$R" doctor "$pid" >"$T/o" || true
+	kill $pid
+	echo "INSERT INTO rule (image, uid, flags, options, depth, stacks, stamp, who) VALUES ('x' || char(27) || '[2J', $ALICE, 1, 0, 8, 1, 0, 'a' || char(27) || 'b');" |
+		sqlite3 "$R/var/lib/firstalloc/registry.db"
+	$fa stop s >/dev/null
+	$fa start s -o "$T/m/bin/$evil/t.falloc" --min-free 0 >/dev/null
+	$fa status >>"$T/o"
+	echo "DELETE FROM rule WHERE uid = $ALICE" | sqlite3 "$R/var/lib/firstalloc/registry.db"
+	grep -q 'e?\[2Jv' "$T/o"
+	grep -q 'x?\[2J' "$T/o"
+	same "$(tr -d '\n' <"$T/o" | grep -c $'\033')" 0
+}
+it 16.18 "doctor and status print no escape sequence of a program, a rule or a file" escapes
 doctor_files() {
 	begin
 	printf 'int main(void){return 0;}' >"$T/p.c"
