@@ -147,4 +147,23 @@ compression() {
 }
 it 7.13 "--compress says how; with one processor the trace is packed at the end" compression
 
+# A file that was there stays what it is: another's stays his, a link a link, one of two names one file; and what
+# is packed anew keeps group and rights, but is no set-user-id file.
+same_file() {
+	local work='x = [str(i) for i in range(30000)]' f
+	mkdir -p files && cd files
+	: >others && : >two && : >to && : >own && ln -f two second && ln -sf to link
+	if [ "$(id -u)" = 0 ]; then chown 23451:23451 others && chown :23452 own; fi
+	chmod 4640 own others
+	for f in others two link own; do taskset -c 0 "$FA" run -o $f -- python3 -c "$work"; done
+	[ "$(id -u)" != 0 ] || same "$(stat -c '%u %g' others own | tr '\n' ' ')" "23451 23451 0 23452 "
+	same "$(stat -c %a own)" 640
+	same "$(stat -c %i two)" "$(stat -c %i second)"
+	same "$(readlink link)" to
+	same "$(ls | tr '\n' ' ')" "link others own second to two "
+	for f in others second to own; do "$FA" report $f | grep -q python; done
+	blocks own | grep -q zstd
+}
+it 7.14 "a trace that is packed replaces only a file of ours, of one name; group and rights stay" same_file
+
 results
