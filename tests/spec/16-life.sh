@@ -235,12 +235,12 @@ no_room_left() {
 	begin
 	local i n=70
 	for i in $(seq $n); do echo "INSERT INTO rule (image, uid, flags, options, depth, stacks, stamp, who) VALUES ('own$i', $ALICE, 1, 32, 8, 1, 0, 'alice');"; done |
-		sqlite3 "$R/var/lib/firstalloc/registry.db"
+		sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 	sleep 1.5
 	crash 11 3
 	wait_for 3 is_rules "[('root', True), ('any', False)]" || true
 	same "$(rules)" "[('root', True), ('any', False)]"
-	echo "DELETE FROM rule WHERE who = 'alice'" | sqlite3 "$R/var/lib/firstalloc/registry.db"
+	echo "DELETE FROM rule WHERE who = 'alice'" | sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 }
 it 16.17 "disarmed rules of one user leave room for those of others" no_room_left
 
@@ -294,11 +294,11 @@ escapes() {
 	"$FA" --root "$R" doctor "$pid" >"$T/o" || true
 	kill $pid
 	echo "INSERT INTO rule (image, uid, flags, options, depth, stacks, stamp, who) VALUES ('x' || char(27) || '[2J', $ALICE, 1, 0, 8, 1, 0, 'a' || char(27) || 'b');" |
-		sqlite3 "$R/var/lib/firstalloc/registry.db"
+		sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 	$fa stop s >/dev/null
 	$fa start s -o "$T/m/bin/$evil/t.falloc" --min-free 0 >/dev/null
 	$fa status >>"$T/o"
-	echo "DELETE FROM rule WHERE uid = $ALICE" | sqlite3 "$R/var/lib/firstalloc/registry.db"
+	echo "DELETE FROM rule WHERE uid = $ALICE" | sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 	grep -q 'e?\[2Jv' "$T/o"
 	grep -q 'x?\[2J' "$T/o"
 	same "$(tr -d '\n' <"$T/o" | grep -c $'\033')" 0
