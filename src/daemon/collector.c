@@ -152,12 +152,6 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 	if (e == 0) {
 		log_line("session %s %s: %s", s->o.name, want->resumed ? "goes on" : "started",
 			 s->file);
-		if (want->resumed) { /* the keeper let go of it: keep it again */
-			memset(&m, 0, sizeof(m));
-			m.u.session = *want;
-			m.u.session.resumed = 0;
-			tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
-		}
 		(void)families_join(c, s);
 		journal_commit(c);
 		sessions_say_wants(c);

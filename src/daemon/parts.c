@@ -105,8 +105,7 @@ static void give_sessions(struct keeper *k, int fd)
 		if (msg_send(fd, &m, FA_MSG_SESSION, &k->kept[i].fd, 1) < 0)
 			log_line("session %.63s cannot be given on",
 				 k->kept[i].session.options.name);
-		k->given++;
-		close_fds(&k->kept[i].fd, 1); /* the collector hands it up again */
+		k->given++; /* and kept: this one may be killed before it has read it */
 	}
 }
 

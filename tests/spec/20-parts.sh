@@ -5,6 +5,7 @@
 #   20.2       a collector that is killed costs nothing: every event is in the trace, and once
 #   20.3-20.6  doorman killed, each stopped, both killed, the keeper killed: nobody waits for 2 s, loss is
 #              counted or said to be unknown
+#   20.8       its successors are killed, too: the session is still there
 #   20.7       a second firstallocd is refused and harms nothing
 # KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
@@ -172,5 +173,27 @@ twice() {
 	finish t
 }
 it 20.7 "a second firstallocd is refused; the first goes on" twice
+
+# Its successors, too, before they have read what they were given.
+killed_at_birth() {
+	begin b
+	local keeper doorman pid n=0 end=$((SECONDS + 4))
+	keeper=$(part keeper) doorman=$(part doorman)
+	while [ $n -lt 12 ] && [ $SECONDS -lt $end ]; do
+		for pid in $(cat "/proc/$keeper/task/$keeper/children"); do
+			[ "$pid" = "$doorman" ] || { kill -9 "$pid" 2>/dev/null && n=$((n + 1)); }
+		done
+	done
+	[ $n -ge 6 ]
+	wait_for 8 $fa status
+	wait_for 8 test "$(part collector)" != 0
+	$fa status --json >"$T/st.json"
+	same "$(json "$T/st.json" "[s['name'] for s in j['sessions']]")" "['b']"
+	touch "$T/stop"
+	wait $program
+	$fa stop b >/dev/null
+	"$FA" dump --no-events "$T/b.falloc" | tail -n 1 | grep -q 'end .*reason='
+}
+it 20.8 "collectors that are killed as soon as they begin: the session goes on" killed_at_birth
 
 results
