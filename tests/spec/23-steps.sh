@@ -47,10 +47,10 @@ alone() {
 	[ "$("$FA" report --json "$O" >"$T/r.json"; json "$T/r.json" "j['events']['alloc'] + j['lost'] > 1000000")" = true ]
 }
 it 23.1 "handlers that allocate, calls from one place" allocates same 11
-it 23.2 "the same, from places in turns" allocates turns 29
-it 23.3 "handlers that leave by siglongjmp" jumps turns 23
+it 23.2 "the same, from places in turns" allocates turns 47
+it 23.3 "handlers that leave by siglongjmp" jumps turns 43
 it 23.4 "the same, each call from a new place" jumps new 37
-it 23.5 "a fork in the handler: the child comes back into the call" forks turns 19
+it 23.5 "a fork in the handler: the child comes back into the call" forks turns 37
 it 23.6 "the same, each call from a new place" forks new 31
 it 23.7 "a fork child of threads that forbids itself futex may wait for buffers" alone
 results
