@@ -85,7 +85,7 @@ static void tell_apart(struct fa_recall_site *s, const struct fa_recall *e)
 /* An empty one of the two; else each in turns. */
 static struct fa_recall *choose(struct fa_recalls *r, const struct fa_recall_site *s)
 {
-	uint32_t place = fa_recall_place(s);
+	uint32_t place = fa_recall_place(r, s);
 
 	if (r->walk[place].rsp != 0 && (r->walk[place ^ 1].rsp == 0 || (r->kept++ & 1) != 0))
 		place ^= 1;
@@ -120,7 +120,10 @@ void fa_recall_keep(struct fa_recalls *r, const struct fa_unwind_thread *t,
 
 	if (t->same < FA_RECALL_LEAST || t->same + t->deps > FA_RECALL_WORDS)
 		return;
+	r->any = 1;
+	barrier();
 	e = make_place(r, regs);
+	r->used[(e - r->walk) / 64] |= 1ULL << (e - r->walk) % 64;
 	e->rsp = 0;
 	barrier();
 	e->rip = regs->rip;
@@ -136,9 +139,11 @@ void fa_recall_keep(struct fa_recalls *r, const struct fa_unwind_thread *t,
 
 void fa_recall_nothing(struct fa_recalls *r)
 {
+	if (r->any == 0)
+		return;
 	for (unsigned i = 0; i < FA_RECALLS; i++)
 		r->site[i].rsp = 0;
 	for (unsigned i = 0; i < FA_RECALLS; i++)
-		if (r->walk[i].rsp != 0) /* what was never used need not be in memory */
+		if ((r->used[i / 64] >> i % 64 & 1) != 0)
 			r->walk[i].rsp = 0;
 }

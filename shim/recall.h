@@ -25,7 +25,13 @@
 #include "base/attr.h"
 #include "shim/unwind.h"
 
-enum { FA_RECALLS = 64, FA_RECALL_WORDS = 90, FA_RECALL_LEAST = 4, FA_RECALL_MODULES = 2 };
+enum {
+	FA_RECALLS = 256,
+	FA_RECALLS_FEW = 64,
+	FA_RECALL_WORDS = 90,
+	FA_RECALL_LEAST = 4,
+	FA_RECALL_MODULES = 2
+};
 
 struct fa_recall_word {
 	uint64_t address;
@@ -53,17 +59,23 @@ struct fa_recall_site {
 	uint64_t slot[2];
 };
 
+/* All zeros is FA_RECALLS of them, and none yet. */
 struct fa_recalls {
-	uint32_t turn; /* walks that could have been kept */
-	uint32_t kept; /* where there was no empty place */
-	uint32_t reserved[14];
+	uint32_t shift; /* 2: only FA_RECALLS_FEW places are there */
+	uint32_t turn;  /* walks that could have been kept */
+	uint32_t kept;  /* where there was no empty place */
+	uint32_t any;   /* there was one: sites and used are not empty */
+	/* Places where there was one: others need not be in memory. */
+	uint64_t used[FA_RECALLS / 64];
+	uint32_t reserved[4];
 	struct fa_recall_site site[FA_RECALLS];
 	struct fa_recall walk[FA_RECALLS];
 };
 
-enum { FA_RECALL_SHIFT = 58 };
+enum { FA_RECALL_SHIFT = 56 };
 static_assert(FA_RECALLS == 1 << (64 - FA_RECALL_SHIFT),
 	      "hashes have as many values as there are places");
+static_assert(FA_RECALLS_FEW == FA_RECALLS >> 2, "fa_recalls.shift");
 #define FA_RECALL_MIX 0x9e3779b97f4a7c15ULL
 
 static FA_INLINE uint64_t fa_recall_load(uint64_t address)
@@ -86,11 +98,12 @@ static FA_INLINE struct fa_recall_site *fa_recall_site(struct fa_recalls *r,
 }
 
 /* Where the walk from there is kept, if it is; of the same registers. The other place is this one ^ 1. */
-static FA_INLINE uint32_t fa_recall_place(const struct fa_recall_site *s)
+static FA_INLINE uint32_t fa_recall_place(const struct fa_recalls *r,
+					  const struct fa_recall_site *s)
 {
 	uint64_t words = fa_recall_load(s->slot[0]) + fa_recall_load(s->slot[1]) * 3;
 
-	return (uint32_t)(((s->rsp ^ words << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT);
+	return (uint32_t)(((s->rsp ^ words << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT) >> r->shift;
 }
 
 FA_HIDDEN int fa_recall_modules_stay(const struct fa_recall *e);
@@ -147,7 +160,7 @@ static FA_INLINE const struct fa_recall *fa_recall_find(struct fa_recalls *r,
 
 	if (FA_UNLIKELY(s->rsp != regs->rsp || s->rip != regs->rip))
 		return NULL;
-	place = fa_recall_place(s);
+	place = fa_recall_place(r, s);
 	for (uint32_t i = 0; i < 2; i++)
 		if (FA_LIKELY(fa_recall_holds(&r->walk[place ^ i], regs)))
 			return &r->walk[place ^ i];

@@ -2,6 +2,7 @@
 #include "shim/thread.h"
 
 #include <linux/futex.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -72,22 +73,33 @@ struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp)
 	return b;
 }
 
-static size_t block_size(void)
+/* A program whose address space is limited (RLIMIT_AS) needs it for its own threads. */
+static bool is_short_of_space(void)
 {
-	return ((sizeof(struct fa_thread) + 4095) & ~(size_t)4095) + 2 * FA_UNWIND_THREAD_BYTES;
+	return fa_arena.most >> 40 == 0;
+}
+
+static size_t head_size(void)
+{
+	size_t n = is_short_of_space() ? offsetof(struct fa_thread, recalls.walk[FA_RECALLS_FEW])
+				       : sizeof(struct fa_thread);
+
+	return (n + 4095) & ~(size_t)4095;
 }
 
 static struct fa_thread *new_block(void)
 {
-	unsigned char *p = fa_sys_mmap(NULL, block_size(), PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t at = head_size();
+	unsigned char *p =
+		fa_sys_mmap(NULL, at + 2 * FA_UNWIND_THREAD_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct fa_thread *t = (struct fa_thread *)(void *)p;
-	size_t at = (sizeof(struct fa_thread) + 4095) & ~(size_t)4095;
 
 	if (fa_sys_failed((long)p))
 		return NULL;
 	for (unsigned i = 0; i < 2; i++, at += FA_UNWIND_THREAD_BYTES)
 		t->unwind[i] = (struct fa_unwind_thread *)(void *)(p + at);
+	t->recalls.shift = is_short_of_space() ? 2 : 0;
 	t->thread_pointer = fa_thread_pointer();
 	t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&all, &t->next, t, false, __ATOMIC_RELEASE,

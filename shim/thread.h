@@ -59,7 +59,7 @@ struct fa_thread {
 	uint32_t node
 		[FA_DEPTH_MAX]; /* ids of the frames of the last walk, outermost first; 0: unknown */
 	struct fa_stack_entry cache[FA_STACK_CACHE];
-	struct fa_recalls recalls;
+	struct fa_recalls recalls; /* last: where address space is short it ends earlier */
 };
 
 /* Limits that are asked once, at the gate: later a filter may forbid to ask. */

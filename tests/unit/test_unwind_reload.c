@@ -3,7 +3,7 @@
  * another module at the same addresses. Needs a compiler (cc) to make the two.
  *
  * libs: format
- * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/recall.c shim/rules.c shim/full.c shim/cfi.c
  * ldlibs: -lunwind -ldl
  */
 #include <dlfcn.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/recall.h"
 #include "test.h"
 #include "unwind_common.h"
 
@@ -56,16 +57,16 @@ static void called_back(void *arg)
 	__asm__ volatile("" ::: "memory");
 }
 
-static int make_library(const char *name, unsigned room)
+static int make_library(const char *name, unsigned room, int mark)
 {
 	char command[512];
 
 	(void)snprintf(
 		command, sizeof(command),
-		"echo 'void run(void (*f)(void *), void *p) { volatile char room[%u]; room[0] = 1;"
+		"echo 'void run(void (*f)(void *), void *p) { volatile char room[%u]; room[0] = %d;"
 		" f(p); room[1] = room[0]; }' | cc -O2 -shared -fPIC -x c -Wl,--build-id -o %s/%s "
 		"-",
-		room, folder, name);
+		room, mark, folder, name);
 	return system(command);
 }
 
@@ -104,6 +105,78 @@ SPEC(a_library_in_the_place_of_another_has_its_own_rules_and_module)
 	CHECK(same_places > 0);
 }
 
+/* What the walk was that is recalled, as the module of the library's frame; 0: none was. */
+struct recalled {
+	uint32_t module;
+	uint64_t pc;
+	struct fa_regs regs;
+};
+
+static struct fa_recalls recalls;
+
+static void look_back(const struct fa_regs *regs, void *arg)
+{
+	struct recalled *ret = arg;
+	struct fa_stack_view view;
+	const struct fa_recall *e = fa_recall_find(&recalls, regs);
+
+	ret->module = e == NULL ? 0 : e->id;
+	ret->regs = *regs;
+	fa_unwind(thread_of(&memory), regs, &bounds, DEPTH, &view);
+	ret->pc = view.depth > 1 ? view.pc[view.depth - 2] : 0;
+	fa_recall_keep(&recalls, thread_of(&memory), regs, FA_NODE_MODULE(ret->pc));
+}
+
+static void called_back_to_look_back(void *arg)
+{
+	fa_capture(look_back, arg);
+	__asm__ volatile("" ::: "memory");
+}
+
+/* Twice, so that the second walk may be recalled. */
+static void run_twice(const char *name, struct recalled ret[2])
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	void *library = dlopen(path, RTLD_NOW);
+	void (*run)(void (*)(void *), void *) = NULL;
+
+	CHECK(library != NULL);
+	if (library == NULL)
+		return;
+	*(void **)&run = dlsym(library, "run");
+	/* In a traced program dlopen() allocates: the walk before is another. */
+	fa_unwind_forget(thread_of(&memory));
+	for (volatile int i = 0; i < 2; i++)
+		run(called_back_to_look_back, &ret[i]);
+	(void)dlclose(library);
+}
+
+SPEC(a_recent_walk_is_not_that_of_a_library_in_the_place_of_another)
+{
+	unsigned alike = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct recalled r[2] = {{0}};
+		uint64_t pc_before = 0;
+		uint64_t rsp_before = 0;
+
+		for (unsigned k = 0; k < 2; k++) {
+			run_twice(k == 0 ? "a.so" : "like_a.so", r);
+			/* That of the library that is there now, which may have lain here before. */
+			CHECK(r[0].module == 0 || r[0].module == FA_NODE_MODULE(r[0].pc));
+			CHECK(r[1].module == FA_NODE_MODULE(r[1].pc));
+			alike += k == 1 && FA_NODE_PC(r[1].pc) == pc_before &&
+				 r[1].regs.rsp == rsp_before;
+			pc_before = FA_NODE_PC(r[1].pc);
+			rsp_before = r[1].regs.rsp;
+		}
+	}
+	printf("  %u of 20 from the same address and with the same registers\n", alike);
+	CHECK(alike > 0);
+}
+
 int main(void)
 {
 	pthread_attr_t attributes;
@@ -117,9 +190,11 @@ int main(void)
 	bounds.hi = bounds.lo + size;
 	CHECK(fa_unwind_init(find_object, tell) == 0);
 	CHECK(mkdtemp(folder) != NULL);
-	CHECK(make_library("a.so", 24) == 0);
-	CHECK(make_library("b.so", 88) == 0);
+	CHECK(make_library("a.so", 24, 1) == 0);
+	CHECK(make_library("b.so", 88, 1) == 0);
+	CHECK(make_library("like_a.so", 24, 2) == 0);
 	RUN(a_library_in_the_place_of_another_has_its_own_rules_and_module);
+	RUN(a_recent_walk_is_not_that_of_a_library_in_the_place_of_another);
 	char command[64];
 
 	(void)snprintf(command, sizeof(command), "rm -rf %s", folder);
