@@ -22,10 +22,10 @@
 static const unsigned short allowed[] = {
 	/* arenas, traces, messages: descriptors that came to us */
 	SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_ftruncate, SYS_fallocate,
-	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fcntl, SYS_dup, SYS_close, SYS_memfd_create,
-	SYS_fstat, SYS_fstatfs, SYS_statx, SYS_sendmsg, SYS_recvmsg, SYS_sendto, SYS_recvfrom,
-	SYS_accept4, SYS_getsockopt, SYS_shutdown, SYS_poll, SYS_ppoll, SYS_epoll_create1,
-	SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait,
+	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fcntl, SYS_dup, SYS_close,
+	SYS_memfd_create, SYS_fstat, SYS_fgetxattr, SYS_fstatfs, SYS_statx, SYS_sendmsg,
+	SYS_recvmsg, SYS_sendto, SYS_recvfrom, SYS_accept4, SYS_getsockopt, SYS_shutdown, SYS_poll,
+	SYS_ppoll, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait,
 	/* /proc, the accounts; nothing there can be written with our rights */
 	SYS_open, SYS_openat, SYS_newfstatat, SYS_stat, SYS_access, SYS_faccessat, SYS_readlink,
 	SYS_readlinkat, SYS_getdents64, SYS_statfs, SYS_uname, SYS_sysinfo,
@@ -35,8 +35,8 @@ static const unsigned short allowed[] = {
 	SYS_sched_yield, SYS_getrandom, SYS_getpid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid,
 	SYS_getegid, SYS_prlimit64, SYS_getrlimit, SYS_rt_sigaction, SYS_rt_sigprocmask,
 	/* kill: who lives, where /proc hides it; signals reach only processes of its own user */
-	SYS_rt_sigreturn, SYS_sigaltstack, SYS_tgkill, SYS_kill, SYS_restart_syscall, SYS_exit, SYS_exit_group,
-};
+	SYS_rt_sigreturn, SYS_sigaltstack, SYS_tgkill, SYS_kill, SYS_restart_syscall, SYS_exit,
+	SYS_exit_group};
 
 enum { CALLS = sizeof(allowed) / sizeof(allowed[0]), HEAD = 5, TAIL = 2 };
 static_assert(CALLS < 250, "a jump reaches 255 instructions");
@@ -53,10 +53,10 @@ int filter_calls(void)
 	struct sock_fprog program = {.len = HEAD + CALLS + TAIL, .filter = code};
 
 	for (unsigned char i = 0; i < CALLS; i++)
-		code[HEAD + i] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, allowed[i], (unsigned char)(CALLS - i), 0);
-	code[HEAD + CALLS] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
-							  SECCOMP_RET_ERRNO | EPERM);
+		code[HEAD + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
+							      (unsigned char)(CALLS - i), 0);
+	code[HEAD + CALLS] =
+		(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	code[HEAD + CALLS + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
