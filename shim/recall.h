@@ -78,19 +78,6 @@ static_assert(FA_RECALLS == 1 << (64 - FA_RECALL_SHIFT),
 static_assert(FA_RECALLS_FEW == FA_RECALLS >> 2, "fa_recalls.shift");
 #define FA_RECALL_MIX 0x9e3779b97f4a7c15ULL
 
-static FA_INLINE uint64_t fa_recall_load(uint64_t address)
-{
-	const uint64_t *p = (const uint64_t *)(uintptr_t)address;
-#ifdef __SANITIZE_ADDRESS__
-	uint64_t v;
-
-	__asm__ volatile("movq %1, %0" : "=r"(v) : "m"(*p));
-	return v;
-#else
-	return *p;
-#endif
-}
-
 static FA_INLINE struct fa_recall_site *fa_recall_site(struct fa_recalls *r,
 						       const struct fa_regs *regs)
 {
@@ -101,7 +88,7 @@ static FA_INLINE struct fa_recall_site *fa_recall_site(struct fa_recalls *r,
 static FA_INLINE uint32_t fa_recall_place(const struct fa_recalls *r,
 					  const struct fa_recall_site *s)
 {
-	uint64_t words = fa_recall_load(s->slot[0]) + fa_recall_load(s->slot[1]) * 3;
+	uint64_t words = fa_word_at(s->slot[0]) + fa_word_at(s->slot[1]) * 3;
 
 	return (uint32_t)(((s->rsp ^ words << 4) * FA_RECALL_MIX) >> FA_RECALL_SHIFT) >> r->shift;
 }
@@ -122,7 +109,7 @@ FA_HIDDEN void fa_recall_nothing(struct fa_recalls *r);
 
 static FA_INLINE uint64_t fa_recall_word_differs(const struct fa_recall_word *w)
 {
-	return fa_recall_load(w->address) ^ w->value;
+	return fa_word_at(w->address) ^ w->value;
 }
 
 static FA_INLINE uint64_t fa_recall_four_differ(const struct fa_recall_word *w)

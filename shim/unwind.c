@@ -46,15 +46,15 @@ static FA_INLINE int32_t first_changed(const struct fa_unwind_thread *t, int32_t
 
 	for (; i + 4 <= end; i += 4) {
 		uint64_t x =
-			(word_at(t->slot[i]) ^ t->ip[i]) | (word_at(t->slot[i + 1]) ^ t->ip[i + 1]);
-		uint64_t y = (word_at(t->slot[i + 2]) ^ t->ip[i + 2]) |
-			     (word_at(t->slot[i + 3]) ^ t->ip[i + 3]);
+			(fa_word_at(t->slot[i]) ^ t->ip[i]) | (fa_word_at(t->slot[i + 1]) ^ t->ip[i + 1]);
+		uint64_t y = (fa_word_at(t->slot[i + 2]) ^ t->ip[i + 2]) |
+			     (fa_word_at(t->slot[i + 3]) ^ t->ip[i + 3]);
 
 		if (FA_UNLIKELY((x | y) != 0))
 			break;
 	}
 	for (; i < end; i++) {
-		if (word_at(t->slot[i]) != t->ip[i])
+		if (fa_word_at(t->slot[i]) != t->ip[i])
 			return i;
 	}
 	return end;
@@ -63,7 +63,7 @@ static FA_INLINE int32_t first_changed(const struct fa_unwind_thread *t, int32_t
 static FA_INLINE uint64_t dep_differs(const struct walk *w, const struct dep *d)
 {
 	/* It lies on the same stack and was readable, but maybe it is below where this walk begins. */
-	return (word_at(d->loc) ^ d->val) | (d->loc < w->lo);
+	return (fa_word_at(d->loc) ^ d->val) | (d->loc < w->lo);
 }
 
 /* The same for the other words: no frame inside of a changed one's saver may be taken over. */

@@ -85,4 +85,18 @@ int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *mod
 void fa_unwind(struct fa_unwind_thread *t, const struct fa_regs *regs,
 	       const struct fa_stack_bounds *bounds, unsigned max_depth, struct fa_stack_view *ret);
 
+/* A word of a stack. A sanitized test must not mind that saved registers lie between the host's variables. */
+static FA_INLINE uint64_t fa_word_at(uint64_t address)
+{
+	const uint64_t *p = (const uint64_t *)(uintptr_t)address;
+#ifdef __SANITIZE_ADDRESS__
+	uint64_t v;
+
+	__asm__ volatile("movq %1, %0" : "=r"(v) : "m"(*p));
+	return v;
+#else
+	return *p;
+#endif
+}
+
 #endif

@@ -63,7 +63,7 @@ uint64_t fa_walk_use_rbp(struct walk *w, int32_t user, int *ok)
 			*ok = 0;
 			return 0;
 		}
-		w->rbp = word_at(loc);
+		w->rbp = fa_word_at(loc);
 	}
 	if (FA_UNLIKELY(w->deps >= DEPS_MAX - 2)) {
 		w->no_keep = 1;
@@ -127,7 +127,7 @@ static FA_NOINLINE uint64_t realigned_slot(struct walk *w, uint64_t rule)
 
 	if (!ok || !can_read(w, loc))
 		return 0;
-	uint64_t cfa = word_at(loc);
+	uint64_t cfa = fa_word_at(loc);
 
 	if (w->deps >= DEPS_MAX - 2) {
 		w->no_keep = 1;
@@ -285,7 +285,7 @@ enum outcome fa_walk_frames(struct walk *w)
 			if (next <= slot || (next & 7) != 0 || !fa_walk_extend(w, next))
 				break;
 		}
-		pc = word_at(next);
+		pc = fa_word_at(next);
 		slot = next;
 		if (FA_UNLIKELY(pc - 1 >= (1ULL << 47) - 1)) {
 			outcome = pc == 0 ? ENDED : BROKEN;

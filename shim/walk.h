@@ -108,20 +108,6 @@ struct walk {
 	uint16_t checked[CHECKED];
 };
 
-/* A sanitized test must not mind that saved registers lie between the host's variables. */
-static FA_INLINE uint64_t word_at(uint64_t address)
-{
-	const uint64_t *p = (const uint64_t *)(uintptr_t)address;
-#ifdef __SANITIZE_ADDRESS__
-	uint64_t v;
-
-	__asm__ volatile("movq %1, %0" : "=r"(v) : "m"(*p));
-	return v;
-#else
-	return *p;
-#endif
-}
-
 static FA_INLINE void barrier(void)
 {
 	__asm__ volatile("" ::: "memory");
@@ -179,7 +165,7 @@ static FA_INLINE int fa_walk_same_deps(const struct fa_unwind_thread *t, const s
 	if (t->dep[n - 1].loc == 0)
 		x = t->dep[--n].val ^ regs->rbp;
 	for (uint32_t i = 0; i < n; i++)
-		x |= word_at(t->dep[i].loc) ^ t->dep[i].val;
+		x |= fa_word_at(t->dep[i].loc) ^ t->dep[i].val;
 	return x == 0;
 }
 
@@ -188,8 +174,8 @@ static FA_INLINE uint64_t fa_walk_four_differ(const uint64_t *p)
 {
 	enum { IP = sizeof(((struct fa_unwind_thread *)0)->slot) / sizeof(*p) };
 
-	return (word_at(p[0]) ^ p[IP]) | (word_at(p[1]) ^ p[IP + 1]) | (word_at(p[2]) ^ p[IP + 2]) |
-	       (word_at(p[3]) ^ p[IP + 3]);
+	return (fa_word_at(p[0]) ^ p[IP]) | (fa_word_at(p[1]) ^ p[IP + 1]) | (fa_word_at(p[2]) ^ p[IP + 2]) |
+	       (fa_word_at(p[3]) ^ p[IP + 3]);
 }
 
 /* Would a walk from `regs`, on the thread's own stack, find what the walk before found? 0: maybe. */

@@ -19,7 +19,7 @@ int32_t fa_walk_refresh(struct walk *w, int32_t from, int32_t end, int32_t own)
 	int32_t i = from;
 
 	for (; i < end; i++) {
-		uint64_t pc = i == own ? w->pc : word_at(t->slot[i]);
+		uint64_t pc = i == own ? w->pc : fa_word_at(t->slot[i]);
 		uint64_t rule = t->rule[i];
 		uint64_t word;
 

@@ -3,34 +3,8 @@
 . "$(dirname "$0")/../spec/lib.sh"
 O=$T/t.falloc
 
-killed_at_random() { # 200 SIGKILLs at random moments: what a program says it has done is in the trace
-	cat >"$T/k.c" <<-'C'
-		#include <stdio.h>
-		#include <stdlib.h>
-		#include <unistd.h>
-		int main(void)
-		{
-			for (long i = 1;; i++) {
-				if (malloc(100) == NULL)
-					return 1;
-				/* the number of calls that have returned, where the parent sees it after our death */
-				if (pwrite(1, &i, sizeof(i), 0) != sizeof(i))
-					return 1;
-			}
-		}
-	C
-	gcc -O0 -fno-builtin -w -o "$T/k" "$T/k.c"
-	for i in $(seq 200); do
-		rm -f "$O"
-		"$FA" run -o "$O" -- timeout -s KILL 0.$(printf '%03d' $((RANDOM % 60 + 3))) "$T/k" >"$T/n" 2>/dev/null || true
-		"$FA" report --json --view total --size 100,101 "$O" >"$T/r.json"
-		done_calls=$(od -An -t d8 -N 8 "$T/n" | tr -d ' ')
-		traced=$(json "$T/r.json" "sum(r['blocks'] for r in j['rows'])")
-		echo "calls that returned: ${done_calls:-0}, in the trace: $traced"
-		[ "$traced" -ge "${done_calls:-0}" ] && [ "$traced" -le $((${done_calls:-0} + 1)) ]
-	done
-}
-it 1.1 "200 SIGKILLs at random moments: every event whose call had returned is in the trace" killed_at_random
+. "$(dirname "$0")/../spec/killed.sh"
+it 1.1 "1,000 SIGKILLs at random moments: every event whose call had returned is in the trace" killed_at_random 1000
 
 many_events() {
 	gcc -O2 -w -o "$T/pairs" "$SRC/tests/bench/pairs.c"

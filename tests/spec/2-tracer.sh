@@ -189,4 +189,7 @@ untimed() { # the order of threads is not known within a tick, but what is left 
 	sum "j['warnings']" | grep -q "order between threads"
 }
 it 2.24 "without time the blocks that are left are right, though threads free each other's" untimed
+
+. "$SRC/tests/spec/killed.sh"
+it 2.25 "200 SIGKILLs at random moments: every event whose call had returned is in the trace" killed_at_random 200
 results
