@@ -106,9 +106,12 @@ uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs)
 		t->known = v.common;
 	e = &t->cache[v.hash % FA_STACK_CACHE];
 	if (FA_UNLIKELY(e->hash != v.hash)) {
+		/* In this order: a jump out of a handler may leave the entry at any point. */
 		e->hash = 0;
+		__asm__ volatile("" : : : "memory");
 		e->id = intern(&v, t->known, t->known == 0 ? 0 : t->node[t->known - 1], t->node,
 			       &t->known);
+		__asm__ volatile("" : : : "memory");
 		e->hash = v.hash;
 	} else if (fa_recall_is_turn(&t->recalls) && is_common()) {
 		/* Worth it when it came again. */
