@@ -127,10 +127,11 @@ print(" ".join(k for k in ("raw", "lz4", "zstd") if c[k]["count"] > 0))'
 }
 
 compression() {
+	# PYTHONMALLOC: most of what pymalloc does is not seen
 	local work='x = [str(i) for i in range(30000)]' how
 	for how in none lz4 zstd auto; do
-		"$FA" run -o $how --compress $how -- python3 -c "$work"
-		taskset -c 0 "$FA" run -o $how.1 --compress $how -- python3 -c "$work"
+		"$FA" run -o $how --compress $how -- env PYTHONMALLOC=malloc python3 -c "$work"
+		taskset -c 0 "$FA" run -o $how.1 --compress $how -- env PYTHONMALLOC=malloc python3 -c "$work"
 		"$FA" dump $how --no-events | grep -q ' end .*lost=0 '
 		"$FA" dump $how.1 --no-events | grep -q ' end .*lost=0 '
 	done
