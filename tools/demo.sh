@@ -24,7 +24,8 @@ D=$FA_DEMO_TMP
 bold() { printf '\n\033[1m== %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 fail() { echo "demo: FAILED: $*" >&2; exit 1; }
-as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent GIT_PAGER=cat "$@"; }
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent GIT_PAGER=cat)
+as_nobody() { "${nobody[@]}" "$@"; }
 now() { date +%s%N; }
 value() { sqlite3 -batch :memory: "select json_extract(readfile('$1'), '$2')"; }
 
@@ -65,7 +66,7 @@ chmod 755 "$D/out/supervisor"
 run firstalloc enable leak_server --for 2h --note "demo: who leaks?"
 run firstalloc start leaks -o "$D/out/leaks.falloc"
 echo "\$ (as nobody) supervisor   # starts leak_server"
-as_nobody "$D/out/supervisor" &
+"${nobody[@]}" "$D/out/supervisor" & # not by the function: $! is to be the server itself
 server=$!
 exec 3<>/run/requests
 echo 5000 >&3
