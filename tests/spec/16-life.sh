@@ -456,7 +456,7 @@ updated() { private 'set -e
 	"$FA" enable faller >/dev/null
 	"$FA" start s -o "$T/u.falloc" --min-free 0 >/dev/null
 	old=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)
-	for i in $(seq 50); do faller 4000 >/dev/null 2>"$T/u.$i" & all="${all:-} $!"; done
+	for i in $(seq 50); do faller 9000 >/dev/null 2>"$T/u.$i" & all="${all:-} $!"; done
 	sleep 0.7
 	"$FA" install $force --library "$T/v2.so" >/dev/null
 	new=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)

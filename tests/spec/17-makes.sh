@@ -291,9 +291,14 @@ it 17.44 "run where the shim is installed, too" under_run
 unshared() {
 	# behind a shell: as process 1 of its namespace it would be refused
 	traced ordinary unshare -p -f -n -i -u -m sh -c "$T/m/bin/ordinary; exit \$?"
-	traced ordinary unshare -U -r "$T/m/bin/ordinary"
 }
 it 17.50 "in namespaces of its own: traced" unshared
+user_namespace() { traced ordinary unshare -U -r "$T/m/bin/ordinary"; }
+if unshare -U -r true 2>/dev/null; then
+	it 17.59 "in a user namespace of its own: traced" user_namespace
+else
+	skip 17.59 "in a user namespace of its own: traced" "none may be made here (a chroot?)"
+fi
 root_of_others() {
 	mkdir -p "$T/m/r/etc" "$T/m/r/lib64" "$T/m/r$LIBS"
 	cp -L /lib64/ld-linux-x86-64.so.2 "$T/m/r/lib64/"
