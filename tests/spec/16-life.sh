@@ -456,14 +456,14 @@ updated() { private 'set -e
 	"$FA" enable faller >/dev/null
 	"$FA" start s -o "$T/u.falloc" --min-free 0 >/dev/null
 	old=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)
-	for i in $(seq 50); do faller 9000 >/dev/null 2>"$T/u.$i" & all="${all:-} $!"; done
+	for i in $(seq 50); do /usr/local/bin/faller 5000 >/dev/null 2>"$T/u.$i" & all="${all:-} $!"; done
 	sleep 0.7
 	"$FA" install $force --library "$T/v2.so" >/dev/null
 	new=$(stat -c %i /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so)
 	[ $old != $new ]
 	grep -q "$new .*libfirstalloc_preload" /proc/self/maps # new starts have the new one
 	for p in $all; do grep -q "libfirstalloc_preload.so (deleted)" /proc/$p/maps; done
-	faller 50
+	/usr/local/bin/faller 50
 	for p in $all; do wait $p; done
 	cat "$T"/u.[0-9]* | cmp - /dev/null
 	"$FA" stop s >/dev/null
