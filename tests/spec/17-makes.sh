@@ -214,6 +214,7 @@ for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
 		# And says so itself while it lives.
 		echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 		$fa enable "pre-${a%%.*}" >/dev/null
+		rm -f "$T/nap" # of the allocator before, or the wait below is none
 		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 999 >"$T/nap" 2>&1 &
 		wait_for 5 test -s "$T/nap"
 		$fa status --json --pid $! >"$T/st.json"
