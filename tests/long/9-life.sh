@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../spec/machine.sh"
 . "$(dirname "$0")/../spec/lib.sh"
 if [ "$(id -u)" != 0 ]; then
-	skip 7 "life on a machine" "needs root"
+	skip 9 "life on a machine" "needs root"
 	results
 	exit
 fi
