@@ -81,7 +81,12 @@ void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
 /* Is there, or may there come, a segment that we have not? */
 bool fa_arena_may_grow(void);
 
-/* The id of (parent, pc), made when new; 0 when no node is left. in_need: those that are kept back for
+/* Segments whose contents will be read: the first so many of ours. */
+uint32_t fa_arena_usable(void);
+/* One segment more, unless one is still under way. Never waits. */
+void fa_arena_grow(void);
+
+/* nodes.c. The id of (parent, pc), made when new; 0 when no node is left. in_need: those that are kept back for
  * stacks that were refused may be used. */
 uint32_t fa_arena_node(uint32_t parent, uint64_t pc, uint32_t marks, bool in_need);
 uint32_t fa_arena_module(const struct fa_module_seen *seen);

@@ -12,10 +12,9 @@ enum {
 	PE_APPLICATION = 0x70,
 	PE_PCREL = 0x10,
 	PE_INDIRECT = 0x80,
-	PE_OMIT = 0xff
+	PE_OMIT = 0xff,
+	PE_TABLE = 0x3b /* datarel | sdata4: the only table that linkers write */
 };
-enum { PE_TABLE = 0x3b }; /* datarel | sdata4: the only table that linkers write */
-
 enum {
 	REMEMBERED = 8,        /* depth of DW_CFA_remember_state; compilers use one */
 	PROGRAM_STEPS = 65536, /* more than any function has */
@@ -588,8 +587,7 @@ int fa_cfi_is_realigned(const struct fa_cfi_image *image, const struct fa_cfi_ro
 			int64_t *ret_off)
 {
 	const unsigned char *rest;
-	int64_t cfa_off;
-	int64_t rbp_off;
+	int64_t cfa_off, rbp_off;
 
 	if (!row->cfa_is_expr || row->how[FA_CFI_RBP] != FA_CFI_EXPR)
 		return 0;
