@@ -124,10 +124,12 @@ uint32_t families_join(struct collector *c, struct session *s);
 void families_leave(struct collector *c, struct session *s, uint32_t reason);
 void families_let_all_go(struct collector *c); /* switched off */
 void families_say_known(struct collector *c); /* to a doorman that was restarted */
+bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
+
+/* dormant.c */
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
 		 uint32_t reason);
 void dormant_check(struct collector *c); /* forget those that are gone */
-bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
 
 /* sessions.c */
 int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
