@@ -11,6 +11,7 @@
 #include "cli/outlook.h"
 #include "cli/rule_change.h"
 #include "cli/rules.h"
+#include "cli/words.h"
 
 static struct {
 	const char *flags, *path, *user, *stacks, *stamp, *note;
@@ -46,53 +47,12 @@ static const struct fa_option options[] = {
 	 "record the arguments, which may hold secrets", NULL},
 	{0}};
 
-struct word {
-	const char *name;
-	uint32_t bit;
-};
-
-/* "a,b,c" or a number with no other bits than those of the words. */
-static int parse_bits(const char *text, const struct word *words, uint32_t *ret)
-{
-	uint32_t bits = 0, known = 0;
-
-	for (const struct word *w = words; w->name != NULL; w++)
-		known |= w->bit;
-	if (fa_parse_u32(text, &bits) == 0) {
-		if ((bits & ~known) != 0)
-			return -EINVAL;
-		*ret = bits;
-		return 0;
-	}
-	for (bits = 0;; text++) {
-		size_t len = strcspn(text, ",");
-		const struct word *w = words;
-
-		while (w->name != NULL &&
-		       (strlen(w->name) != len || memcmp(w->name, text, len) != 0))
-			w++;
-		if (w->name == NULL)
-			return -EINVAL;
-		bits |= w->bit;
-		text += len;
-		if (*text == '\0')
-			break;
-	}
-	*ret = bits;
-	return 0;
-}
-
 static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
 {
-	static const struct word words[] = {
-		{"heap", FA_TRACING_HEAP},     {"lock", FA_TRACING_LOCK},
-		{"loader", FA_TRACING_LOADER}, {"snapshot", FA_TRACING_SNAPSHOT},
-		{"vm", FA_TRACING_VM},         {NULL, 0}};
-
 	rule->flags = FA_TRACING_HEAP;
 	if (given.flags == NULL)
 		return 0;
-	if (parse_bits(given.flags, words, &rule->flags) < 0)
+	if (fa_words_parse(given.flags, fa_flag_words, &rule->flags) < 0)
 		return fa_usage(
 			cli,
 			"--flags: '%s' is not made of heap (0x1), lock (0x2), loader (0x4), "
@@ -109,20 +69,12 @@ static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
 
 static int set_events(const struct fa_cli *cli, struct fa_rule *rule)
 {
-	static const struct word words[] = {{"alloc", FA_STACK_ALLOC},
-					    {"realloc", FA_STACK_REALLOC},
-					    {"free", FA_STACK_FREE},
-					    {"none", 0},
-					    {NULL, 0}};
-
 	rule->stacks = FA_STACK_ALLOC | FA_STACK_REALLOC;
-	if (given.stacks != NULL && parse_bits(given.stacks, words, &rule->stacks) < 0)
-		return fa_usage(cli, "--stacks: '%s' is not made of alloc, realloc, free, none",
+	if (given.stacks != NULL && fa_words_parse(given.stacks, fa_stack_words, &rule->stacks) < 0)
+		return fa_usage(cli,
+				"--stacks: '%s' is not made of alloc, realloc, free, all, none",
 				given.stacks);
-	if (given.stamp != NULL && strcmp(given.stamp, "all") == 0)
-		rule->stamp = FA_STAMP_ALL;
-	else if (given.stamp != NULL && strcmp(given.stamp, "none") == 0)
-		rule->stamp = FA_STAMP_NONE;
+	rule->stamp = fa_stamp_parse(given.stamp);
 	return 0;
 }
 
@@ -190,9 +142,9 @@ static void say_enabled(const struct fa_rule *rule, const struct fa_rule_put *pu
 
 	printf("%s: %s for %s (rule %u, generation %llu), stacks of %s, %u frames\n", rule->image,
 	       put->replaced ? "changed" : "enabled",
-	       fa_rules_flags_text(flags, sizeof(flags), rule->flags), put->id,
+	       fa_words_text(flags, sizeof(flags), rule->flags, fa_flag_words), put->id,
 	       (unsigned long long)put->generation,
-	       fa_rules_stacks_text(stacks, sizeof(stacks), rule->stacks), rule->depth);
+	       fa_words_text(stacks, sizeof(stacks), rule->stacks, fa_stack_words), rule->depth);
 	if (*fa_rules_scope_text(scope, sizeof(scope), rule) != '\0')
 		printf("  Only %s.\n", scope);
 	if (*fa_rules_end_text(end, sizeof(end), rule) != '\0')

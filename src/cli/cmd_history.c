@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/rules.h"
+#include "cli/words.h"
 
 static struct {
 	uint32_t top;
@@ -29,7 +30,7 @@ static void add_row(struct fa_table *t, const struct fa_history *e)
 		(void)snprintf(what, sizeof(what), "%s", r->flags != 0 ? "on" : "off");
 	} else {
 		(void)fa_rules_scope_text(scope, sizeof(scope), r);
-		(void)fa_rules_flags_text(what, sizeof(what), r->flags);
+		(void)fa_words_text(what, sizeof(what), r->flags, fa_flag_words);
 	}
 	fa_table_add(t,
 		     (const char *const[]){when, e->action, r->image == NULL ? "" : r->image, scope,

@@ -7,6 +7,7 @@
 #include "base/paths.h"
 #include "cli/command.h"
 #include "cli/rules.h"
+#include "cli/words.h"
 
 static struct {
 	bool published;
@@ -21,7 +22,7 @@ static void add_row(struct fa_table *t, const struct fa_rule *r)
 	char scope[4200], flags[96], stacks[64], with[192], when[40] = "", end[96];
 	char extra[96];
 
-	(void)fa_rules_stacks_text(stacks, sizeof(stacks), r->stacks);
+	(void)fa_words_text(stacks, sizeof(stacks), r->stacks, fa_stack_words);
 	(void)snprintf(with, sizeof(with), "%s, %u frames", stacks, r->depth);
 	if (*fa_rules_options_text(extra, sizeof(extra), r->options) != '\0')
 		(void)snprintf(with + strlen(with), sizeof(with) - strlen(with), ", %s", extra);
@@ -31,7 +32,7 @@ static void add_row(struct fa_table *t, const struct fa_rule *r)
 	when[16] = '\0';
 	fa_table_add(t, (const char *const[]){
 				r->image, fa_rules_scope_text(scope, sizeof(scope), r),
-				fa_rules_flags_text(flags, sizeof(flags), r->flags), with,
+				fa_words_text(flags, sizeof(flags), r->flags, fa_flag_words), with,
 				fa_rules_end_text(end, sizeof(end), r), when,
 				r->who == NULL ? "" : r->who, r->note == NULL ? "" : r->note});
 }

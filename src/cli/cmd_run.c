@@ -27,15 +27,13 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/run_child.h"
+#include "cli/words.h"
 #include "collector/families.h"
 #include "collector/unseen.h"
 #include "format/arena_format.h"
 #include "format/index_format.h"
 #include "trace/repack.h"
 #include "trace/writer.h"
-
-/* As env(1) and timeout(1) have them. */
-enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 
 static struct {
 	const char *output;
@@ -85,88 +83,23 @@ static int write_record(void *ctx, unsigned tag, const void *head, size_t head_l
 
 /* --- what the user asked for -------------------------------------------------------------- */
 
-/* "alloc,realloc,free", "all", "none" */
-static int parse_stacks(const char *text, unsigned *ret)
-{
-	static const struct {
-		const char *name;
-		unsigned bits;
-	} words[] = {
-		{"alloc", FA_STACK_ALLOC},
-		{"realloc", FA_STACK_REALLOC},
-		{"free", FA_STACK_FREE},
-		{"all", FA_STACK_ALLOC | FA_STACK_REALLOC | FA_STACK_FREE},
-		{"none", 0},
-	};
-	unsigned bits = 0;
-
-	for (;; text++) {
-		size_t len = strcspn(text, ","), i = 0, n = sizeof(words) / sizeof(words[0]);
-
-		while (i < n && (strncmp(words[i].name, text, len) != 0 || words[i].name[len] != 0))
-			i++;
-		if (i == n || len == 0)
-			return -EINVAL;
-		bits |= words[i].bits;
-		text += len;
-		if (*text == '\0')
-			break;
-	}
-	*ret = bits;
-	return 0;
-}
-
-static unsigned stamp_mode(void)
-{
-	if (options.stamp == NULL || strcmp(options.stamp, "alloc") == 0)
-		return FA_STAMP_ALLOC;
-	return strcmp(options.stamp, "all") == 0 ? FA_STAMP_ALL : FA_STAMP_NONE;
-}
-
 /* "depth,stacks,stamp,flags,options" for the shim. 0 or an exit status, told. */
 static int shim_options(const struct fa_cli *cli, char *buf, size_t size)
 {
-	unsigned stacks = FA_STACK_ALLOC | FA_STACK_REALLOC;
+	uint32_t stacks = FA_STACK_ALLOC | FA_STACK_REALLOC;
 
 	if (options.depth < 1 || options.depth > FA_DEPTH_MAX)
 		return fa_usage(cli, "--depth must be 1 to %d", FA_DEPTH_MAX);
 	if (options.block_size < 4096 || options.block_size > FA_BLOCK_MAX)
 		return fa_usage(cli, "--block-size must be 4K to 4M");
-	if (options.stacks != NULL && parse_stacks(options.stacks, &stacks) < 0)
+	if (options.stacks != NULL && fa_words_parse(options.stacks, fa_stack_words, &stacks) < 0)
 		return fa_usage(cli,
 				"--stacks takes alloc, realloc, free with commas between, all or "
 				"none, not '%s'",
 				options.stacks);
-	(void)snprintf(buf, size, "%u,%u,%u,%u,%u", options.depth, stacks, stamp_mode(),
-		       FA_TRACING_HEAP, options.record_args ? FA_RULE_ARGS : 0);
-	return 0;
-}
-
-/* The absolute path of the shim. 0 or an exit status, told. */
-static int library_path(char *buf, size_t size)
-{
-	char *real;
-
-	if (options.library == NULL) {
-		if (fa_run_find_library(buf, size) < 0)
-			return fa_fail(RUN_FAILED,
-				       "libfirstalloc_preload.so is neither beside this "
-				       "program nor installed; name it with --library");
-	} else {
-		real = realpath(options.library, NULL);
-		if (real == NULL || strlen(real) >= size) {
-			free(real);
-			return fa_fail(RUN_FAILED, "%s: %s", options.library, fa_strerror(-errno));
-		}
-		strcpy(buf, real);
-		free(real);
-	}
-	if (strpbrk(buf, ": ") != NULL)
-		return fa_fail(
-			RUN_FAILED,
-			"%s: the dynamic linker cannot preload a path with blanks or colons; "
-			"move it",
-			buf);
+	(void)snprintf(buf, size, "%u,%u,%u,%u,%u", options.depth, stacks,
+		       fa_stamp_parse(options.stamp), FA_TRACING_HEAP,
+		       options.record_args ? FA_RULE_ARGS : 0);
 	return 0;
 }
 
@@ -291,8 +224,8 @@ static void remember_command(struct run *run)
 
 static uint32_t why_not_traced(const struct run *run)
 {
-	uint32_t r = run->exe_fd < 0 ? FA_REASON_UNKNOWN
-				     : fa_unseen_reason(run->exe_fd, run->child.pid);
+	uint32_t r =
+		run->exe_fd < 0 ? FA_REASON_UNKNOWN : fa_unseen_reason(run->exe_fd, run->child.pid);
 
 	/* It was in LD_PRELOAD: what kept it from loading, or it from tracing, is not to be seen. */
 	return r == FA_REASON_NOT_LOADED ? FA_REASON_UNKNOWN : r;
@@ -343,14 +276,14 @@ static void end_trace(struct run *run)
 		.stamp = fa_drain_stamp(fa_drain_clock_source()),
 		.events = t.events,
 		.lost = t.lost,
-		.reason = r == 0        ? 4
+		.reason = r == 0         ? 4
 			  : r == -E2BIG  ? 1
 			  : r == -ENOSPC ? 2
 					 : 3,
 		.error = (uint32_t)-r,
 	};
 	r = fa_trace_writer_end(run->writer, &end,
-				r < 0	     ? fa_strerror(r)
+				r < 0        ? fa_strerror(r)
 				: run->ended ? "the command ended"
 					     : "interrupted");
 	if (run->trace_error == 0)
@@ -562,7 +495,7 @@ static int run_command(const struct fa_cli *cli, int argc, char **argv)
 		return fa_usage(cli, "no command to run");
 	r = shim_options(cli, shim_opts, sizeof(shim_opts));
 	if (r == 0)
-		r = library_path(library, sizeof(library));
+		r = fa_run_library(options.library, library, sizeof(library));
 	if (r != 0)
 		return r;
 	r = fa_run_find_program(argv[0], run.exe, sizeof(run.exe));

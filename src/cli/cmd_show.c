@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/rules.h"
+#include "cli/words.h"
 
 static const struct fa_option options[] = {{0}};
 
@@ -28,11 +29,11 @@ static void print_rule(const struct fa_rule *r)
 	line("path", r->path);
 	if (r->uid != FA_USER_ANY)
 		line("user", fa_rules_user_text(user, sizeof(user), r->uid));
-	line("flags", fa_rules_flags_text(text, sizeof(text), r->flags));
-	line("stacks", fa_rules_stacks_text(text, sizeof(text), r->stacks));
+	line("flags", fa_words_text(text, sizeof(text), r->flags, fa_flag_words));
+	line("stacks", fa_words_text(text, sizeof(text), r->stacks, fa_stack_words));
 	(void)snprintf(text, sizeof(text), "%u frames", r->depth);
 	line("depth", text);
-	line("stamp", fa_rules_stamp_text(r->stamp));
+	line("stamp", fa_stamp_text(r->stamp));
 	line("options", fa_rules_options_text(text, sizeof(text), r->options));
 	line("ends", fa_rules_end_text(text, sizeof(text), r));
 	if (r->when != 0)

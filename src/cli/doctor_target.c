@@ -18,6 +18,7 @@
 #include "cli/doctor.h"
 #include "cli/program.h"
 #include "cli/rules.h"
+#include "cli/words.h"
 #include "cli/setup.h"
 #include "cli/status.h"
 #include "collector/procfs.h"
@@ -150,7 +151,7 @@ uint32_t fa_doctor_rule(struct fa_doctor *d, const char *exe_path, const char *e
 
 		fa_rules_end_text(end, sizeof(end), &rule);
 		fa_doctor_say(d, FA_VERDICT_OK, "rule", NULL, "rule %u flags it for %s%s%s", r->id,
-			      fa_rules_flags_text(flags, sizeof(flags), r->flags),
+			      fa_words_text(flags, sizeof(flags), r->flags, fa_flag_words),
 			      *end ? ", ends " : "", end);
 	}
 	options = r != NULL ? r->options : 0;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/paths.h"
+#include "cli/words.h"
 
 static int fail_damaged(const struct fa_cli *cli)
 {
@@ -157,66 +158,13 @@ int fa_rules_user(const char *text, uint32_t *ret_uid)
 	return 0;
 }
 
-struct bit_name {
-	uint32_t bit;
-	const char *name;
-};
-
-/* "heap,lock"; bits without a name as a number behind them. */
-static char *bits_text(char *buf, size_t size, uint32_t bits, const struct bit_name *names)
-{
-	size_t at = 0;
-
-	buf[0] = '\0';
-	for (; names->name != NULL; names++) {
-		if ((bits & names->bit) == 0)
-			continue;
-		bits &= ~names->bit;
-		int n = snprintf(buf + at, size - at, "%s%s", at > 0 ? "," : "", names->name);
-
-		if (n < 0 || (size_t)n >= size - at)
-			return buf;
-		at += (size_t)n;
-	}
-	if (bits != 0)
-		(void)snprintf(buf + at, size - at, "%s0x%x", at > 0 ? "," : "", bits);
-	else if (at == 0)
-		(void)snprintf(buf, size, "none");
-	return buf;
-}
-
-char *fa_rules_flags_text(char *buf, size_t size, uint32_t flags)
-{
-	static const struct bit_name names[] = {
-		{FA_TRACING_HEAP, "heap"},     {FA_TRACING_LOCK, "lock"},
-		{FA_TRACING_LOADER, "loader"}, {FA_TRACING_SNAPSHOT, "snapshot"},
-		{FA_TRACING_VM, "vm"},         {0, NULL}};
-
-	return bits_text(buf, size, flags, names);
-}
-
-char *fa_rules_stacks_text(char *buf, size_t size, uint32_t stacks)
-{
-	static const struct bit_name names[] = {{FA_STACK_ALLOC, "alloc"},
-						{FA_STACK_REALLOC, "realloc"},
-						{FA_STACK_FREE, "free"},
-						{0, NULL}};
-
-	return bits_text(buf, size, stacks, names);
-}
-
 char *fa_rules_options_text(char *buf, size_t size, uint32_t options)
 {
-	static const struct bit_name names[] = {
-		{FA_RULE_SCRIPT, "script"},    {FA_RULE_SECURE, "secure"},
-		{FA_RULE_PID1, "pid1"},        {FA_RULE_SANITIZER, "sanitizer"},
-		{FA_RULE_ARGS, "record-args"}, {FA_RULE_DISARMED, "disarmed"}, {0, NULL}};
-
 	if (options == 0) {
 		buf[0] = '\0';
 		return buf;
 	}
-	return bits_text(buf, size, options, names);
+	return fa_words_text(buf, size, options, fa_option_words);
 }
 
 char *fa_rules_user_text(char *buf, size_t size, uint32_t uid)
@@ -230,13 +178,6 @@ char *fa_rules_user_text(char *buf, size_t size, uint32_t uid)
 	else
 		(void)snprintf(buf, size, "%u", uid);
 	return buf;
-}
-
-const char *fa_rules_stamp_text(uint32_t stamp)
-{
-	static const char *const names[] = {"alloc", "all", "none"};
-
-	return stamp < 3 ? names[stamp] : "?";
 }
 
 char *fa_rules_scope_text(char *buf, size_t size, const struct fa_rule *r)
@@ -306,11 +247,11 @@ void fa_rules_json(struct fa_json *j, const char *key, const struct fa_rule *r)
 		fa_json_string(j, "user", fa_rules_user_text(text, sizeof(text), r->uid));
 	}
 	fa_json_u64(j, "tracing_flags", r->flags);
-	list_of(j, "flags", fa_rules_flags_text(text, sizeof(text), r->flags));
+	list_of(j, "flags", fa_words_text(text, sizeof(text), r->flags, fa_flag_words));
 	list_of(j, "options", fa_rules_options_text(text, sizeof(text), r->options));
 	fa_json_u64(j, "depth", r->depth);
-	list_of(j, "stacks", fa_rules_stacks_text(text, sizeof(text), r->stacks));
-	fa_json_string(j, "stamp", fa_rules_stamp_text(r->stamp));
+	list_of(j, "stacks", fa_words_text(text, sizeof(text), r->stacks, fa_stack_words));
+	fa_json_string(j, "stamp", fa_stamp_text(r->stamp));
 	if (r->expires != 0)
 		fa_json_u64(j, "expires", r->expires);
 	else

@@ -26,11 +26,8 @@ int fa_rules_fail(const struct fa_cli *cli, int negative_errno);
 int fa_rules_user(const char *text, uint32_t *ret_uid) FA_MUST_USE;
 
 /* Text of one member. buf: at least 64 bytes (user: 80). All return buf. */
-char *fa_rules_flags_text(char *buf, size_t size, uint32_t flags);
-char *fa_rules_stacks_text(char *buf, size_t size, uint32_t stacks);
 char *fa_rules_options_text(char *buf, size_t size, uint32_t options);
 char *fa_rules_user_text(char *buf, size_t size, uint32_t uid);
-const char *fa_rules_stamp_text(uint32_t stamp);
 /* "nginx", "nginx (/usr/sbin/nginx, user www-data)" */
 char *fa_rules_scope_text(char *buf, size_t size, const struct fa_rule *rule);
 /* "in 1h 59m", "after 3 starts", "" for never */

@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "cli/command.h"
 #include "format/arena_format.h"
 
 static const char installed_folder[] = "/usr/lib/x86_64-linux-gnu";
@@ -168,7 +170,8 @@ void fa_run_child_cancel(struct fa_run_child *c)
 	(void)waitpid(c->pid, NULL, 0);
 }
 
-int fa_run_find_library(char *buf, size_t size)
+/* Beside our executable, else the installed one. 0, -ENOENT, -ENAMETOOLONG. */
+static int find_library(char *buf, size_t size)
 {
 	char exe[4096];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -187,4 +190,31 @@ int fa_run_find_library(char *buf, size_t size)
 	if (snprintf(buf, size, "%s/%s", installed_folder, FA_SHIM_NAME) >= (int)size)
 		return -ENAMETOOLONG;
 	return access(buf, R_OK) == 0 ? 0 : -ENOENT;
+}
+
+int fa_run_library(const char *named, char *buf, size_t size)
+{
+	char *real;
+
+	if (named == NULL) {
+		if (find_library(buf, size) < 0)
+			return fa_fail(RUN_FAILED,
+				       "libfirstalloc_preload.so is neither beside this "
+				       "program nor installed; name it with --library");
+	} else {
+		real = realpath(named, NULL);
+		if (real == NULL || strlen(real) >= size) {
+			free(real);
+			return fa_fail(RUN_FAILED, "%s: %s", named, fa_strerror(-errno));
+		}
+		strcpy(buf, real);
+		free(real);
+	}
+	if (strpbrk(buf, ": ") != NULL)
+		return fa_fail(
+			RUN_FAILED,
+			"%s: the dynamic linker cannot preload a path with blanks or colons; "
+			"move it",
+			buf);
+	return 0;
 }

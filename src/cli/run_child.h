@@ -13,6 +13,9 @@
 
 #include "base/attr.h"
 
+/* As env(1) and timeout(1) have them. */
+enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
+
 struct fa_run_child {
 	pid_t pid;
 	int go;     /* write end: a byte lets it execute */
@@ -37,7 +40,8 @@ int fa_run_child_go(struct fa_run_child *c) FA_MUST_USE;
 /* End a child that was not let go. */
 void fa_run_child_cancel(struct fa_run_child *c);
 
-/* The shim: beside our executable, else the installed one. 0, -ENOENT, -ENAMETOOLONG. */
-int fa_run_find_library(char *buf, size_t size) FA_MUST_USE;
+/* The absolute path of the shim: the one named, else beside our executable, else the installed one. 0 or
+ * RUN_FAILED, told. */
+int fa_run_library(const char *named, char *buf, size_t size) FA_MUST_USE;
 
 #endif
