@@ -17,10 +17,10 @@ SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-bui
            -U_FORTIFY_SOURCE $(if $(findstring clang,$(shell $(CC) --version)),,-fno-tree-loop-distribute-patterns)
 
 # Folders under src/ that become libraries; each may use those before it.
-folders  := base format registry trace collector symbols analysis report
+folders  := base format registry client trace collector symbols analysis report
 libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
 # Link order: users before what they use.
-link     := $(foreach f,report analysis symbols collector trace registry format base,$(B)/lib$(f).a)
+link     := $(foreach f,report analysis symbols collector trace client registry format base,$(B)/lib$(f).a)
 LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -liberty -lpthread
 
 src       = $(wildcard src/$(1)/*.c)

@@ -1,217 +1,14 @@
-/* client.c - connect, ask, start firstallocd where none is running. */
+/* client.c - what the command line says when firstallocd cannot be asked; its systemd unit. */
 #include "cli/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/io.h"
-#include "base/paths.h"
-
-enum { ANSWER_WITHIN_S = 60, CONNECT_WITHIN_S = 10 };
-static const char unit[] = "firstallocd.service";
-
-int fa_client_connect(const char *root)
-{
-	return fa_client_connect_to(root, FA_PATH_CONTROL);
-}
-
-int fa_client_connect_to(const char *root, const char *socket_path)
-{
-	/* A stopped firstallocd accepts nobody; when its queue is full, connect() would wait. */
-	const struct timeval patience = {.tv_sec = CONNECT_WITHIN_S};
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	FA_CLEANUP(fa_close) int fd = -1;
-	char path[512];
-
-	if (fa_path_join(path, sizeof(path), root, socket_path) < 0 ||
-	    strlen(path) >= sizeof(a.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	return fa_take_fd(&fd);
-}
-
-static int send_request(int sock, const struct fa_control_request *request, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)request, .iov_len = sizeof(*request)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int receive_reply(int sock, struct fa_control_reply *ret, int *ret_fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control.bytes)};
-	const struct cmsghdr *c;
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	int fd = -1;
-
-	if (n < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	/* The padding has room for a second one; no firstallocd sends that. */
-	for (size_t i = 0; c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-			   CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
-	     i++) {
-		fa_close(&fd);
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-	}
-	if (n == 0) {
-		fa_close(&fd);
-		return -ECONNRESET;
-	}
-	if (n != (ssize_t)sizeof(*ret) || ret->magic != FA_CONTROL_MAGIC) {
-		fa_close(&fd);
-		return -EPROTO;
-	}
-	ret->text[sizeof(ret->text) - 1] = '\0';
-	if (ret_fd != NULL)
-		*ret_fd = fd;
-	else
-		fa_close(&fd);
-	return 0;
-}
-
-int fa_client_ask(int sock, struct fa_control_request *request, int fd,
-		  struct fa_control_reply *ret, int *ret_fd)
-{
-	struct pollfd p = {.fd = sock, .events = POLLIN};
-	struct fa_control_reply reply;
-	int r;
-
-	request->magic = FA_CONTROL_MAGIC;
-	request->version = FA_CONTROL_VERSION;
-	r = send_request(sock, request, fd);
-	if (r < 0)
-		return r;
-	do
-		r = poll(&p, 1, ANSWER_WITHIN_S * 1000);
-	while (r < 0 && errno == EINTR);
-	if (r <= 0)
-		return r == 0 ? -ETIMEDOUT : -errno;
-	r = receive_reply(sock, &reply, ret_fd);
-	if (r == 0)
-		*ret = reply;
-	return r;
-}
-
-/* Run it and wait. Its exit status, or -errno. */
-static int run_and_wait(const char *file, char *const argv[])
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		/* firstallocd must never be traced by what the user has set for others. */
-		(void)unsetenv("LD_PRELOAD");
-		execv(file, argv);
-		_exit(127);
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
-static bool have_unit(const char *root)
-{
-	static const char *const dirs[] = {"/etc/systemd/system/", "/run/systemd/system/",
-					   "/usr/local/lib/systemd/system/",
-					   "/usr/lib/systemd/system/", "/lib/systemd/system/"};
-	char path[600];
-
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s%s%s", root, dirs[i], unit);
-		if (access(path, F_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Beside ourselves (uninstalled, or /usr/bin), else where it is installed. */
-static bool find_program(char *buf, size_t size)
-{
-	static const char *const places[] = {"/usr/sbin/firstallocd",
-					     "/usr/local/sbin/firstallocd"};
-	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
-	char *slash;
-
-	if (n > 0) {
-		buf[n] = '\0';
-		slash = strrchr(buf, '/');
-		if (slash != NULL && (size_t)(slash - buf) + 14 < size) {
-			strcpy(slash + 1, "firstallocd");
-			if (access(buf, X_OK) == 0)
-				return true;
-			if (slash - buf >= 4 && strncmp(slash - 4, "/bin", 4) == 0 &&
-			    (size_t)(slash - buf) + 16 < size) {
-				strcpy(slash - 3, "sbin/firstallocd");
-				if (access(buf, X_OK) == 0)
-					return true;
-			}
-		}
-	}
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (access(places[i], X_OK) == 0) {
-			(void)snprintf(buf, size, "%s", places[i]);
-			return true;
-		}
-	return false;
-}
 
 /* execv's argv is not const, for reasons of 1988. */
 static char *word(const char *s)
 {
 	return (char *)(uintptr_t)s;
-}
-
-static int start_unit(void)
-{
-	char *argv[] = {word("systemctl"), word("start"), word(unit), NULL};
-
-	return run_and_wait("/usr/bin/systemctl", argv);
 }
 
 /* Also below a root that does not run: then only links are made. */
@@ -223,44 +20,13 @@ int fa_client_enable_unit(const struct fa_cli *cli, bool on)
 			root,
 			word("--no-reload"),
 			word(on ? "enable" : "disable"),
-			word(unit),
+			word(FA_CLIENT_UNIT),
 			NULL};
 
-	if (!have_unit(cli->root) || access("/usr/bin/systemctl", X_OK) < 0)
+	if (!fa_client_have_unit(cli->root) || access("/usr/bin/systemctl", X_OK) < 0)
 		return 0;
 	(void)snprintf(root, sizeof(root), "--root=%s", cli->root[0] ? cli->root : "/");
-	return run_and_wait("/usr/bin/systemctl", argv) == 0 ? 1 : -EIO;
-}
-
-int fa_client_start_daemon(const struct fa_cli *cli, const char **ret_how)
-{
-	char path[600], root[PATH_MAX];
-	char *argv[] = {path, NULL, NULL, NULL};
-	int r;
-
-	if (geteuid() != 0)
-		return -EPERM;
-	*ret_how = "in the background";
-	if (cli->root[0] == '\0' && access("/run/systemd/system", F_OK) == 0 && have_unit("")) {
-		if (start_unit() == 0) {
-			*ret_how = "by its systemd unit";
-			return 0;
-		}
-		*ret_how = "in the background, because its systemd unit failed ('systemctl status "
-			   "firstallocd' says why)";
-	}
-	if (!find_program(path, sizeof(path)))
-		return -ENOENT;
-	if (cli->root[0] != '\0') {
-		if (realpath(cli->root, root) == NULL) /* it changes its folder */
-			return -errno;
-		argv[1] = word("--root");
-		argv[2] = root;
-	}
-	r = run_and_wait(path, argv); /* returns when it is ready; said on stderr why not */
-	if (r != 0)
-		return r < 0 ? r : -ECHILD;
-	return 0;
+	return fa_client_run("/usr/bin/systemctl", argv) == 0 ? 1 : -EIO;
 }
 
 int fa_client_fail(const struct fa_cli *cli, int error)

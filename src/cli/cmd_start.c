@@ -1,10 +1,7 @@
 /* cmd_start.c - begin a session: open its trace file as the caller, hand it to firstallocd. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -89,23 +86,14 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	return 0;
 }
 
-/* The caller's own file: what firstallocd may write is what the caller may write. */
-static int open_trace(const char *path, int *ret)
+static int fail_to_open(const char *path, int e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-	struct stat st;
-
-	if (fd < 0 && errno == EEXIST && stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 && errno == EEXIST)
+	if (e == -EEXIST)
 		return fa_fail(FA_EXIT_FAILED,
 			       "%s exists already; a trace is never overwritten: "
 			       "name another file with -o",
 			       path);
-	if (fd < 0)
-		return fa_fail((int)fa_exit_of(-errno), "%s: %s", path, fa_strerror(-errno));
-	*ret = fd;
-	return 0;
+	return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
 }
 
 /* Connected, after having started a firstallocd where none was running. */
@@ -116,7 +104,7 @@ static int connect_or_start(const struct fa_cli *cli, const char **how)
 
 	if (sock != -ENOENT && sock != -ECONNREFUSED)
 		return sock;
-	e = fa_client_start_daemon(cli, how);
+	e = fa_client_start_daemon(cli->root, how);
 	return e < 0 ? e : fa_client_connect(cli->root);
 }
 
@@ -187,15 +175,12 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	sock = connect_or_start(cli, &how);
 	if (sock < 0)
 		return fail_to_connect(cli, sock);
-	e = open_trace(path, &fd);
-	if (e != 0)
-		return e;
+	e = fa_client_open_trace(path, &fd);
+	if (e < 0)
+		return fail_to_open(path, e);
 	e = fa_client_ask(sock, &request, fd, &reply, NULL);
 	if (e < 0 || reply.error != 0) {
-		struct stat st;
-
-		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-			(void)unlink(path); /* made a moment ago, by us */
+		fa_client_drop_trace(path, fd);
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
 	print_started(cli, &reply, argv[0], path, how);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/client.h"
 #include "cli/command.h"
 #include "cli/process_block.h"
 #include "format/control_format.h"
@@ -12,8 +13,7 @@
 
 struct fa_status {
 	bool running;
-	void *bytes; /* mapped memfd */
-	size_t len;
+	struct fa_client_status got;
 	struct fa_status_header h;
 	const struct fa_status_session *session;
 	const struct fa_status_process *process;

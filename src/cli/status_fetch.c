@@ -2,9 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/io.h"
 #include "cli/client.h"
@@ -18,40 +15,22 @@ static const char *how_it_runs(const struct fa_status *s)
 	return s->h.run < 3 ? how[s->h.run] : "?";
 }
 
-static int map_status(struct fa_status *s, int fd)
+static int take_status(struct fa_status *s)
 {
-	const unsigned char *at;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || st.st_size <= 0)
-		return -EPROTO;
-	s->len = (size_t)st.st_size;
-	s->bytes = mmap(NULL, s->len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (s->bytes == MAP_FAILED) {
-		s->bytes = NULL;
-		return -errno;
-	}
-	if (fa_status_check(s->bytes, s->len) < 0)
-		return -EPROTO;
-	memcpy(&s->h, s->bytes, sizeof(s->h));
-	at = (const unsigned char *)s->bytes + sizeof(s->h);
-	s->session = (const void *)at;
-	at += s->h.sessions * sizeof(*s->session);
-	s->process = (const void *)at;
-	at += s->h.processes * sizeof(*s->process);
+	s->h = s->got.h;
+	s->session = s->got.session;
+	s->process = s->got.process;
 	s->coverage = malloc(s->h.coverage * sizeof(*s->coverage) + 1);
 	if (s->coverage == NULL)
 		return -ENOMEM;
-	memcpy(s->coverage, at, s->h.coverage * sizeof(*s->coverage));
+	memcpy(s->coverage, s->got.coverage, s->h.coverage * sizeof(*s->coverage));
 	s->running = true;
 	return 0;
 }
 
 int fa_status_fetch(const struct fa_cli *cli, struct fa_status *s)
 {
-	struct fa_control_request request = {.verb = FA_CONTROL_STATUS};
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(cli->root);
-	FA_CLEANUP(fa_close) int fd = -1;
 	struct fa_control_reply reply;
 	int e;
 
@@ -62,12 +41,12 @@ int fa_status_fetch(const struct fa_cli *cli, struct fa_status *s)
 		return 0;
 	if (sock < 0)
 		return fa_client_fail(cli, sock);
-	e = fa_client_ask(sock, &request, -1, &reply, &fd);
+	e = fa_client_status(sock, &reply, &s->got);
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	if (reply.error != 0)
 		return fa_client_fail_reply(&reply);
-	e = fd < 0 ? -EPROTO : map_status(s, fd);
+	e = take_status(s);
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	s->how = how_it_runs(s);
@@ -120,8 +99,7 @@ uint32_t fa_status_reason(const struct fa_status *s, int32_t pid, int block_erro
 
 void fa_status_done(struct fa_status *s)
 {
-	if (s->bytes != NULL)
-		(void)munmap(s->bytes, s->len);
+	fa_client_status_done(&s->got);
 	free(s->coverage);
 	fa_rule_list_done(&s->armed);
 	memset(s, 0, sizeof(*s));

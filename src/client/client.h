@@ -1,0 +1,58 @@
+/*
+ * client.h - the one client of firstallocd's control socket: the command line and the C library use it.
+ * Never prints. Any thread, a socket one at a time.
+ */
+#ifndef FA_CLIENT_CLIENT_H
+#define FA_CLIENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "format/control_format.h"
+
+#define FA_CLIENT_UNIT "firstallocd.service"
+
+/* A descriptor; -ENOENT, -ECONNREFUSED: no firstallocd is running below this root. */
+int fa_client_connect(const char *root) FA_MUST_USE;
+/* The same for another of its sockets. */
+int fa_client_connect_to(const char *root, const char *socket_path) FA_MUST_USE;
+
+/*
+ * One request, one reply. fd >= 0 goes along; ret_fd (may be NULL) gets what comes with the reply, or
+ * -1. -ETIMEDOUT: no answer within a good time; -EPROTO: no answer of ours.
+ */
+int fa_client_ask(int sock, struct fa_control_request *request, int fd,
+		  struct fa_control_reply *ret, int *ret_fd) FA_MUST_USE;
+
+/* What firstallocd says of itself. Pointers lie in `bytes`. All zero is a valid empty one. */
+struct fa_client_status {
+	void *bytes; /* a mapped memfd that nobody can change any more */
+	size_t len;
+	struct fa_status_header h;
+	const struct fa_status_session *session;
+	const struct fa_status_process *process;
+	const struct fa_status_coverage *coverage;
+};
+
+/* 0 with ret_reply->error 0: *ret is filled; with another: it was refused. -errno as fa_client_ask(). */
+int fa_client_status(int sock, struct fa_control_reply *ret_reply,
+		     struct fa_client_status *ret) FA_MUST_USE;
+void fa_client_status_done(struct fa_client_status *s);
+
+/* The caller's own file: what firstallocd may write is what the caller may write. A named pipe may be
+ * there already, a file may not: -EEXIST. */
+int fa_client_open_trace(const char *path, int *ret) FA_MUST_USE;
+/* It was made a moment ago, by us, and for nothing. Takes away no other file that has its name now. */
+void fa_client_drop_trace(const char *path, int fd);
+
+/*
+ * Start a firstallocd and wait until it answers: the systemd unit where there is one, else a process
+ * in the background. *ret_how: static text that says which. -EPERM: not root; -ENOENT: no program.
+ */
+int fa_client_start_daemon(const char *root, const char **ret_how) FA_MUST_USE;
+bool fa_client_have_unit(const char *root);
+/* Run a program and wait. Its exit status, or -errno. */
+int fa_client_run(const char *file, char *const argv[]) FA_MUST_USE;
+
+#endif
