@@ -35,6 +35,7 @@ void fa_config_defaults(struct fa_config *c)
 	c->workers = 4;
 	c->arenas_per_user = 1024;
 	c->mapped_per_user = 4ull << 30;
+	c->written_per_user = 64ull << 30;
 	c->sessions_per_user = 8;
 }
 
@@ -128,6 +129,7 @@ static const struct number_key daemon_keys[] = {
 	{"Workers", 2, 64, 1, AT(fa_config, workers), "threads, 2 to 64"},
 	{"ArenasPerUser", 1, 65536, 1, AT(fa_config, arenas_per_user), "1 to 65536"},
 	{"MappedPerUser", 1, 1 << 20, 1 << 20, AT(fa_config, mapped_per_user), "megabytes"},
+	{"WrittenPerUser", 0, 1 << 24, 1 << 20, AT(fa_config, written_per_user), "megabytes"},
 	{"MinFree", 0, 1 << 24, 1 << 20, AT(fa_config, min_free), "megabytes"},
 	{"SessionsPerUser", 0, 64, 1, AT(fa_config, sessions_per_user), "0 to 64"},
 };

@@ -44,6 +44,7 @@ struct fa_config {
 	uint32_t workers;           /* Workers: threads that answer the doorbell */
 	uint32_t arenas_per_user;   /* ArenasPerUser */
 	uint64_t mapped_per_user;   /* MappedPerUser (MB), here bytes */
+	uint64_t written_per_user;  /* WrittenPerUser (MB), here bytes; 0: no limit */
 	uint64_t min_free;          /* MinFree (MB), here bytes; 0: larger of 5 % and 1 GB */
 	uint32_t sessions_per_user; /* SessionsPerUser */
 	struct fa_autologger autologger[FA_CONFIG_AUTOLOGGERS];

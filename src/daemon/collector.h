@@ -15,6 +15,7 @@
 enum {
 	CLIENTS_MAX = 128,
 	CLIENTS_PER_USER = 32,
+	WRITTEN_USERS = 256,
 	DORMANT_MAX = 4096,
 	COVERAGE_MAX = 1024,
 	SLOWEST_MS = 16, /* an idle family is looked at so often */
@@ -60,6 +61,7 @@ struct session {
 	int error; /* of the last write, -errno: to be ended at the end of this turn */
 	uint32_t end_reason, end_error;
 	uint64_t events, lost, bytes, blocks, blocks_lost;
+	uint64_t paid; /* of the bytes, by written.c */
 	uint32_t processes;
 	uint64_t started_real, started_mono;
 	uint64_t flushed_ns;
@@ -73,6 +75,13 @@ struct client {
 	uint64_t since_ns;
 	uint64_t waits_for; /* number of a WANTS message, 0: none */
 	struct fa_control_reply reply;
+};
+
+/* A user's purse (written.c). */
+struct written {
+	bool used;
+	uint32_t uid;
+	uint64_t left, filled_ns;
 };
 
 /* A flagged process that is not attached, for status. */
@@ -93,6 +102,7 @@ struct collector {
 	size_t families, family_room;
 	struct session session[FA_SESSIONS_MAX];
 	struct client client[CLIENTS_MAX];
+	struct written written[WRITTEN_USERS];
 	uint32_t system_gid; /* ~0: there is no such group */
 	struct dormant dormant[DORMANT_MAX];
 	size_t dormants;
@@ -144,6 +154,10 @@ void sessions_turn(struct collector *c, uint64_t now);
 void sessions_write_out(struct collector *c); /* to the kernel, which outlives us */
 void sessions_say_wants(struct collector *c);
 void sessions_update_bytes(struct session *s);
+
+/* written.c: the cap on what is written for one user */
+bool written_too_much(struct collector *c, struct session *s, uint64_t now); /* it is to be ended */
+bool written_may_start(struct collector *c, uint32_t uid, uint64_t now);
 
 /* journal.c */
 void journal_open(struct collector *c, int fd);

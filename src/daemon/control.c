@@ -288,6 +288,11 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	else if (!cl->system && users_are_full(c))
 		say(cl, EDQUOT,
 		    "users have all the sessions that they may have together; try later");
+	else if ((o->flags & FA_SESSION_USER) != 0 &&
+		 !written_may_start(c, cl->uid, fa_mono_ns()))
+		say(cl, EDQUOT,
+		    "firstallocd has written as much for you as it may within a day "
+		    "(WrittenPerUser); try later");
 	if (cl->reply.error != 0)
 		return true;
 	want.options = *o;

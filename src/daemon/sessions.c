@@ -1,8 +1,8 @@
 /*
  * sessions.c - traces being written: opening, clock and flush, the proper end.
  *
- * A session ends when it is stopped, or by itself: size limit, too little space, a write error. In
- * the latter cases it stays in the list, with the reason, until somebody stops it.
+ * A session ends when it is stopped, or by itself: size limit, too little space, a write error, its
+ * user's limit for written bytes. In the latter cases it stays in the list, with the reason, until somebody stops it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -263,6 +263,7 @@ void session_stop(struct collector *c, struct session *s, uint32_t reason)
 	s->end_error = s->end_reason == 3 ? (uint32_t)-s->error : 0;
 	families_leave(c, s, FA_REASON_ENDED);
 	end_trace(c, s);
+	(void)written_too_much(c, s, fa_mono_ns()); /* its end is paid for, too */
 	s->ended = true;
 	say_over(c, s); /* a successor of ours is not to go on with it */
 	sessions_say_wants(c);
@@ -340,6 +341,8 @@ void sessions_turn(struct collector *c, uint64_t now)
 		}
 		if (s->error != 0)
 			session_stop(c, s, reason_of(s->error));
+		else if (written_too_much(c, s, now))
+			session_stop(c, s, 5);
 	}
 	if (second) {
 		c->second_ns = now;

@@ -108,6 +108,7 @@ const char *fa_end_reason_text(unsigned reason)
 		"too little space is left on the disk",
 		"the file could not be written",
 		"its target ended",
+		"its user's limit for written bytes was reached (WrittenPerUser)",
 	};
 
 	return reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";

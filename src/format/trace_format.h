@@ -230,7 +230,8 @@ struct fa_rec_end {
 	uint64_t stamp;
 	uint64_t events;
 	uint64_t lost;
-	uint32_t reason; /* 0 stopped, 1 size limit, 2 disk, 3 write error, 4 target ended */
+	uint32_t reason; /* 0 stopped, 1 size limit, 2 disk, 3 write error, 4 target ended,
+			  * 5 WrittenPerUser */
 	uint32_t error;  /* errno of a write error */
 };
 #pragma GCC diagnostic pop

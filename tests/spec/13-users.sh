@@ -4,6 +4,7 @@
 #   13.10-13.13  malformed requests, floods, descriptors that nobody asked for: refused, nothing leaks
 #   13.14-13.18  the doorbell under attack: others are not held up, no part dies
 #   13.19-13.24  traces of users; folders, locks and rights
+#   13.25        the cap on what is written for a user
 # In a private mount namespace with an overlay on /etc, as 3-daemon.sh. Needs root.
 if [ "$(id -u)" = 0 ] && [ -z "${FA_PRIVATE:-}" ]; then
 	export FA_PRIVATE=1
@@ -368,4 +369,47 @@ clean() {
 	same "$(ls -A "$R/run/firstalloc")" ""
 }
 it 13.24 "when it ends it takes its sockets, pid file and lock away" clean
+
+# Two sessions of Alice's end at the cap and no third one starts; Bob's and root's go on.
+written() {
+	printf '[Daemon]\nWrittenPerUser = 1\n' >"$R/etc/firstalloc/firstalloc.ini"
+	"$T/m/bin/firstallocd" --root "$R"
+	start rooted >/dev/null
+	as $BOB $fa start bobs -o "$W/bobs.falloc" --min-free 0 >/dev/null
+	for s in one two; do as $ALICE $fa start $s -o "$W/$s.falloc" --min-free 0 >/dev/null; done
+	for _ in $(seq 100); do
+		as $ALICE "$gate" -n 100000 >/dev/null
+		$fa status --json >"$T/st.json"
+		[ "$(json "$T/st.json" "any(s['state'] == 'ended' for s in j['sessions'])")" = false ] || break
+	done
+	$fa status --json >"$T/st.json"
+	end="its user's limit for written bytes was reached (WrittenPerUser)"
+	same "$(json "$T/st.json" "sorted((s['name'], s['state'], s.get('end')) for s in j['sessions'] if s['state'] == 'ended')")" \
+		"[('one', 'ended', \"$end\"), ('two', 'ended', \"$end\")]"
+	sum=$(($(stat -c %s "$W/one.falloc") + $(stat -c %s "$W/two.falloc")))
+	echo "written: $sum"
+	[ $sum -ge 1048576 ]
+	[ $sum -lt 6000000 ] # and what was in the arenas
+	for s in one two; do
+		"$FA" dump "$W/$s.falloc" | tail -n 1 | grep -q 'end .*reason=written-limit'
+	done
+	same "$(status_of as $ALICE $fa start three -o "$W/three.falloc" --min-free 0)" 1
+	grep -q 'as much for you as it may' "$T/e"
+	as $ALICE $fa stop --all >/dev/null 2>"$T/e"
+	same "$(status_of as $ALICE $fa start three -o "$W/three.falloc" --min-free 0)" 1
+	for _ in $(seq 20); do # into root's alone
+		[ "$(stat -c %s "$W/rooted.falloc")" -lt 1200000 ] || break
+		as 23453 "$gate" -n 200000 >/dev/null
+	done
+	kill -9 "$(pid_of collector)" # what stands in Bob's and root's traces is paid once more
+	wait_for 5 $fa status
+	wait_for 5 eval 'as $BOB "$gate" -n 1000 | grep -q "answer 1 "'
+	$fa status --json >"$T/st.json"
+	same "$(json "$T/st.json" "sorted((s['name'], s['state']) for s in j['sessions'])")" "[('bobs', 'running'), ('rooted', 'running')]"
+	[ "$(stat -c %s "$W/rooted.falloc")" -gt 1048576 ]
+	rm "$R/etc/firstalloc/firstalloc.ini"
+	kill "$(pid_of keeper)"
+	wait_for 5 test ! -e "$C"
+}
+it 13.25 "what is written for one user has a cap: his sessions end and say why, others' go on" written
 results

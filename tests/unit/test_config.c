@@ -52,13 +52,13 @@ SPEC(every_value_is_read_in_its_unit)
 	const struct fa_autologger *a;
 
 	put(FA_PATH_INI,
-	    "; comment\n[Daemon]\nWorkers = 8\nMappedPerUser=3\n\n"
+	    "; comment\n[Daemon]\nWorkers = 8\nMappedPerUser=3\nWrittenPerUser = 2\n\n"
 	    "[Autologger boot]\nStart=1\nBufferSize = 128\nMinimumBuffers = 2\n"
 	    "MaximumBuffers = 64\nFlushTimer = 5\nLogFileMode = sequential\n"
 	    "MaxFileSize = 10\nFileName = /var/log/x.falloc\nPolicy = count\nStatus = 0\n");
 	CHECK(fa_config_read(root, &c) == 0);
 	CHECK(c.problems == 0);
-	CHECK(c.workers == 8 && c.mapped_per_user == 3 << 20);
+	CHECK(c.workers == 8 && c.mapped_per_user == 3 << 20 && c.written_per_user == 2 << 20);
 	a = fa_config_autologger(&c, "boot");
 	CHECK(a != NULL && a->start && a->buffer_size == 128 << 10 && a->minimum_buffers == 2 &&
 	      a->maximum_buffers == 64 && a->flush_timer == 5 && a->max_file_size == 10 << 20 &&
