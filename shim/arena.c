@@ -23,11 +23,14 @@ static uint64_t soft_limit(int resource)
 	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }
 
-/* A large reservation starves a program under RLIMIT_AS: at most a sixteenth of it. */
-static uint32_t first_size(void)
+/*
+ * A large reservation starves a program under RLIMIT_AS: at most a sixteenth of it. The file of a `run` is
+ * allocated before it is used, and most programs of a script need little: it begins small.
+ */
+static uint32_t first_size(bool run_mode)
 {
 	uint64_t limit = soft_limit(RLIMIT_AS) / 16;
-	uint32_t size = FA_ARENA_MAX0;
+	uint32_t size = run_mode ? FA_ARENA_MIN : FA_ARENA_MAX0;
 
 	while (size > limit && size >= FA_ARENA_MIN)
 		size /= 2;
@@ -174,7 +177,7 @@ static void add_segments(uint32_t segments)
 unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
 			 uint32_t segments)
 {
-	uint32_t size = first_size();
+	uint32_t size = first_size(start->run_dir != NULL);
 
 	if (size == 0)
 		return FA_REASON_NO_MEMORY;
@@ -182,6 +185,8 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 	fa_arena.pid = pid;
 	fa_arena.size0 = size;
 	fa_arena.most = soft_limit(RLIMIT_AS) / 4;
+	if (fa_arena.most > FA_ARENA_SPAN)
+		fa_arena.most = FA_ARENA_SPAN;
 	fa_arena.nonce = fa_clock_mono_ns();
 	fa_arena.euid = start->euid;
 	fa_arena.clock_source = (uint8_t)fa_clock_source();

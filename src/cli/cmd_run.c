@@ -398,7 +398,7 @@ static void collect(struct run *run)
 				wait_ms = -1;
 			}
 		}
-		(void)poll(fds, run->trace_error == 0 ? 2 : 1, wait_ms);
+		(void)poll(fds, run->trace_error == 0 && wait_ms != 1 ? 2 : 1, wait_ms);
 		take_signals(run);
 	}
 }

@@ -66,7 +66,7 @@ void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint3
 /* Once a millisecond or so while the family is polled. */
 void fa_family_tick(struct fa_family *f);
 
-/* How many segments the shim asks for (0..FA_ARENA_SEGMENTS), hostile: bounded by the caller. */
+/* How many segments the shim asks for, at most as fit the span. */
 unsigned fa_family_wants_segments(const struct fa_family *f);
 unsigned fa_family_segments(const struct fa_family *f);
 /*

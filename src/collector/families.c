@@ -26,16 +26,19 @@ enum { MS = 1000000 };
 static const uint64_t shortest_ns = 1 * MS, longest_ns = 20 * MS;
 static const uint64_t reap_ns = 100 * MS, pressed_reap_ns = 1 * MS;
 /* Most families of a shell script are over, or wait: they are looked at less often. */
+static const uint64_t spare_after_ns = 2 * MS;
 static const uint64_t quiet_after_ns = 50 * MS, quiet_turn_ns = 5 * MS;
 
 struct member {
 	struct fa_family *family;
 	struct fa_run_arena arena;
 	int32_t pid;
+	uint64_t adopted_ns;
 	uint64_t drained_ns, interval_ns, reaped_ns, served_ns;
 	uint64_t active_ns; /* when events came last */
 	uint64_t swept;     /* stamp: all that was committed before is written */
 	bool full;          /* the arena could not be made longer */
+	bool left;          /* its process has executed another program */
 };
 
 struct fa_families {
@@ -44,6 +47,8 @@ struct fa_families {
 	struct fa_sink sink;         /* all but PASS, to it */
 	bool wrote;                  /* events, since the last PASS */
 	uint64_t passes;
+	uint64_t adopted_ns; /* when an arena came last */
+	uint64_t start_time; /* ours, as fa_procfs_stat() has it; 0: not known */
 	const char *const *only;
 	int only_count;
 	struct fa_drain_ids ids;
@@ -89,6 +94,7 @@ int fa_families_new(struct fa_rundir *dir, const struct fa_sink *sink, const cha
 		    int only_count, struct fa_families **ret)
 {
 	struct fa_families *s = calloc(1, sizeof(*s));
+	struct fa_procfs_stat ours;
 
 	if (s == NULL)
 		return -ENOMEM;
@@ -98,34 +104,43 @@ int fa_families_new(struct fa_rundir *dir, const struct fa_sink *sink, const cha
 	s->only = only;
 	s->only_count = only_count;
 	s->ids = (struct fa_drain_ids){1, 1};
+	if (fa_procfs_stat(getpid(), &ours) == 0)
+		s->start_time = ours.start_time;
 	*ret = s;
 	return 0;
 }
 
+struct maker {
+	int32_t own_pid;
+	uint64_t since;
+};
+
 /* It calls itself so in its pid namespace, is our user's, and began after us. */
 static bool is_maker(void *ctx, int32_t pid)
 {
-	const struct fa_run_arena *a = ctx;
+	const struct maker *m = ctx;
 	struct fa_procfs_status status;
-	struct fa_procfs_stat ours, stat;
+	struct fa_procfs_stat stat;
 
-	return fa_procfs_status(pid, &status) == 0 && status.own_pid == a->own_pid &&
-	       status.uid == geteuid() && fa_procfs_stat(getpid(), &ours) == 0 &&
-	       fa_procfs_stat(pid, &stat) == 0 && stat.start_time >= ours.start_time;
+	return fa_procfs_status(pid, &status) == 0 && status.own_pid == m->own_pid &&
+	       status.uid == geteuid() && fa_procfs_stat(pid, &stat) == 0 &&
+	       stat.start_time >= m->since;
 }
 
 /*
  * Who made the arena. The name of its file says the pid, in the maker's own pid namespace: nearly
  * always ours. false: it is gone already; then it keeps that number.
  */
-static bool find_maker(struct fa_run_arena *a, struct fa_family_info *ret)
+static bool find_maker(const struct fa_families *s, const struct fa_run_arena *a,
+		       struct fa_family_info *ret)
 {
-	int32_t pid = is_maker(a, a->own_pid) ? a->own_pid : 0;
+	struct maker m = {a->own_pid, s->start_time};
+	int32_t pid = is_maker(&m, a->own_pid) ? a->own_pid : 0;
 
 	/* Numbers of other namespaces are small; greater than ours, it was here and is gone. To look through
 	 * all of /proc takes longer than many programs live. */
 	if (pid == 0 && a->own_pid <= getpid())
-		pid = fa_procfs_find(is_maker, a);
+		pid = fa_procfs_find(is_maker, &m);
 	if (pid != 0 && fa_procfs_family_info(pid, ret) == 0)
 		return true;
 	*ret = (struct fa_family_info){.pid = a->own_pid, .uid = geteuid(), .gid = getegid()};
@@ -156,6 +171,9 @@ static bool is_wanted(const struct fa_families *s, const char *image)
 static int add_member(struct fa_families *s, struct fa_family *f, const struct fa_run_arena *a,
 		      int32_t pid)
 {
+	uint64_t now = fa_mono_ns();
+	bool left = false;
+
 	if (s->count == s->room) {
 		size_t room = s->room == 0 ? 8 : s->room * 2;
 		struct member *grown = reallocarray(s->member, room, sizeof(*grown));
@@ -167,12 +185,13 @@ static int add_member(struct fa_families *s, struct fa_family *f, const struct f
 	}
 	/* The same pid again: it has executed another program. The smaller nonce is the earlier. */
 	for (size_t i = 0; i < s->count; i++) {
+		bool earlier = s->member[i].arena.nonce < a->nonce;
+
 		if (s->member[i].pid != pid)
 			continue;
-		if (s->member[i].arena.nonce < a->nonce)
-			fa_family_left(s->member[i].family, pid);
-		else
-			fa_family_left(f, pid);
+		fa_family_left(earlier ? s->member[i].family : f, pid);
+		s->member[i].left |= earlier;
+		left |= !earlier;
 	}
 	if (pid == s->exited_pid)
 		fa_family_exited(f, pid, s->exited_status);
@@ -181,8 +200,10 @@ static int add_member(struct fa_families *s, struct fa_family *f, const struct f
 		.arena = *a,
 		.pid = pid,
 		.interval_ns = shortest_ns,
-		.reaped_ns = fa_mono_ns(),
-		.active_ns = fa_mono_ns(),
+		.left = left,
+		.adopted_ns = now,
+		.reaped_ns = now,
+		.active_ns = now,
 	};
 	return 0;
 }
@@ -192,7 +213,7 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 {
 	struct fa_family_info info;
 	struct fa_family *f;
-	bool wanted, alive = find_maker(a, &info);
+	bool wanted, alive = find_maker(s, a, &info);
 	int r;
 
 	take_exe(a, &info);
@@ -204,6 +225,7 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 		s->past.refused++;
 		return r == -ENOMEM ? r : 0;
 	}
+	s->adopted_ns = fa_mono_ns();
 	r = wanted ? add_member(s, f, a, info.pid) : 0;
 	if (wanted && r == 0) {
 		if (!alive) /* its number may be another's */
@@ -244,11 +266,16 @@ static int adopt_arenas(struct fa_families *s)
 	return r;
 }
 
-static void give_segments(struct member *m)
+/*
+ * One more than it asks for: a new segment takes a turn of ours to come, and a program that has to wait
+ * for it stands. Not for those that are over at once: most programs of a script need no second one.
+ */
+static void give_segments(struct member *m, uint64_t now)
 {
 	unsigned have = fa_family_segments(m->family);
+	unsigned want = fa_family_wants_segments(m->family) + (now - m->adopted_ns > spare_after_ns);
 
-	while (have < fa_family_wants_segments(m->family)) {
+	while (have < want) {
 		if (m->full || fa_family_extend(m->family, m->arena.fd, true) < 0) {
 			m->full = true;
 			return;
@@ -293,6 +320,14 @@ static int drain_member(struct fa_families *s, struct member *m, uint64_t now)
 	return 0;
 }
 
+/* Nobody has the arena any more. How the command ended, we are told a moment later: that is waited for. */
+static bool is_alone(const struct fa_families *s, const struct member *m)
+{
+	bool status_comes = m->pid == s->expected_pid && s->exited_pid == 0 && !m->left;
+
+	return !status_comes && fa_rundir_alone(s->dir, m->arena.fd);
+}
+
 /* What is due for one family. 0 or -errno of the sink. */
 static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 {
@@ -303,7 +338,9 @@ static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 	if (now - m->active_ns > quiet_after_ns && now - m->served_ns < quiet_turn_ns)
 		return 0;
 	m->served_ns = now;
-	give_segments(m);
+	if (is_alone(s, m)) /* the memory of the dead is not kept a moment longer */
+		return fa_family_reap(m->family, &s->sink, true);
+	give_segments(m, now);
 	fa_family_tick(m->family);
 	full = fa_family_full(m->family, &pressed);
 	if (now - m->reaped_ns >= (pressed ? pressed_reap_ns : reap_ns)) {
@@ -315,13 +352,13 @@ static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 	return r;
 }
 
-/* Milliseconds until the next turn: 1 while anything happens, 20 when nothing did for a second. */
+/* Milliseconds until the next turn: 1 while anything happens or came, 20 when nothing did for a second. */
 static int next_turn(const struct fa_families *s, uint64_t now)
 {
 	const uint64_t calm_ns = 200 * (uint64_t)MS, quiet_ns = 1000 * (uint64_t)MS;
 	int wait_ms = 20;
 
-	if (fa_rundir_waiting(s->dir))
+	if (fa_rundir_waiting(s->dir) || now - s->adopted_ns < calm_ns)
 		return 1;
 	for (size_t i = 0; i < s->count; i++) {
 		uint64_t idle = now - s->member[i].active_ns;
@@ -424,7 +461,7 @@ int fa_families_finish(struct fa_families *s)
 	int r = adopt_arenas(s);
 
 	for (size_t i = 0; i < s->count; i++)
-		give_segments(&s->member[i]);
+		give_segments(&s->member[i], s->member[i].adopted_ns);
 	while (s->count > 0) {
 		struct fa_family *f = s->member[0].family;
 

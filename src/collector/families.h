@@ -29,7 +29,8 @@ int fa_families_new(struct fa_rundir *dir, const struct fa_sink *sink, const cha
 
 /*
  * One turn: arenas and segments that came, tick, and what is due of draining and reaping. Returns the
- * milliseconds until the next turn is due (less when fa_rundir_poll_fd() is readable), or -errno of
+ * milliseconds until the next turn is due (less when that is more than one and fa_rundir_poll_fd() is
+ * readable: who starts one program after the other need not wake us for each), or -errno of
  * the sink: then call fa_families_detach().
  */
 int fa_families_turn(struct fa_families *s) FA_MUST_USE;

@@ -141,7 +141,7 @@ static int map_further_segments(struct fa_family *f, int fd)
 	struct stat st;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 
-	while (r == 0 && f->segments < FA_ARENA_SEGMENTS &&
+	while (r == 0 && f->segments < fa_arena_most_segments(size0) &&
 	       st.st_size >= (off_t)fa_arena_segment_at(size0, f->segments + 1))
 		r = map_segment(f, fd, fa_arena_segment_at(size0, f->segments),
 				fa_arena_segment_size(size0, f->segments));
@@ -211,8 +211,9 @@ void fa_family_tick(struct fa_family *f)
 unsigned fa_family_wants_segments(const struct fa_family *f)
 {
 	uint32_t want = arena_load(&family_header(f)->want_segment);
+	uint32_t most = fa_arena_most_segments(f->segment[0].g.size);
 
-	return want > FA_ARENA_SEGMENTS ? FA_ARENA_SEGMENTS : want;
+	return want > most ? most : want;
 }
 
 unsigned fa_family_segments(const struct fa_family *f)
@@ -250,7 +251,7 @@ int fa_family_extend(struct fa_family *f, int fd, bool allocate)
 	uint64_t at = fa_arena_segment_at(f->segment[0].g.size, f->segments);
 	int r;
 
-	if (f->segments == FA_ARENA_SEGMENTS)
+	if (f->segments == fa_arena_most_segments(f->segment[0].g.size))
 		return -E2BIG;
 	r = lengthen(fd, at, size, allocate);
 	if (r == 0)

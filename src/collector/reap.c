@@ -217,7 +217,8 @@ int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gon
 
 	f->sink = sink;
 	f->error = 0;
-	find_unknown(f, now);
+	if (!all_gone)
+		find_unknown(f, now);
 	main_gone = all_gone || f->main_exited || fa_procfs_gone(f->info.pid, f->main_start_time);
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		if (f->slot[i] == NULL)

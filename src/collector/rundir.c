@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -22,12 +23,19 @@
 #include "base/io.h"
 #include "format/arena_format.h"
 
+enum { NAME_SIZE = 64, UNREADY_MAX = 64 };
+
 struct fa_rundir {
 	char path[256];
 	int fd;    /* of the folder, locked */
 	int watch; /* inotify */
-	bool waiting;
-	bool unread; /* there may be files that were not looked at since the last event */
+	bool tells_alone;
+	bool unread; /* events were lost: all of the folder is to be read */
+	/* Names of arenas that were still being made. Those from `again` on are to be looked at in this pass. */
+	char unready[UNREADY_MAX][NAME_SIZE];
+	unsigned unready_count, again;
+	size_t at, len; /* of what was read of the events */
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 };
 
 enum { FILE_WRONG = -1, FILE_UNREADY = 0, FILE_READY = 1 };
@@ -147,6 +155,37 @@ static int make_somewhere(struct fa_rundir *d)
 	return r;
 }
 
+bool fa_rundir_alone(const struct fa_rundir *d, int fd)
+{
+	if (!d->tells_alone || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+		return false;
+	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
+/* Is a lease refused while a file is mapped, and granted when it is no more? Not on all file systems. */
+static bool find_out_alone(struct fa_rundir *d)
+{
+	static const char name[] = "probe";
+	int fd = openat(d->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int again = openat(d->fd, name, O_RDWR | O_CLOEXEC);
+	void *p = MAP_FAILED;
+	bool yes = false;
+
+	if (again >= 0 && ftruncate(fd, 1) == 0)
+		p = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fa_close(&fd);
+	d->tells_alone = true;
+	if (p != MAP_FAILED) {
+		yes = !fa_rundir_alone(d, again);
+		(void)munmap(p, 1);
+		yes = yes && fa_rundir_alone(d, again);
+	}
+	fa_close(&again);
+	(void)unlinkat(d->fd, name, 0);
+	return yes;
+}
+
 int fa_rundir_new(struct fa_rundir **ret)
 {
 	struct fa_rundir *d = calloc(1, sizeof(*d));
@@ -160,6 +199,7 @@ int fa_rundir_new(struct fa_rundir **ret)
 		free(d); /* no folder: nothing to remove */
 		return r;
 	}
+	d->tells_alone = find_out_alone(d);
 	d->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (d->watch < 0 || inotify_add_watch(d->watch, d->path, IN_CREATE | IN_ONLYDIR) < 0) {
 		r = -errno;
@@ -178,18 +218,6 @@ const char *fa_rundir_path(const struct fa_rundir *d)
 int fa_rundir_poll_fd(const struct fa_rundir *d)
 {
 	return d->watch;
-}
-
-/* What came is found by reading the folder, so that events are only wake-ups and none is missed. */
-/* Were there any? */
-static bool swallow_events(int watch)
-{
-	char bytes[4096];
-	bool any = false;
-
-	while (read(watch, bytes, sizeof(bytes)) > 0)
-		any = true;
-	return any;
 }
 
 static bool parse_name(const char *name, struct fa_run_arena *ret, unsigned *ret_segment)
@@ -241,7 +269,19 @@ static bool parse_note(const char *name, struct fa_run_arena *ret)
 	return true;
 }
 
-/* 1: *ret; 0: not that one, or not yet. */
+/* A name that is to be tried again; when there are too many of them, by reading the folder. */
+static void try_again(struct fa_rundir *d, const char *name)
+{
+	for (unsigned i = 0; i < d->unready_count; i++)
+		if (strcmp(d->unready[i], name) == 0)
+			return;
+	if (d->unready_count == UNREADY_MAX)
+		d->unread = true;
+	else /* it fits: it is as parse_name() would write it */
+		(void)snprintf(d->unready[d->unready_count++], NAME_SIZE, "%s", name);
+}
+
+/* FILE_READY: *ret; FILE_UNREADY: not yet; FILE_WRONG: no arena and no note, or no more. */
 static int try_file(struct fa_rundir *d, const char *name, struct fa_run_arena *ret)
 {
 	struct fa_run_arena a = {.fd = -1};
@@ -250,51 +290,117 @@ static int try_file(struct fa_rundir *d, const char *name, struct fa_run_arena *
 
 	if (parse_note(name, ret)) {
 		(void)unlinkat(d->fd, name, 0);
-		return 1;
+		return FILE_READY;
 	}
 	if (!parse_name(name, &a, &segment) || segment != 0)
-		return 0;
+		return FILE_WRONG;
 	a.fd = openat(d->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (a.fd < 0)
-		return 0;
+		return FILE_WRONG;
 	state = examine(a.fd, &a.size);
 	/* Its maker died before it was done (in a pid namespace of its own we cannot tell). */
 	if (state == FILE_UNREADY && kill(a.own_pid, 0) < 0 && errno == ESRCH)
 		state = examine(a.fd, &a.size) == FILE_READY ? FILE_READY : FILE_WRONG;
-	if (state == FILE_UNREADY)
-		d->waiting = true;
-	else
+	if (state != FILE_UNREADY)
 		(void)unlinkat(d->fd, name, 0);
-	if (state != FILE_READY) {
+	if (state == FILE_READY)
+		*ret = a;
+	else
 		(void)close(a.fd);
-		return 0;
+	return state;
+}
+
+/* Those that were being made. */
+static bool next_unready(struct fa_rundir *d, struct fa_run_arena *ret)
+{
+	while (d->again < d->unready_count) {
+		int state = try_file(d, d->unready[d->again], ret);
+
+		if (state == FILE_UNREADY) {
+			d->again++;
+			continue;
+		}
+		memmove(d->unready[d->again], d->unready[d->unready_count - 1], NAME_SIZE);
+		d->unready_count--;
+		if (state == FILE_READY)
+			return true;
 	}
-	*ret = a;
-	return 1;
+	return false;
+}
+
+/* The event that was read next, NULL: there is none. */
+static const struct inotify_event *next_event(struct fa_rundir *d)
+{
+	const struct inotify_event *e;
+
+	if (d->at >= d->len) {
+		ssize_t n = read(d->watch, d->events, sizeof(d->events));
+
+		d->at = 0;
+		d->len = n > 0 ? (size_t)n : 0;
+		if (n <= 0)
+			return NULL;
+	}
+	e = (const struct inotify_event *)(const void *)(d->events + d->at);
+	d->at += sizeof(*e) + e->len;
+	return e;
+}
+
+/* Those that came. */
+static bool next_new(struct fa_rundir *d, struct fa_run_arena *ret)
+{
+	const struct inotify_event *e;
+
+	while ((e = next_event(d)) != NULL) {
+		int state = FILE_WRONG;
+
+		if ((e->mask & IN_Q_OVERFLOW) != 0)
+			d->unread = true;
+		else if (e->len > 0)
+			state = try_file(d, e->name, ret);
+		if (state == FILE_READY)
+			return true;
+		if (state == FILE_UNREADY)
+			try_again(d, e->name);
+	}
+	return false;
+}
+
+/* Those that are in the folder. 1, 0 or -errno. */
+static int next_of_folder(struct fa_rundir *d, struct fa_run_arena *ret)
+{
+	DIR *dir = list_folder(d->fd);
+	bool found = false;
+
+	if (dir == NULL)
+		return -errno;
+	d->unread = false;
+	for (struct dirent *e; !found && (e = readdir(dir)) != NULL;) {
+		int state = try_file(d, e->d_name, ret);
+
+		found = state == FILE_READY;
+		if (state == FILE_UNREADY)
+			try_again(d, e->d_name);
+	}
+	(void)closedir(dir);
+	d->unread |= found;
+	return found;
 }
 
 int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret)
 {
-	DIR *dir;
-	int found = 0;
-
-	d->unread = swallow_events(d->watch) || d->unread || d->waiting;
-	if (!d->unread)
-		return 0;
-	d->waiting = false;
-	dir = list_folder(d->fd);
-	if (dir == NULL)
-		return -errno;
-	for (struct dirent *e; found == 0 && (e = readdir(dir)) != NULL;)
-		found = try_file(d, e->d_name, ret);
-	(void)closedir(dir);
-	d->unread = found != 0;
-	return found;
+	if (next_unready(d, ret))
+		return 1;
+	d->again = d->unready_count; /* what is met from here on has its turn in the next pass */
+	if (next_new(d, ret))
+		return 1;
+	d->again = 0;
+	return d->unread ? next_of_folder(d, ret) : 0;
 }
 
 bool fa_rundir_waiting(const struct fa_rundir *d)
 {
-	return d->waiting;
+	return d->unready_count > 0;
 }
 
 void fa_rundir_free(struct fa_rundir *d)

@@ -5,6 +5,9 @@
  * folder is locked (flock of the folder itself, which the kernel gives up with the process); folders
  * that nobody holds are of dead commands and are removed by the next one. Arenas are taken out of the
  * folder as soon as they are open, so that nothing is left whatever ends first. One thread.
+ *
+ * A file that is mapped is in use, so the kernel knows when the last process of a family is gone: from then
+ * on it grants a lease of the file. fa_rundir_alone() asks for one, where that was found to be true.
  */
 #ifndef FA_RUNDIR_H
 #define FA_RUNDIR_H
@@ -31,6 +34,9 @@ int fa_rundir_new(struct fa_rundir **ret) FA_MUST_USE;
 const char *fa_rundir_path(const struct fa_rundir *d);
 /* Readable when something has come into the folder: poll it, then call fa_rundir_next(). */
 int fa_rundir_poll_fd(const struct fa_rundir *d);
+
+/* Has nobody but us the arena's file open or mapped? false also where the file system does not tell. */
+bool fa_rundir_alone(const struct fa_rundir *d, int fd);
 
 /* 1: *ret, and its fd, where it has one, is the caller's; 0: none is ready; -errno. */
 int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret) FA_MUST_USE;

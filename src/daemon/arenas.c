@@ -176,7 +176,7 @@ bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment)
 
 	pthread_mutex_lock(&d->lock);
 	a = find(d, handle);
-	if (a != NULL && segment > 0 && segment < FA_ARENA_SEGMENTS) {
+	if (a != NULL && segment > 0 && segment < fa_arena_most_segments(a->info.size)) {
 		uint64_t had = a->more, all = fa_arena_segment_at(a->info.size, segment + 1);
 
 		/* Asked for again when the answer was lost: counted once. */

@@ -52,7 +52,7 @@ static void take_known(struct door *d, const struct fa_msg_arena *info, const in
 	/* DONT_SYNC: of a file that somebody serves, an honest answer could take for ever. */
 	if (fds[0] >= 0 &&
 	    statx(fds[0], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &x) == 0)
-		for (unsigned k = 1; k < FA_ARENA_SEGMENTS &&
+		for (unsigned k = 1; k < fa_arena_most_segments(info->size) &&
 				     x.stx_size >= fa_arena_segment_at(info->size, k + 1);
 		     k++)
 			(void)door_arena_grow(d, info->handle, k);

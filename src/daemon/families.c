@@ -384,8 +384,7 @@ static void ask_segment(struct family *fam, uint64_t now)
 	unsigned have = fa_family_segments(fam->f);
 	struct fa_part_msg m = {.u.segment = {.handle = fam->info.handle, .segment = have}};
 
-	if (fam->refused_segment || have >= FA_ARENA_SEGMENTS ||
-	    fa_family_wants_segments(fam->f) <= have ||
+	if (fam->refused_segment || fa_family_wants_segments(fam->f) <= have ||
 	    (fam->asked == have && now - fam->asked_ns < 100000000u))
 		return;
 	if (!may_grow(fam, fa_arena_segment_size(fam->info.size, have)))

@@ -58,7 +58,7 @@ static FA_INLINE uint64_t fa_arena_slot_address(unsigned slot)
 
 enum {
 	FA_ARENA_VERSION = 1,
-	FA_ARENA_SEGMENTS = 12, /* 2, 2, 4, 8, 16, 32, ... 32 MB, which fills the span */
+	FA_ARENA_SEGMENTS = 15, /* at most; of a small segment 0 so many fill the span */
 	FA_ARENA_PROCESSES = 128,
 	FA_ARENA_MIN = 256 << 10, /* smallest segment 0 */
 	FA_ARENA_MAX0 = 2 << 20,  /* largest segment 0 */
@@ -280,6 +280,16 @@ static inline uint64_t fa_arena_segment_at(uint32_t size0, unsigned k)
 	for (unsigned i = 0; i < k; i++)
 		at += fa_arena_segment_size(size0, i);
 	return at;
+}
+
+/* How many segments fit the span: 2, 2, 4, 8, 16, 32, ... 32 MB are 12. */
+static inline unsigned fa_arena_most_segments(uint32_t size0)
+{
+	unsigned n = FA_ARENA_SEGMENTS;
+
+	while (fa_arena_segment_at(size0, n) > FA_ARENA_SPAN)
+		n--;
+	return n;
 }
 
 /* Hash of a (parent, pc word) pair: where its search in an index begins. */

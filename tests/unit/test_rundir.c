@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,6 +108,64 @@ SPEC(what_is_no_arena_is_left_alone_or_thrown_away)
 	CHECK(access(name, F_OK) < 0);
 }
 
+SPEC(an_arena_is_alone_when_its_last_process_is_gone)
+{
+	const char *name = "1.9.0";
+	struct fa_run_arena a = {.fd = -1};
+	struct fa_rundir *d = NULL;
+	char byte;
+	int end[2], fd;
+	void *p;
+	pid_t pid;
+
+	CHECK(fa_rundir_new(&d) == 0 && pipe(end) == 0);
+	make_file(d, name, FA_ARENA_MIN, FA_ARENA_MAGIC);
+	fd = open(in_folder(d, name), O_RDWR | O_CLOEXEC);
+	p = mmap(NULL, FA_ARENA_MIN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && close(fd) == 0);
+	CHECK(fa_rundir_next(d, &a) == 1 && !fa_rundir_alone(d, a.fd));
+	pid = fork(); /* a child of the family, which outlives its parent */
+	if (pid == 0) {
+		(void)close(end[1]);
+		(void)!read(end[0], &byte, 1);
+		_exit(0);
+	}
+	CHECK(munmap(p, FA_ARENA_MIN) == 0 && !fa_rundir_alone(d, a.fd));
+	p = mmap(NULL, FA_ARENA_MIN, PROT_READ | PROT_WRITE, MAP_SHARED, a.fd, 0); /* ours does not count */
+	CHECK(close(end[1]) == 0 && waitpid(pid, NULL, 0) == pid);
+	CHECK(fa_rundir_alone(d, a.fd) && fa_rundir_alone(d, a.fd));
+	CHECK(munmap(p, FA_ARENA_MIN) == 0 && close(a.fd) == 0 && close(end[0]) == 0);
+	fa_rundir_free(d);
+}
+
+SPEC(more_arenas_that_are_being_made_than_are_remembered_are_all_found)
+{
+	struct fa_run_arena a;
+	struct fa_rundir *d = NULL;
+	char name[64];
+	int found = 0;
+
+	CHECK(fa_rundir_new(&d) == 0);
+	for (int i = 0; i < 200; i++) {
+		(void)snprintf(name, sizeof(name), FA_RUN_FILE, (int)getpid(), 1000ULL + i, 0U);
+		make_file(d, name, FA_ARENA_MIN, 0);
+	}
+	CHECK(fa_rundir_next(d, &a) == 0 && fa_rundir_waiting(d));
+	for (int i = 0; i < 200; i++) {
+		int fd;
+
+		(void)snprintf(name, sizeof(name), FA_RUN_FILE, (int)getpid(), 1000ULL + i, 0U);
+		fd = open(in_folder(d, name), O_RDWR | O_CLOEXEC);
+		CHECK(pwrite(fd, &(uint64_t){FA_ARENA_MAGIC}, 8, 0) == 8 && close(fd) == 0);
+	}
+	while (fa_rundir_next(d, &a) == 1) {
+		found++;
+		(void)close(a.fd);
+	}
+	CHECK(found == 200 && !fa_rundir_waiting(d));
+	fa_rundir_free(d);
+}
+
 SPEC(folders_of_dead_commands_are_removed_and_those_of_the_living_are_not)
 {
 	struct fa_rundir *d = NULL, *next = NULL;
@@ -141,6 +200,8 @@ int main(void)
 	RUN(an_arena_is_taken_out_of_the_folder_when_it_is_complete);
 	RUN(a_note_is_its_name);
 	RUN(what_is_no_arena_is_left_alone_or_thrown_away);
+	RUN(an_arena_is_alone_when_its_last_process_is_gone);
+	RUN(more_arenas_that_are_being_made_than_are_remembered_are_all_found);
 	RUN(folders_of_dead_commands_are_removed_and_those_of_the_living_are_not);
 	return TEST_RESULT();
 }
