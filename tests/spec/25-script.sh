@@ -17,7 +17,7 @@ no_heap_of_the_dead() {
 	many=$(peak "$FA" run -o a -- sh -c 'i=0; while [ $i -lt 600 ]; do /bin/true; i=$((i + 1)); done')
 	echo "one program: $one KB, 600: $many KB"
 	same "$("$FA" dump a --no-events | grep -c ' process .*exe="[^"]*/true"')" 600
-	[ $((many - one)) -lt 8000 ]
+	[ $((many - one)) -lt 16000 ]
 }
 it 25.1 "600 programs in turn: each is traced, and the memory of the dead is not kept" no_heap_of_the_dead
 
