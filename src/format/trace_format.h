@@ -12,12 +12,17 @@
  *     40    16   uuid              of this trace
  *     56     8   checksum          fa_hash64 of bytes 0-55, seed 0
  *
+ * A circular trace (incompatible bit 0) has struct fa_trace_ring behind that: its space is divided into
+ * chunks, which are written one after the other, round and round. Each begins with a repetition of the
+ * definitions that what follows may need (blocks with FA_BLOCK_REPEAT), so it can be read by itself.
+ *
  * Then blocks, back to back. A block: header (32 bytes), stored payload.
  *
  *   OFFSET SIZE  BLOCK HEADER
  *      0     4   magic "FABL"
  *      4     1   codec             0 raw, 1 LZ4 block, 2 zstd frame
  *      5     1   flags             bit 0: last block of a trace that was ended properly
+ *                                  bit 1: repeats definitions, for who begins to read here
  *      6     2   reserved          0
  *      8     4   stored_size       bytes that follow
  *     12     4   raw_size          after decoding, at most FA_BLOCK_MAX
@@ -64,7 +69,10 @@ enum {
 };
 
 enum fa_trace_codec { FA_CODEC_RAW = 0, FA_CODEC_LZ4 = 1, FA_CODEC_ZSTD = 2 };
-enum fa_block_flags { FA_BLOCK_LAST = 1 << 0 };
+enum fa_block_flags { FA_BLOCK_LAST = 1 << 0, FA_BLOCK_REPEAT = 1 << 1 };
+/* Incompatible bits. */
+enum fa_trace_features { FA_TRACE_CIRCULAR = 1 << 0 };
+enum { FA_RING_CHUNKS = 4, FA_RING_CHUNKS_MAX = 64, FA_RING_CHUNK_MIN = 64 << 10 };
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
@@ -78,6 +86,14 @@ struct fa_trace_header {
 	uint64_t created_real;
 	unsigned char uuid[16];
 	uint64_t checksum;
+};
+
+/* Behind the header of a circular trace. Chunk i begins header_size + i * chunk_size into the file. */
+struct fa_trace_ring {
+	uint64_t chunk_size;
+	uint32_t chunks;
+	uint32_t reserved;
+	uint64_t checksum; /* fa_hash64 of the 16 bytes before, with the header's checksum as seed */
 };
 
 struct fa_block_header {
@@ -259,6 +275,7 @@ enum fa_trace_tag {
 };
 
 static_assert(sizeof(struct fa_trace_header) == 64, "trace header is 64 bytes");
+static_assert(sizeof(struct fa_trace_ring) == 24, "ring geometry is 24 bytes");
 static_assert(sizeof(struct fa_block_header) == 32, "block header is 32 bytes");
 static_assert(sizeof(struct fa_record_header) == 8, "record header is 8 bytes");
 

@@ -25,6 +25,7 @@
 
 #include "base/io.h"
 #include "format/hash.h"
+#include "trace/ring.h"
 
 enum { HEADER_MAX = 64 << 10 };
 
@@ -53,6 +54,9 @@ struct fa_trace_reader {
 	size_t records_len;
 	size_t records_at;
 	uint64_t block_offset; /* of the current block */
+	struct ring_view ring;
+	uint32_t ring_index; /* of the chunk that is being read, in ring.order */
+	uint64_t ring_bytes; /* read of those before */
 	union any_record head;
 };
 
@@ -100,12 +104,41 @@ static int check_header(struct fa_trace_reader *r)
 		return -EBADMSG;
 	if (h->checksum != fa_hash64(h, offsetof(struct fa_trace_header, checksum), 0))
 		return -EBADMSG;
-	if (h->min_reader > FA_TRACE_VERSION || h->incompatible != 0)
+	if (h->min_reader > FA_TRACE_VERSION || (h->incompatible & ~(uint64_t)FA_TRACE_CIRCULAR) != 0)
 		return -EPROTONOSUPPORT;
 	if (h->header_size < sizeof(*h) || h->header_size > HEADER_MAX || h->header_size > r->size)
 		return -EBADMSG;
 	r->position = h->header_size;
 	return 0;
+}
+
+static void go_to_chunk(struct fa_trace_reader *r, uint32_t index)
+{
+	r->ring_index = index;
+	r->position = ring_chunk_at(&r->ring, r->ring.order[index]);
+	r->sequence = r->ring.first[r->ring.order[index]];
+}
+
+/* Where to begin? An empty one begins at its first chunk, and ends there. */
+static int find_chunks(struct fa_trace_reader *r)
+{
+	int e;
+
+	if ((r->header.incompatible & FA_TRACE_CIRCULAR) == 0)
+		return 0;
+	e = ring_view_read(r->fd, &r->header, &r->ring);
+	if (e == 0 && r->ring.count != 0)
+		go_to_chunk(r, 0);
+	return e;
+}
+
+void fa_trace_reader_newest_only(struct fa_trace_reader *r)
+{
+	if (r->ring.count == 0)
+		return;
+	r->ring.order[0] = r->ring.order[r->ring.count - 1];
+	r->ring.count = 1;
+	go_to_chunk(r, 0);
 }
 
 static void done(struct fa_trace_reader **r)
@@ -127,6 +160,8 @@ int fa_trace_reader_open_fd(int fd, struct fa_trace_reader **ret)
 	if (e < 0)
 		return e;
 	e = check_header(r);
+	if (e == 0)
+		e = find_chunks(r);
 	if (e < 0)
 		return e;
 	*ret = fa_take_ptr(&r);
@@ -194,7 +229,7 @@ static const char *header_fault(const struct fa_block_header *h)
 		return "block magic";
 	if (h->codec > FA_CODEC_ZSTD)
 		return "block codec";
-	if (h->reserved != 0 || h->flags & ~FA_BLOCK_LAST)
+	if (h->reserved != 0 || h->flags & ~(FA_BLOCK_LAST | FA_BLOCK_REPEAT))
 		return "block flags";
 	if (h->raw_size > FA_BLOCK_MAX || h->raw_size < sizeof(struct fa_record_header) ||
 	    h->stored_size > h->raw_size || h->stored_size == 0 ||
@@ -283,39 +318,106 @@ static int at_end(struct fa_trace_reader *r, const struct fa_block_header *h, si
 	return cut(r, n == 0 ? "no END" : "the file ends within a block");
 }
 
+/* A chunk ends where no next block stands in it; it goes on in the next one. false: this was all. */
+static bool place_in_ring(struct fa_trace_reader *r)
+{
+	struct fa_block_header h;
+
+	if (r->last_seen || r->ring.count == 0)
+		return false;
+	while (!ring_block_at(r->fd, &r->ring, r->ring.order[r->ring_index], r->position,
+			      r->sequence, &h)) {
+		if (r->ring_index + 1 >= r->ring.count)
+			return false;
+		r->ring_bytes += r->position - ring_chunk_at(&r->ring, r->ring.order[r->ring_index]);
+		go_to_chunk(r, r->ring_index + 1);
+	}
+	return true;
+}
+
+/* The header of the next block, which is not wrong by itself. 1; 0: the end, a cut or damage. */
+static int next_header(struct fa_trace_reader *r, struct fa_block_header *h)
+{
+	const char *what;
+	ssize_t n;
+
+	if (r->ring.chunks != 0 && !place_in_ring(r))
+		return r->last_seen ? 0 : cut(r, "no END");
+	n = pread_all(r->fd, h, sizeof(*h), r->position);
+	if (n < 0)
+		return damaged(r, r->position, "read error");
+	if ((size_t)n < sizeof(*h))
+		return at_end(r, h, (size_t)n);
+	if (r->last_seen)
+		return damaged(r, r->position, "bytes behind the end");
+	what = header_fault(h);
+	if (what == NULL && (h->flags & FA_BLOCK_REPEAT) != 0 && r->ring.chunks == 0)
+		what = "block flags";
+	return what == NULL ? 1 : damaged(r, r->position, what);
+}
+
+/* What repeats definitions is for readers that begin with its chunk. */
+static bool is_repeated(const struct fa_trace_reader *r, const struct fa_block_header *h)
+{
+	return (h->flags & FA_BLOCK_REPEAT) != 0 && r->ring_index > 0;
+}
+
+static void pass_block(struct fa_trace_reader *r, const struct fa_block_header *h)
+{
+	r->last_seen = h->flags & FA_BLOCK_LAST;
+	r->block_offset = r->position;
+	r->position += sizeof(*h) + h->stored_size;
+	r->sequence++;
+}
+
+/* The next block that is to be read, its stored bytes checked. 1; 0: the end, a cut or damage. */
+static int next_stored(struct fa_trace_reader *r, struct fa_block_header *h)
+{
+	int more;
+
+	while ((more = next_header(r, h)) > 0 && is_repeated(r, h))
+		pass_block(r, h);
+	if (more == 0 || !read_stored(r, h))
+		return 0;
+	if (h->checksum != block_checksum(h, r->stored))
+		return damaged(r, r->position, "block checksum");
+	if (h->sequence != r->sequence)
+		return damaged(r, r->position, "block sequence");
+	return 1;
+}
+
+/* If the file was cut here before, it has grown. */
+static void note_good(struct fa_trace_reader *r)
+{
+	r->damage = (struct fa_trace_damage){.unknown_records = r->damage.unknown_records};
+}
+
 /* 1: the next block is there; 0: the end, a cut or damage. */
 static int next_block(struct fa_trace_reader *r)
 {
 	struct fa_block_header h;
-	ssize_t n = pread_all(r->fd, &h, sizeof(h), r->position);
 	const char *what;
 
-	if (n < 0)
-		return damaged(r, r->position, "read error");
-	if ((size_t)n < sizeof(h))
-		return at_end(r, &h, (size_t)n);
-	if (r->last_seen)
-		return damaged(r, r->position, "bytes behind the end");
-	what = header_fault(&h);
-	if (what != NULL)
-		return damaged(r, r->position, what);
-	if (!read_stored(r, &h))
+	if (next_stored(r, &h) == 0)
 		return 0;
-	if (h.checksum != block_checksum(&h, r->stored))
-		return damaged(r, r->position, "block checksum");
-	if (h.sequence != r->sequence)
-		return damaged(r, r->position, "block sequence");
 	what = decode(r, &h);
 	if (what != NULL)
 		return damaged(r, r->position, what);
 	r->records_len = h.raw_size;
 	r->records_at = 0;
-	r->last_seen = h.flags & FA_BLOCK_LAST;
-	r->block_offset = r->position;
-	r->position += sizeof(h) + h.stored_size;
-	r->sequence++;
-	/* If the file was cut here before, it has grown. */
-	r->damage = (struct fa_trace_damage){.unknown_records = r->damage.unknown_records};
+	pass_block(r, &h);
+	note_good(r);
+	return 1;
+}
+
+int fa_trace_reader_next_stored(struct fa_trace_reader *r, struct fa_block_header *ret,
+				const unsigned char **ret_stored)
+{
+	if (r->damage.damaged || next_stored(r, ret) == 0)
+		return 0;
+	pass_block(r, ret);
+	note_good(r);
+	*ret_stored = r->stored;
 	return 1;
 }
 
@@ -377,7 +479,10 @@ struct fa_trace_damage fa_trace_reader_damage(const struct fa_trace_reader *r)
 
 uint64_t fa_trace_reader_position(const struct fa_trace_reader *r)
 {
-	return r->position;
+	if (r->ring.count == 0)
+		return r->position;
+	return r->ring.begin + r->ring_bytes + r->position -
+	       ring_chunk_at(&r->ring, r->ring.order[r->ring_index]);
 }
 
 uint64_t fa_trace_reader_size(const struct fa_trace_reader *r)

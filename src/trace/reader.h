@@ -38,8 +38,18 @@ int fa_trace_reader_open(const char *path, struct fa_trace_reader **ret) FA_MUST
 int fa_trace_reader_open_fd(int fd,
 			    struct fa_trace_reader **ret) FA_MUST_USE; /* fd is taken over */
 
+/* Of a circular trace read the newest chunk alone. Before the first record is read. */
+void fa_trace_reader_newest_only(struct fa_trace_reader *r);
+
 /* 1: *ret is the next record; 0: the end, or the first damage (ask fa_trace_reader_damage). */
 int fa_trace_reader_next(struct fa_trace_reader *r, struct fa_trace_record *ret) FA_MUST_USE;
+
+/*
+ * The next block as it is stored, valid until the next call; not together with fa_trace_reader_next().
+ * 1; 0: the end, or the first damage.
+ */
+int fa_trace_reader_next_stored(struct fa_trace_reader *r, struct fa_block_header *ret,
+				const unsigned char **ret_stored) FA_MUST_USE;
 
 const struct fa_trace_header *fa_trace_reader_header(const struct fa_trace_reader *r);
 struct fa_trace_damage fa_trace_reader_damage(const struct fa_trace_reader *r);

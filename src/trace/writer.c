@@ -4,9 +4,11 @@
  * Both the gathered bytes and the encoded ones lie behind room for a block header, so that whichever
  * is stored goes out in one piece: a block that does not shrink is stored raw.
  *
+ * writer_ring.c has what is different in a circular trace, writer_resume.c how a dead writer is followed.
+ *
  * Limits of the session (size, free space) are looked at when a block begins, for a full block that
  * does not shrink; so a file stays below its limit by up to a block, and all that was accepted can
- * always be written. END_ROOM is kept back for the END block: reaching a limit is a proper end, and
+ * always be written. WRITER_END_ROOM is kept back for the END block: reaching a limit is a proper end, and
  * fa_trace_writer_end() still works then. After an error of write(2) itself the half block is cut off and
  * what was gathered is thrown away: that makes room on a full disk for END, which says why. Where that
  * fails as well, the file ends within a block, and what was written before stays readable.
@@ -27,10 +29,11 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "format/hash.h"
+#include "trace/ring.h"
+#include "trace/writer_internal.h"
 
 enum {
 	SMALLEST_BLOCK = 4096,
-	END_ROOM = 2048,
 	FREE_CHECK_BYTES = 4 << 20,
 	FREE_CHECK_NS = 1000000000,
 	LZ4_SPEED = 1,
@@ -38,30 +41,6 @@ enum {
 	LZ4_SAVES = 8,      /* an eighth at least, or it is not worth the time */
 	ZSTD_SAVES = 3,     /* a third: it takes twice the time of LZ4 */
 	RAW_BLOCKS = 15,    /* before the next try, at most */
-};
-
-struct fa_trace_writer {
-	int fd;
-	int error;  /* sticky */
-	bool limit; /* after `error` END can still be written */
-	bool unsynced;
-	uint32_t block_size;
-	uint32_t codec;
-	uint64_t maximum_bytes;
-	uint64_t minimum_free;
-	uint64_t bytes;
-	uint64_t blocks;
-	uint64_t synced;       /* bytes whose write-back was started */
-	uint64_t free_until;   /* `bytes` when free space is to be looked at again */
-	uint64_t free_ns;      /* when it was last, 0: never */
-	unsigned char *raw;    /* room for a block header, then the records gathered */
-	size_t raw_len;        /* of the records */
-	size_t raw_cap;        /* for records */
-	unsigned char *stored; /* room for a block header, then the encoded records */
-	size_t stored_cap;
-	unsigned raw_blocks; /* that will be stored raw without a try */
-	unsigned raw_again;  /* so many more after the next that does not pay */
-	ZSTD_CCtx *zstd;     /* only with FA_CODEC_ZSTD */
 };
 
 /* Every failure passes here: the first one is kept. */
@@ -72,14 +51,14 @@ static int fail(struct fa_trace_writer *w, int error)
 	return w->error;
 }
 
-static int fail_limit(struct fa_trace_writer *w, int error)
+int writer_fail_limit(struct fa_trace_writer *w, int error)
 {
 	w->limit = w->error == 0;
 	return fail(w, error);
 }
 
 /* Room for a block of `len` bytes of records. */
-static int reserve(struct fa_trace_writer *w, size_t len)
+int writer_reserve(struct fa_trace_writer *w, size_t len)
 {
 	size_t bound = (size_t)LZ4_compressBound((int)len);
 	unsigned char *p;
@@ -105,11 +84,13 @@ static int reserve(struct fa_trace_writer *w, size_t len)
 
 static int write_header(struct fa_trace_writer *w, const struct fa_trace_header *same_trace)
 {
+	struct fa_trace_ring ring;
 	struct fa_trace_header header = {
 		.magic = {'F', 'A', 'T', 'R', 'A', 'C', '\r', '\n'},
 		.version = FA_TRACE_VERSION,
 		.min_reader = FA_TRACE_MIN_READER,
 		.header_size = sizeof(header),
+		.incompatible = w->defs != NULL ? FA_TRACE_CIRCULAR : 0,
 		.created_real = fa_real_ns(),
 	};
 	int r;
@@ -122,11 +103,17 @@ static int write_header(struct fa_trace_writer *w, const struct fa_trace_header 
 		header.created_real = same_trace->created_real;
 		memcpy(header.uuid, same_trace->uuid, sizeof(header.uuid));
 	}
+	if (w->defs != NULL)
+		header.header_size += (uint32_t)sizeof(ring);
 	header.checksum = fa_hash64(&header, offsetof(struct fa_trace_header, checksum), 0);
 	r = fa_write_all(w->fd, &header, sizeof(header));
+	if (r == 0 && w->defs != NULL) {
+		ring_fill(&ring, &header, w->chunk_size);
+		r = fa_write_all(w->fd, &ring, sizeof(ring));
+	}
 	if (r < 0)
 		return r;
-	w->bytes = sizeof(header);
+	w->bytes = header.header_size;
 	return 0;
 }
 
@@ -147,8 +134,7 @@ static uint32_t block_size_for(const struct fa_trace_writer_options *options)
 	return (uint32_t)(size > FA_BLOCK_MAX ? FA_BLOCK_MAX : size);
 }
 
-static int new_writer(int fd, const struct fa_trace_writer_options *options,
-		      struct fa_trace_writer **ret)
+int writer_new(int fd, const struct fa_trace_writer_options *options, struct fa_trace_writer **ret)
 {
 	FA_CLEANUP(done) struct fa_trace_writer *w = calloc(1, sizeof(*w));
 	int r;
@@ -165,7 +151,9 @@ static int new_writer(int fd, const struct fa_trace_writer_options *options,
 		return -EINVAL;
 	if (w->codec == FA_CODEC_ZSTD && (w->zstd = ZSTD_createCCtx()) == NULL)
 		return -ENOMEM;
-	r = reserve(w, w->block_size);
+	r = options->circular ? ring_begin(w, options->maximum_bytes) : 0;
+	if (r == 0)
+		r = writer_reserve(w, w->block_size);
 	if (r < 0)
 		return r;
 	*ret = fa_take_ptr(&w);
@@ -176,81 +164,10 @@ int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
 			 struct fa_trace_writer **ret)
 {
 	FA_CLEANUP(done) struct fa_trace_writer *w = NULL;
-	int r = new_writer(fd, options, &w);
+	int r = writer_new(fd, options, &w);
 
 	if (r == 0)
 		r = write_header(w, options->same_trace);
-	if (r < 0)
-		return r;
-	*ret = fa_take_ptr(&w);
-	return 0;
-}
-
-/*
- * How far the block at `at` reaches, of a file of `size` bytes: behind it, 0 when it is cut there, or
- * -errno. Only its frame is looked at: a block that was cut by the death of its writer is the last
- * one, and is found by its length.
- */
-static int64_t block_end(const struct fa_trace_writer *w, uint64_t at, uint64_t size)
-{
-	struct fa_block_header block;
-	ssize_t n = pread(w->fd, &block, sizeof(block), (off_t)at);
-
-	if (n < 0)
-		return -errno;
-	if ((size_t)n < sizeof(block))
-		return 0;
-	/* Damage, not a cut: what stands behind it is not ours to throw away. */
-	if (block.magic != FA_BLOCK_MAGIC_WORD || block.sequence != w->blocks ||
-	    block.stored_size > FA_BLOCK_MAX)
-		return -EBADMSG;
-	at += sizeof(block) + block.stored_size;
-	if (at > size)
-		return 0;
-	return block.flags & FA_BLOCK_LAST ? -EALREADY : (int64_t)at;
-}
-
-/* Find where the last whole block ends (that is to be kept), cut the file there, and go there. */
-static int find_end(struct fa_trace_writer *w, uint64_t keep)
-{
-	struct fa_trace_header file;
-	off_t size = lseek(w->fd, 0, SEEK_END);
-	uint64_t kept, kept_blocks = 0;
-	int64_t end;
-
-	if (size < 0)
-		return -errno;
-	if (pread(w->fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file) ||
-	    memcmp(file.magic, FA_TRACE_MAGIC, sizeof(file.magic)) != 0 ||
-	    file.version != FA_TRACE_VERSION || file.header_size != sizeof(file))
-		return -EBADMSG;
-	kept = w->bytes = sizeof(file);
-	while ((end = block_end(w, w->bytes, (uint64_t)size)) > 0) {
-		w->bytes = (uint64_t)end;
-		w->blocks++;
-		if (w->bytes <= keep) {
-			kept = w->bytes;
-			kept_blocks = w->blocks;
-		}
-	}
-	if (end < 0)
-		return (int)end;
-	w->bytes = kept;
-	w->blocks = kept_blocks;
-	w->synced = w->bytes;
-	if (ftruncate(w->fd, (off_t)w->bytes) < 0 || lseek(w->fd, (off_t)w->bytes, SEEK_SET) < 0)
-		return -errno;
-	return 0;
-}
-
-int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options, uint64_t keep,
-			   struct fa_trace_writer **ret)
-{
-	FA_CLEANUP(done) struct fa_trace_writer *w = NULL;
-	int r = new_writer(fd, options, &w);
-
-	if (r == 0)
-		r = find_end(w, keep);
 	if (r < 0)
 		return r;
 	*ret = fa_take_ptr(&w);
@@ -307,13 +224,15 @@ static size_t encode(struct fa_trace_writer *w)
 /* The half block goes. false: it cannot be cut off (a pipe), so nothing may follow it. */
 static bool cut_block(struct fa_trace_writer *w)
 {
+	if (w->defs != NULL)
+		return ring_cut_block(w);
 	w->raw_len = 0;
 	return ftruncate(w->fd, (off_t)w->bytes) == 0 &&
 	       lseek(w->fd, (off_t)w->bytes, SEEK_SET) == (off_t)w->bytes;
 }
 
 /* One block with what was gathered; it may be empty only for the last one. */
-static int write_block(struct fa_trace_writer *w, uint8_t flags)
+int writer_block(struct fa_trace_writer *w, uint8_t flags)
 {
 	size_t stored_size = encode(w);
 	unsigned char *block = stored_size ? w->stored : w->raw;
@@ -336,6 +255,7 @@ static int write_block(struct fa_trace_writer *w, uint8_t flags)
 	if (r < 0)
 		return r;
 	w->bytes += sizeof(header) + stored_size;
+	w->at += sizeof(header) + stored_size;
 	w->blocks++;
 	w->raw_len = 0;
 	return 0;
@@ -366,15 +286,19 @@ static bool space_left(struct fa_trace_writer *w, size_t block_len)
 static int begin_block(struct fa_trace_writer *w, size_t len)
 {
 	size_t block_len = sizeof(struct fa_block_header) + len;
+	int r;
 
-	if (w->maximum_bytes != 0 && w->bytes + block_len + END_ROOM > w->maximum_bytes)
-		return fail_limit(w, -E2BIG);
+	if (w->maximum_bytes != 0 && w->bytes + block_len + WRITER_END_ROOM > w->maximum_bytes)
+		return writer_fail_limit(w, -E2BIG);
 	if (w->minimum_free != 0 && !space_left(w, block_len))
-		return fail_limit(w, -ENOSPC);
-	return 0;
+		return writer_fail_limit(w, -ENOSPC);
+	if (w->defs == NULL)
+		return 0;
+	r = ring_room(w, len);
+	return r < 0 ? fail(w, r) : 0;
 }
 
-static void add(struct fa_trace_writer *w, const void *data, size_t len)
+void writer_add(struct fa_trace_writer *w, const void *data, size_t len)
 {
 	if (len != 0)
 		memcpy(w->raw + sizeof(struct fa_block_header) + w->raw_len, data, len);
@@ -384,10 +308,10 @@ static void add(struct fa_trace_writer *w, const void *data, size_t len)
 static void add_record(struct fa_trace_writer *w, const struct fa_record_header *header,
 		       const void *head, const void *tail, size_t tail_len, const void *tail2)
 {
-	add(w, header, sizeof(*header));
-	add(w, head, header->head_size);
-	add(w, tail, tail_len);
-	add(w, tail2, header->size - header->head_size - tail_len);
+	writer_add(w, header, sizeof(*header));
+	writer_add(w, head, header->head_size);
+	writer_add(w, tail, tail_len);
+	writer_add(w, tail2, header->size - header->head_size - tail_len);
 }
 
 int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, size_t head_len,
@@ -403,7 +327,7 @@ int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, si
 		return fail(w, -EINVAL);
 	if (tail_len > FA_RECORD_MAX || tail2_len > FA_RECORD_MAX ||
 	    (size = head_len + tail_len + tail2_len) > FA_RECORD_MAX)
-		return fail_limit(w, -E2BIG);
+		return writer_fail_limit(w, -E2BIG);
 	header.size = (uint32_t)size;
 	len = sizeof(header) + size;
 	if (w->raw_len != 0 && w->raw_len + len > w->block_size) {
@@ -415,7 +339,7 @@ int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, si
 		/* A record that is larger than a block gets a block of its own. */
 		size_t block = len > w->block_size ? len : w->block_size;
 
-		r = reserve(w, block);
+		r = writer_reserve(w, block);
 		if (r < 0)
 			return fail(w, r);
 		r = begin_block(w, block);
@@ -423,7 +347,16 @@ int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, si
 			return r;
 	}
 	add_record(w, &header, head, tail, tail_len, tail2);
-	return 0;
+	if (w->defs == NULL)
+		return 0;
+	r = fa_trace_defs_take(w->defs, &header, head, tail, tail_len, tail2);
+	return r < 0 ? fail(w, r) : 0;
+}
+
+void fa_trace_writer_forget(struct fa_trace_writer *w, uint32_t arena)
+{
+	if (w->defs != NULL)
+		fa_trace_defs_forget(w->defs, arena);
 }
 
 int fa_trace_writer_flush(struct fa_trace_writer *w)
@@ -434,24 +367,26 @@ int fa_trace_writer_flush(struct fa_trace_writer *w)
 		return w->error;
 	if (w->raw_len == 0)
 		return 0;
-	r = write_block(w, 0);
+	r = writer_block(w, 0);
 	if (r == 0)
 		return 0;
-	return cut_block(w) ? fail_limit(w, r) : fail(w, r);
+	return cut_block(w) ? writer_fail_limit(w, r) : fail(w, r);
 }
 
 void fa_trace_writer_sync(struct fa_trace_writer *w)
 {
 	/* Refused for pipes and by some file systems: then the kernel's own write-back has to do. */
+	off_t from = w->defs == NULL ? (off_t)w->synced : 0;
+	off_t len = w->defs == NULL ? (off_t)(w->bytes - w->synced) : 0; /* 0: to its end */
+
 	if (w->bytes > w->synced)
-		(void)sync_file_range(w->fd, (off_t)w->synced, (off_t)(w->bytes - w->synced),
-				      SYNC_FILE_RANGE_WRITE);
+		(void)sync_file_range(w->fd, from, len, SYNC_FILE_RANGE_WRITE);
 	w->synced = w->bytes;
 }
 
 int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end, const char *text)
 {
-	size_t text_len = text != NULL ? strnlen(text, END_ROOM / 2) : 0;
+	size_t text_len = text != NULL ? strnlen(text, WRITER_END_ROOM / 2) : 0;
 	struct fa_record_header header = {
 		.tag = FA_TAG_END,
 		.head_size = sizeof(*end),
@@ -461,12 +396,12 @@ int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 
 	if (w->error != 0 && !w->limit)
 		return w->error;
-	/* What is gathered goes out as it would have; END_ROOM was kept back for the rest. */
+	/* What is gathered goes out as it would have; WRITER_END_ROOM was kept back for the rest. */
 	if (w->raw_len != 0)
-		r = write_block(w, 0);
+		r = writer_block(w, 0);
 	if (r == 0 || cut_block(w)) {
 		add_record(w, &header, end, text, text_len, "");
-		last = write_block(w, FA_BLOCK_LAST);
+		last = writer_block(w, FA_BLOCK_LAST);
 		r = r == 0 ? last : r;
 	}
 	if (r == 0 && !w->unsynced && fdatasync(w->fd) < 0 && errno != EINVAL && errno != EROFS &&
@@ -482,6 +417,16 @@ uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w)
 	return w->bytes;
 }
 
+uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w)
+{
+	return w->defs != NULL ? w->blocks : w->bytes;
+}
+
+uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w)
+{
+	return w->blocks_overwritten;
+}
+
 uint64_t fa_trace_writer_blocks(const struct fa_trace_writer *w)
 {
 	return w->blocks;
@@ -492,6 +437,7 @@ void fa_trace_writer_free(struct fa_trace_writer *w)
 	if (w == NULL)
 		return;
 	ZSTD_freeCCtx(w->zstd);
+	fa_trace_defs_free(w->defs);
 	free(w->stored);
 	free(w->raw);
 	free(w);

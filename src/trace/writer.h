@@ -22,6 +22,10 @@ struct fa_trace_writer_options {
 	uint32_t codec;         /* enum fa_trace_codec */
 	uint64_t maximum_bytes; /* of the file, 0: no limit */
 	uint64_t minimum_free;  /* bytes that must stay free on the file system, 0: not watched */
+	/* When maximum_bytes (at least 4 * FA_RING_CHUNK_MIN and some) are full, the oldest are written over.
+	 * The file must be seekable. */
+	bool circular;
+	bool append; /* resume: a trace that was ended loses its END, and goes on */
 	bool unsynced; /* the caller has the file synced when it is ended */
 	/* It is that trace, written again: uuid and time are kept. NULL: a new one. */
 	const struct fa_trace_header *same_trace;
@@ -33,8 +37,8 @@ int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
 
 /*
  * Go on with a trace whose writer died: fd is open for reading and writing, and seekable. What stands
- * of the block that was being written is cut off, and so are whole blocks behind the first `keep` bytes
- * (UINT64_MAX: none). -EBADMSG: no trace of this version, or damaged (then
+ * of the block that was being written is cut off, and so are whole blocks behind `keep`, what
+ * fa_trace_writer_mark() said (UINT64_MAX: none). -EBADMSG: no trace of this version, or damaged (then
  * nothing is changed); -EALREADY: it was ended properly.
  */
 int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options, uint64_t keep,
@@ -62,7 +66,13 @@ void fa_trace_writer_sync(struct fa_trace_writer *w);
 int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 			const char *text) FA_MUST_USE;
 
+/* A family of which nothing more will come: a circular trace need not describe it again. */
+void fa_trace_writer_forget(struct fa_trace_writer *w, uint32_t arena);
+/* How far the trace has come, for fa_trace_writer_resume(); right after a flush. */
+uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w);
+
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w);  /* written to the file */
+uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w); /* of its blocks */
 uint64_t fa_trace_writer_blocks(const struct fa_trace_writer *w); /* written to the file */
 void fa_trace_writer_free(struct fa_trace_writer *w);             /* NULL is fine; writes nothing */
 

@@ -160,7 +160,7 @@ newer() {
 	status 1 "$FA" dump "$T/newer" 2>"$T/err"
 	grep -qE "^firstalloc: $T/newer: written by a newer firstalloc, which this one \([0-9.]+\) cannot read; update firstalloc$" "$T/err"
 	cp "$S" "$T/newer"
-	poke "$T/newer" 16 '\x01'
+	poke "$T/newer" 16 '\x02'
 	mend_header "$T/newer"
 	status 1 "$FA" dump "$T/newer" 2>"$T/err"
 	grep -q 'newer firstalloc' "$T/err"

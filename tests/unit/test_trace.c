@@ -405,7 +405,7 @@ SPEC(headers_of_other_files_and_of_too_new_versions_are_refused)
 	CHECK(open_patched(0, "X", 1, true) == -EBADMSG);
 	CHECK(open_patched(40, "XY", 2, false) == -EBADMSG);
 	CHECK(open_patched(10, "\2", 1, true) == -EPROTONOSUPPORT);
-	CHECK(open_patched(16, "\1", 1, true) == -EPROTONOSUPPORT);
+	CHECK(open_patched(16, "\2", 1, true) == -EPROTONOSUPPORT);
 	CHECK(open_patched(23, "\x80", 1, true) == -EPROTONOSUPPORT);
 	CHECK(open_patched(24, "\xff", 1, true) == 0);
 	CHECK(open_patched(8, "\7", 1, true) == 0);
