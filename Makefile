@@ -11,6 +11,8 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 COMMON  := $(CSTD) $(WARN) -O2 -g -fcf-protection=full -Isrc -I. -MMD -MP $(CFLAGS)
 HOST    := $(COMMON) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(SAN_FLAGS)
+# The C library: position independent, and without sanitizers, since it goes into other programs.
+SOFLAGS := $(COMMON) -Iinclude -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC
 # No sanitizer, no stack protector, no builtins that call libc: it lives in other people's programs.
 SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin \
            -fno-stack-protector -fno-plt -fasynchronous-unwind-tables -fomit-frame-pointer \
@@ -36,7 +38,7 @@ fuzz_bin := $(patsubst %.c,$(B)/%,$(fuzz_src))
 prog_bin := $(patsubst %.c,$(B)/%,$(wildcard tests/programs/*.c)) \
             $(patsubst %.cc,$(B)/%,$(wildcard tests/programs/*.cc))
 
-all: $(B)/firstalloc $(B)/firstallocd $(B)/libfirstalloc_preload.so ## build the programs and the shim
+all: $(B)/firstalloc $(B)/firstallocd $(B)/libfirstalloc_preload.so $(B)/libfirstalloc.so ## build the programs and the shim
 
 $(foreach f,$(folders),$(eval $(B)/lib$(f).a: $(call obj,$(call src,$(f)))))
 $(libs):
@@ -53,6 +55,21 @@ $(B)/libfirstalloc_preload.so: $(shim_obj) shim/exports.map
 	$(CC) -shared -nostdlib -o $@ $(shim_obj) -Wl,--version-script=shim/exports.map \
 		-Wl,-z,now -Wl,-z,initfirst -Wl,-z,norelro -Wl,-Bsymbolic -Wl,-init,fa_init -Wl,-z,noexecstack -Wl,--hash-style=gnu \
 		-Wl,-soname,libfirstalloc_preload.so -Wl,-z,nodelete -Wl,-z,ibt,-z,shstk -Wl,-z,noseparate-code
+# include/firstalloc.h. What is used of the folders, and of their names only those of the map.
+api_obj  := $(patsubst %.c,$(B)/so/%.o,$(call src,api))
+api_used := $(patsubst %.c,$(B)/so/%.o,$(foreach f,base format client trace analysis symbols report,$(call src,$(f))))
+$(B)/so/used.a: $(api_used)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/libfirstalloc.so.0: $(api_obj) $(B)/so/used.a src/api/exports.map
+	$(CC) -shared -o $@ $(api_obj) $(B)/so/used.a -Wl,--version-script=src/api/exports.map \
+		-Wl,-soname,libfirstalloc.so.0 -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,--as-needed \
+		-ldw -lelf -llz4 -lzstd -liberty
+$(B)/libfirstalloc.so: $(B)/libfirstalloc.so.0
+	ln -sf libfirstalloc.so.0 $@
+$(B)/so/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(SOFLAGS) -c -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOST) -c -o $@ $<

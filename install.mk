@@ -6,12 +6,18 @@ UNITDIR   ?= $(PREFIX)/lib/systemd/system
 SYSUSERS  ?= $(PREFIX)/lib/sysusers.d
 BASHCOMP  ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMP   ?= $(PREFIX)/share/zsh/vendor-completions
+LIBDIR    ?= $(PREFIX)/lib
+INCDIR    ?= $(PREFIX)/include
+PKGCONFIG ?= $(LIBDIR)/pkgconfig
 SYSCONF   ?= /etc/firstalloc
 
 commands   = $(shell sed -n 's/.*\bX(\([a-z_]*\)) *\\*$$/\1/p' src/cli/command.h)
 man_gen    = $(B)/man/firstalloc.1 $(patsubst %,$(B)/man/firstalloc-%.1,$(commands))
 man_src    = docs/man/firstallocd.8 docs/man/firstalloc.ini.5
-generated  = $(man_gen) $(B)/share/firstalloc.bash $(B)/share/_firstalloc $(B)/share/firstallocd.service
+# A page for each function of the C library, from the comments of its header.
+api_calls  = $(shell tools/api-man.sh list include/firstalloc.h)
+api_man    = $(patsubst %,$(B)/man/%.3,$(api_calls))
+generated  = $(man_gen) $(api_man) $(B)/share/firstalloc.pc $(B)/share/firstalloc.bash $(B)/share/_firstalloc $(B)/share/firstallocd.service
 
 $(B)/man/firstalloc.1: $(B)/firstalloc
 	@mkdir -p $(@D)
@@ -19,6 +25,12 @@ $(B)/man/firstalloc.1: $(B)/firstalloc
 $(B)/man/firstalloc-%.1: $(B)/firstalloc
 	@mkdir -p $(@D)
 	$(B)/firstalloc help --man $* > $@
+$(B)/man/%.3: include/firstalloc.h tools/api-man.sh
+	@mkdir -p $(@D)
+	tools/api-man.sh page $< $* $(VERSION) > $@
+$(B)/share/firstalloc.pc: src/api/firstalloc.pc.in Makefile install.mk
+	@mkdir -p $(@D)
+	sed 's|@PREFIX@|$(PREFIX)|g; s|@LIBDIR@|$(LIBDIR)|g; s|@INCDIR@|$(INCDIR)|g; s|@VERSION@|$(VERSION)|g' $< > $@
 $(B)/share/firstalloc.bash: $(B)/firstalloc
 	@mkdir -p $(@D)
 	$(B)/firstalloc help --complete bash > $@
@@ -44,12 +56,22 @@ define put
 	@DESTDIR='$(DESTDIR)' tools/put.sh '$(MANIFEST)' put $(1) '$(2)' '$(3)'
 
 endef
+# target, to
+define symlink
+	@DESTDIR='$(DESTDIR)' tools/put.sh '$(MANIFEST)' link '$(1)' '$(2)'
+
+endef
 
 install: all $(generated) ## copy programs, library, man pages, completions and units below PREFIX
 	$(call put,0755,$(B)/firstalloc,$(PREFIX)/bin/firstalloc)
 	$(call put,0755,$(B)/firstallocd,$(PREFIX)/sbin/firstallocd)
 	$(call put,0755,$(B)/libfirstalloc_preload.so,$(PREFIX)/lib/firstalloc/libfirstalloc_preload.so)
 	$(if $(wildcard $(lib32)),$(call put,0755,$(lib32),$(PREFIX)/lib/firstalloc/libfirstalloc_preload_32.so))
+	$(call put,0755,$(B)/libfirstalloc.so.0,$(LIBDIR)/libfirstalloc.so.0)
+	$(call symlink,libfirstalloc.so.0,$(LIBDIR)/libfirstalloc.so)
+	$(call put,0644,include/firstalloc.h,$(INCDIR)/firstalloc.h)
+	$(call put,0644,$(B)/share/firstalloc.pc,$(PKGCONFIG)/firstalloc.pc)
+	$(foreach m,$(api_man),$(call put,0644,$(m),$(MANDIR)/man3/$(notdir $(m))))
 	$(foreach m,$(man_gen),$(call put,0644,$(m),$(MANDIR)/man1/$(notdir $(m))))
 	$(foreach m,$(man_src),$(call put,0644,$(m),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))))
 	$(call put,0644,$(B)/share/firstalloc.bash,$(BASHCOMP)/firstalloc)

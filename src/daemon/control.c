@@ -120,15 +120,21 @@ static bool may_stop(const struct client *cl, const struct session *s)
 	return cl->system || (s->uid == cl->uid && (s->o.flags & FA_SESSION_USER) != 0);
 }
 
+static bool is_meant(const struct session *s, const struct fa_control_request *q)
+{
+	return q->session_id != 0 ? s->id == q->session_id : strcmp(s->o.name, q->session.name) == 0;
+}
+
 /* The caller's own session first; system sessions share one space of names. */
-static struct session *find_session(struct collector *c, const struct client *cl, const char *name)
+static struct session *find_session(struct collector *c, const struct client *cl,
+				    const struct fa_control_request *q)
 {
 	struct session *found = NULL;
 
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
 		struct session *s = &c->session[i];
 
-		if (!s->used || strcmp(s->o.name, name) != 0 || !may_stop(cl, s))
+		if (!s->used || !is_meant(s, q) || !may_stop(cl, s))
 			continue;
 		if (found == NULL || !(s->o.flags & FA_SESSION_USER))
 			found = s;
@@ -304,6 +310,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 		return true;
 	}
 	*fd = -1;
+	cl->reply.session_id = s->id;
 	cl->reply.pending_families = families_join(c, s);
 	journal_commit(c); /* before the keeper has it for a successor */
 	give_to_keeper(c, s);
@@ -329,17 +336,47 @@ static void stop_one(struct collector *c, struct client *cl, struct session *s)
 	session_forget(s);
 }
 
+static struct session *find_or_say(struct collector *c, struct client *cl,
+				   const struct fa_control_request *q)
+{
+	struct session *s = find_session(c, cl, q);
+
+	if (s == NULL && q->session_id != 0)
+		say(cl, ENOENT, "there is no such session%s", cl->system ? "" : " of yours");
+	else if (s == NULL)
+		say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
+		    cl->system ? "" : " of yours");
+	return s;
+}
+
+static void flush_one(struct collector *c, struct client *cl, struct session *s)
+{
+	if (!s->ended)
+		families_drain_session(c, s);
+	cl->reply.sessions++;
+}
+
+static void do_flush(struct collector *c, struct client *cl, const struct fa_control_request *q)
+{
+	struct session *s = q->all ? NULL : find_or_say(c, cl, q);
+
+	if (s != NULL)
+		flush_one(c, cl, s);
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && q->all; i++)
+		if (c->session[i].used && may_stop(cl, &c->session[i]))
+			flush_one(c, cl, &c->session[i]);
+	if (cl->reply.sessions > 0)
+		journal_commit(c); /* writes out */
+}
+
 static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q)
 {
 	struct session *s;
 
 	collector_settle(c);
 	if (!q->all) {
-		s = find_session(c, cl, q->session.name);
-		if (s == NULL)
-			say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
-			    cl->system ? "" : " of yours");
-		else
+		s = find_or_say(c, cl, q);
+		if (s != NULL)
 			stop_one(c, cl, s);
 		return;
 	}
@@ -366,6 +403,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		return do_start(c, cl, &q->session, fd);
 	case FA_CONTROL_STOP:
 		do_stop(c, cl, q);
+		return true;
+	case FA_CONTROL_FLUSH:
+		do_flush(c, cl, q);
 		return true;
 	case FA_CONTROL_STATUS:
 		e = status_build(c, cl);

@@ -12,6 +12,7 @@
 static void add_session(struct fa_buf *b, struct session *s)
 {
 	struct fa_status_session e = {
+		.id = s->id,
 		.flags = s->o.flags,
 		.uid = s->uid,
 		.policy = s->o.policy,
@@ -26,6 +27,8 @@ static void add_session(struct fa_buf *b, struct session *s)
 		.started_real = s->started_real / 1000000000u,
 		.buffer_size = s->o.buffer_size ? s->o.buffer_size : FA_TRACE_DEFAULT_BLOCK,
 		.flush_timer = s->o.flush_timer ? s->o.flush_timer : 1,
+		.minimum_buffers = s->o.minimum_buffers,
+		.maximum_buffers = s->o.maximum_buffers,
 		.maximum_file_size = s->o.maximum_file_size,
 	};
 

@@ -72,8 +72,10 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_STATUS:
 		return 0;
 	case FA_CONTROL_STOP:
-		if (r->all || (terminated(r->session.name, sizeof(r->session.name)) &&
-			       fa_session_name_ok(r->session.name)))
+	case FA_CONTROL_FLUSH:
+		if (r->all || r->session_id != 0 ||
+		    (terminated(r->session.name, sizeof(r->session.name)) &&
+		     fa_session_name_ok(r->session.name)))
 			return 0;
 		*ret_what = "name";
 		return -EINVAL;

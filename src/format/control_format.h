@@ -37,6 +37,7 @@ enum fa_control_verb {
 	FA_CONTROL_START = 2,
 	FA_CONTROL_STOP = 3,
 	FA_CONTROL_STATUS = 4,
+	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
 };
 
 /* ETW's LogFileMode values; one mode so far. */
@@ -73,7 +74,8 @@ struct fa_control_request {
 	uint32_t verb; /* enum fa_control_verb */
 	uint32_t all;  /* STOP: every session that the caller may stop */
 	uint32_t reserved;
-	struct fa_session_options session; /* STOP: the name counts */
+	uint64_t session_id; /* STOP, FLUSH: not 0: this session, whatever the name says */
+	struct fa_session_options session; /* STOP, FLUSH: the name counts */
 };
 
 struct fa_control_reply {
@@ -90,6 +92,7 @@ struct fa_control_reply {
 	uint32_t end_error;
 	uint32_t pending_families; /* START: families that were attached already and joined */
 	uint32_t reserved;
+	uint64_t session_id; /* START: of the session, never 0 */
 	char text[256]; /* one line for the user, "" when there is nothing to say */
 };
 
@@ -119,6 +122,7 @@ struct fa_status_header {
 };
 
 struct fa_status_session {
+	uint64_t id;
 	char name[FA_SESSION_NAME];
 	uint32_t flags;
 	uint32_t uid;
@@ -136,6 +140,8 @@ struct fa_status_session {
 	uint64_t started_real; /* seconds */
 	uint32_t buffer_size;
 	uint32_t flush_timer;
+	uint32_t minimum_buffers;
+	uint32_t maximum_buffers;
 	uint64_t maximum_file_size;
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME];
 	char file[256]; /* as the kernel names the descriptor; may be cut */

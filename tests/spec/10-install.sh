@@ -161,10 +161,13 @@ staged() {
 	$make install && for f in usr/bin/firstalloc usr/sbin/firstallocd usr/lib/firstalloc/libfirstalloc_preload.so \
 		usr/share/man/man1/firstalloc.1 usr/share/man/man1/firstalloc-enable.1 usr/share/man/man8/firstallocd.8 \
 		usr/share/man/man5/firstalloc.ini.5 usr/share/bash-completion/completions/firstalloc \
-		usr/lib/systemd/system/firstallocd.service usr/lib/sysusers.d/firstalloc.conf etc/firstalloc/firstalloc.ini; do
+		usr/lib/libfirstalloc.so.0 usr/lib/libfirstalloc.so usr/include/firstalloc.h usr/lib/pkgconfig/firstalloc.pc \
+		usr/share/man/man3/fa_start_heap_trace.3 usr/lib/systemd/system/firstallocd.service usr/lib/sysusers.d/firstalloc.conf etc/firstalloc/firstalloc.ini; do
 		[ -s "$d/$f" ] || { echo "no $f"; return 1; }
 	done
-	! grep -q @PREFIX@ "$d/usr/lib/systemd/system/firstallocd.service" && $make install && $make uninstall && diff -r "$T/stage.before" "$d"
+	! grep -q @ "$d/usr/lib/pkgconfig/firstalloc.pc" && same "$(readlink "$d/usr/lib/libfirstalloc.so")" libfirstalloc.so.0 &&
+		gcc -I"$d/usr/include" "$SRC/examples/session.c" -L"$d/usr/lib" -lfirstalloc -o "$T/by-installed" &&
+		! grep -q @PREFIX@ "$d/usr/lib/systemd/system/firstallocd.service" && $make install && $make uninstall && diff -r "$T/stage.before" "$d"
 }
 if [ -e "$B/firstallocd" ] && [ -e "$B/libfirstalloc_preload.so" ] && grep -q install.mk "$SRC/Makefile"; then
 	it 10.17 "make install puts everything in place, make uninstall takes exactly that away" staged

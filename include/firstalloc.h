@@ -1,0 +1,236 @@
+/*
+ * firstalloc.h - heap trace sessions and heap traces from C, C++ and whatever can call C.
+ *
+ * Sessions: the counterpart of StartHeapTrace, UpdateHeapTrace and ControlTrace; the words are theirs.
+ * They run in firstallocd, which has to run already (its unit, or `firstalloc start` as root, starts
+ * it), and they outlive the program that started them. Traces: read event by event, with stacks as
+ * functions, files and lines.
+ *
+ * Every function returns FA_OK or one of enum fa_error, never -1, and never prints; what goes wrong is
+ * said in words by fa_error_message(). Functions may be called from any thread; one struct fa_trace
+ * from one thread at a time. Structures begin with their size, so that they may grow.
+ *
+ * Link with -lfirstalloc (pkg-config firstalloc). The manual pages of the functions, fa_trace_open(3)
+ * and so on, are made from the comments of this file.
+ */
+#ifndef FIRSTALLOC_H
+#define FIRSTALLOC_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What Windows answers in the same case stands behind each. Numbers never change. */
+enum fa_error {
+	FA_OK = 0,                       /* ERROR_SUCCESS */
+	FA_ERROR_INVALID_PARAMETER = 1,  /* ERROR_INVALID_PARAMETER */
+	FA_ERROR_BAD_LENGTH = 2,         /* ERROR_BAD_LENGTH: `size` is of no structure of ours */
+	FA_ERROR_INVALID_FLAGS = 3,      /* ERROR_INVALID_FLAGS: no such mode, or no such mix */
+	FA_ERROR_ALREADY_EXISTS = 4,     /* ERROR_ALREADY_EXISTS: a session of that name */
+	FA_ERROR_OUT_OF_MEMORY = 5,      /* ERROR_OUTOFMEMORY */
+	FA_ERROR_ACCESS_DENIED = 6,      /* ERROR_ACCESS_DENIED */
+	FA_ERROR_BAD_PATH = 7,           /* ERROR_BAD_PATHNAME: no such folder, or the file exists */
+	FA_ERROR_DISK_FULL = 8,          /* ERROR_DISK_FULL: or less is free than must stay free */
+	FA_ERROR_NO_SUCH_SESSION = 9,    /* ERROR_WMI_INSTANCE_NOT_FOUND */
+	FA_ERROR_TOO_MANY_SESSIONS = 10, /* ERROR_NO_SYSTEM_RESOURCES */
+	FA_ERROR_NOT_SUPPORTED = 11,     /* ERROR_NOT_SUPPORTED: not by this version */
+	FA_ERROR_NO_DAEMON = 12,         /* no firstallocd is running, or it does not answer */
+	FA_ERROR_NO_SUCH_PROCESS = 13,   /* a PID that is none, or that cannot be traced */
+	FA_ERROR_NO_MORE = 14,           /* ERROR_NO_MORE_ITEMS: the end */
+	FA_ERROR_BAD_DATA = 15,          /* ERROR_INVALID_DATA: no trace, or damaged here */
+	FA_ERROR_NEWER = 16,             /* a trace that a newer version wrote */
+	FA_ERROR_SYSTEM = 17             /* anything else; the message says what */
+};
+
+/* Names a session. 0: none; compare with nothing else. Holds in every process, as long as the session does. */
+typedef uint64_t fa_trace_handle;
+
+enum {
+	FA_STACK_EVENTS_MAX = 256,   /* entries of a list of stack-tracing events */
+	FA_SESSION_NAME_SIZE = 64,   /* with its NUL */
+	FA_TRACE_PATH_SIZE = 1024    /* with its NUL */
+};
+
+/* LogFileMode, as in Windows. What this version cannot do is answered with FA_ERROR_NOT_SUPPORTED. */
+enum fa_trace_mode {
+	FA_TRACE_MODE_SEQUENTIAL = 0x1, /* ends at maximum_file_size */
+	FA_TRACE_MODE_CIRCULAR = 0x2,
+	FA_TRACE_MODE_APPEND = 0x4,
+	FA_TRACE_MODE_NEWFILE = 0x8,
+	FA_TRACE_MODE_PREALLOCATE = 0x20,
+	FA_TRACE_MODE_REAL_TIME = 0x100,
+	FA_TRACE_MODE_BUFFERING = 0x400
+};
+
+enum fa_trace_policy {
+	FA_TRACE_WAIT = 0, /* no buffer free: the program waits (at most a second without progress) */
+	FA_TRACE_COUNT = 1 /* the event is lost and counted, as in Windows */
+};
+
+enum fa_trace_flags {
+	FA_TRACE_OWN_USER = 1 << 0 /* processes of the caller's user only; holds for who is not root anyway */
+};
+
+/* Zero is the default of everything. */
+struct fa_trace_settings {
+	uint32_t buffer_size;       /* KB, 4 to 1024; default 64 */
+	uint32_t minimum_buffers;
+	uint32_t maximum_buffers;   /* 0: a program's buffers grow as far as they can */
+	uint32_t maximum_file_size; /* MB, 0: no limit */
+	uint32_t flush_timer;       /* seconds, default 1 */
+	uint32_t log_file_mode;     /* enum fa_trace_mode, default sequential */
+	uint32_t policy;            /* enum fa_trace_policy */
+	uint32_t flags;             /* enum fa_trace_flags */
+};
+
+/*
+ * EVENT_TRACE_PROPERTIES. In: `settings` and log_file_name. Out: `settings` are those that hold,
+ * `requested` those that were asked for, and the rest. Wnode.Guid has no counterpart: it is always the
+ * heap's.
+ */
+struct fa_trace_properties {
+	uint32_t size; /* in: sizeof(struct fa_trace_properties) */
+	uint32_t state; /* 1 running, 2 ended by itself: end_reason says why */
+	struct fa_trace_settings settings;
+	struct fa_trace_settings requested; /* of fa_start_heap_trace(); else the same as `settings` */
+	uint64_t events;
+	uint64_t events_lost;
+	uint64_t buffers_written;
+	uint64_t log_buffers_lost;
+	uint64_t bytes_written;
+	uint64_t start_time; /* seconds since 1970 */
+	uint32_t processes; /* that were ever in it */
+	uint32_t joined;    /* of fa_start_heap_trace(): running processes that are in it already */
+	uint32_t end_reason; /* 0 stopped, 1 size limit, 2 too little space, 3 write error, 4 target ended */
+	uint32_t end_error;  /* errno with end_reason 3 */
+	uint32_t logger_pid; /* of the collector; Windows: LoggerThreadId */
+	uint32_t reserved;
+	char session_name[FA_SESSION_NAME_SIZE];
+	char log_file_name[FA_TRACE_PATH_SIZE]; /* in: "" is NAME.falloc in the current folder */
+};
+
+/* STACK_TRACING_EVENT_ID: an event whose stack is to be recorded. */
+struct fa_stack_event_id {
+	unsigned char provider[16]; /* a GUID as it lies in memory: FA_HEAP_PROVIDER */
+	uint8_t type;               /* enum fa_heap_event_type */
+	uint8_t reserved[7];
+};
+
+/* {222962ab-6180-4b88-a825-346b75f2a24a}, HeapGuid. */
+#define FA_HEAP_PROVIDER                                                                           \
+	{0xab, 0x62, 0x29, 0x22, 0x80, 0x61, 0x88, 0x4b, 0xa8, 0x25, 0x34, 0x6b, 0x75, 0xf2, 0xa2, 0x4a}
+
+/* Types of HeapGuid that this version knows; others are ignored. */
+enum fa_heap_event_type {
+	FA_HEAP_TYPE_ALLOC = 0x21,
+	FA_HEAP_TYPE_REALLOC = 0x22,
+	FA_HEAP_TYPE_FREE = 0x24
+};
+
+/* For fa_control_trace(), as in Windows. */
+enum fa_trace_control {
+	FA_TRACE_QUERY = 0,
+	FA_TRACE_STOP = 1,
+	FA_TRACE_UPDATE = 2,
+	FA_TRACE_FLUSH = 3
+};
+
+/*
+ * fa_start_heap_trace - begin a session that records heap events
+ *
+ * The arguments are those of StartHeapTrace, in its order. *handle is always written: 0 unless FA_OK is
+ * returned. The log file is made with the rights of the caller, mode 0600, and never overwrites one.
+ *
+ * pids: processes to trace that run already. None, or the one PID 0: the flagged programs (`firstalloc
+ * enable`), those that start later and those that other sessions trace already. This version cannot
+ * begin to trace other running processes by this call: FA_ERROR_NOT_SUPPORTED.
+ *
+ * ids: which events carry a stack; at most 256, else FA_ERROR_INVALID_PARAMETER. Entries of another
+ * provider or of an unknown type are ignored. In this version a program's rule decides that for all its
+ * sessions (`firstalloc enable --stacks`, by default alloc and realloc): the list may name these two,
+ * and FA_HEAP_TYPE_FREE is answered with FA_ERROR_NOT_SUPPORTED.
+ *
+ * When it has returned FA_OK, what starts from then on is traced from its first allocation.
+ * *properties says what holds; sizes out of range are refused, not changed silently.
+ */
+int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *properties,
+			const char *session_name, const uint32_t *pids, uint32_t pid_count,
+			const struct fa_stack_event_id *ids, uint32_t id_count);
+
+/*
+ * fa_update_heap_trace - change a session that runs
+ *
+ * The arguments are those of UpdateHeapTrace: by name, no handle. firstallocd cannot change a session
+ * that runs, in this version: the arguments and the session are checked, then the answer is
+ * FA_ERROR_NOT_SUPPORTED and nothing has changed.
+ */
+int fa_update_heap_trace(struct fa_trace_properties *properties, const char *session_name,
+			 const uint32_t *pids, uint32_t pid_count,
+			 const struct fa_stack_event_id *ids, uint32_t id_count);
+
+/*
+ * fa_control_trace - query, flush, update or stop a session
+ *
+ * The session is named by session_name, or, where that is NULL, by the handle (Windows: the name wins,
+ * too). properties may be NULL but for FA_TRACE_QUERY. The handle of a session that was stopped
+ * names none: FA_ERROR_NO_SUCH_SESSION. Root and members of the group firstalloc control all sessions,
+ * everybody else their own; those of others are not there for them.
+ */
+int fa_control_trace(fa_trace_handle handle, const char *session_name,
+		     struct fa_trace_properties *properties, uint32_t control);
+
+/*
+ * fa_query_trace - settings and counters of a session
+ *
+ * fa_control_trace() with FA_TRACE_QUERY.
+ */
+int fa_query_trace(fa_trace_handle handle, const char *session_name,
+		   struct fa_trace_properties *properties);
+
+/*
+ * fa_flush_trace - have all that was recorded so far written to the trace
+ *
+ * fa_control_trace() with FA_TRACE_FLUSH. When it returns, a reader of the file finds every event that
+ * a traced program had recorded when it was called. properties: as of then; may be NULL.
+ */
+int fa_flush_trace(fa_trace_handle handle, const char *session_name,
+		   struct fa_trace_properties *properties);
+
+/*
+ * fa_stop_trace - end a session and its trace
+ *
+ * fa_control_trace() with FA_TRACE_STOP. When it returns, everything that was recorded stands in the
+ * trace and the trace has its proper end. properties: the final counters; may be NULL.
+ */
+int fa_stop_trace(fa_trace_handle handle, const char *session_name,
+		  struct fa_trace_properties *properties);
+
+/*
+ * fa_error_name - the name of an error
+ *
+ * "ALREADY_EXISTS" for FA_ERROR_ALREADY_EXISTS; "UNKNOWN" for no error of ours. Static text.
+ */
+const char *fa_error_name(int error);
+
+/*
+ * fa_error_message - what went wrong in the last call that failed in this thread
+ *
+ * One line for people, "" before the first failure. It holds until the next call in this thread.
+ */
+const char *fa_error_message(void);
+
+/*
+ * fa_set_root - use the firstallocd below another root
+ *
+ * As --root of firstalloc(1): sockets are looked for below this folder. NULL or "": the machine itself.
+ * For tests and containers; holds for the whole process. FA_ERROR_INVALID_PARAMETER: too long.
+ */
+int fa_set_root(const char *root);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

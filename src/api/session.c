@@ -1,0 +1,467 @@
+/*
+ * session.c - sessions of firstallocd, in the words of StartHeapTrace and ControlTrace.
+ *
+ * A handle is the session's id in firstallocd, so it holds in any process. Each call has a connection of
+ * its own: there is no state here that threads or a fork could share.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api_internal.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "client/client.h"
+
+enum { KB = 1024, MB = 1 << 20, STACK_ALLOC = 1, STACK_REALLOC = 2, STACK_FREE = 4 };
+
+/* ---- errors ---- */
+
+static int fail_to_ask(int e)
+{
+	switch (e) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return fa_api_fail(FA_ERROR_NO_DAEMON, "no firstallocd is running");
+	case -ETIMEDOUT:
+		return fa_api_fail(FA_ERROR_NO_DAEMON, "firstallocd does not answer");
+	case -ECONNRESET:
+	case -EPIPE:
+		return fa_api_fail(FA_ERROR_NO_DAEMON, "firstallocd closed the connection");
+	case -EACCES:
+	case -EPERM:
+		return fa_api_fail(FA_ERROR_ACCESS_DENIED, "firstallocd: %s", fa_strerror(e));
+	case -ENOMEM:
+		return fa_api_fail(FA_ERROR_OUT_OF_MEMORY, "out of memory");
+	default:
+		return fa_api_fail(FA_ERROR_SYSTEM, "firstallocd: %s", fa_strerror(e));
+	}
+}
+
+static int error_of_reply(int e)
+{
+	switch (e) {
+	case EEXIST:
+		return FA_ERROR_ALREADY_EXISTS;
+	case EINVAL:
+		return FA_ERROR_INVALID_PARAMETER;
+	case ENOMEM:
+		return FA_ERROR_OUT_OF_MEMORY;
+	case EACCES:
+	case EPERM:
+		return FA_ERROR_ACCESS_DENIED;
+	case ENOENT:
+		return FA_ERROR_NO_SUCH_SESSION;
+	case ESRCH:
+		return FA_ERROR_NO_SUCH_PROCESS;
+	case ENOSPC:
+		return FA_ERROR_DISK_FULL;
+	case E2BIG:
+	case EDQUOT:
+		return FA_ERROR_TOO_MANY_SESSIONS;
+	case EOPNOTSUPP:
+		return FA_ERROR_NOT_SUPPORTED;
+	case ESHUTDOWN:
+		return FA_ERROR_NO_DAEMON;
+	default:
+		return FA_ERROR_SYSTEM;
+	}
+}
+
+static int fail_reply(const struct fa_control_reply *r)
+{
+	return fa_api_fail(error_of_reply(r->error), "%s",
+			   r->text[0] != '\0' ? r->text : fa_strerror(-r->error));
+}
+
+static int fail_to_open(const char *path, int e)
+{
+	switch (e) {
+	case -EEXIST:
+		return fa_api_fail(FA_ERROR_BAD_PATH,
+				   "%s exists already; a trace is never overwritten", path);
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EISDIR:
+	case -ELOOP:
+	case -ENAMETOOLONG:
+		return fa_api_fail(FA_ERROR_BAD_PATH, "%s: %s", path, fa_strerror(e));
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+		return fa_api_fail(FA_ERROR_ACCESS_DENIED, "%s: %s", path, fa_strerror(e));
+	case -ENOSPC:
+	case -EDQUOT:
+		return fa_api_fail(FA_ERROR_DISK_FULL, "%s: %s", path, fa_strerror(e));
+	case -ENOMEM:
+		return fa_api_fail(FA_ERROR_OUT_OF_MEMORY, "%s: %s", path, fa_strerror(e));
+	default:
+		return fa_api_fail(FA_ERROR_SYSTEM, "%s: %s", path, fa_strerror(e));
+	}
+}
+
+/* ---- what comes in ---- */
+
+static int check_properties(const struct fa_trace_properties *p)
+{
+	if (p == NULL)
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no properties");
+	if (p->size != sizeof(*p))
+		return fa_api_fail(FA_ERROR_BAD_LENGTH,
+				   "properties of %u bytes, %zu are expected: set `size`", p->size,
+				   sizeof(*p));
+	return FA_OK;
+}
+
+static int check_name(const char *name)
+{
+	if (name == NULL || !fa_session_name_ok(name))
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER,
+				   "no session name: letters, digits and . _ - @ +, at most %d",
+				   FA_SESSION_NAME - 1);
+	return FA_OK;
+}
+
+static int check_mode(uint32_t mode)
+{
+	const uint32_t known = FA_TRACE_MODE_SEQUENTIAL | FA_TRACE_MODE_CIRCULAR |
+			       FA_TRACE_MODE_APPEND | FA_TRACE_MODE_NEWFILE |
+			       FA_TRACE_MODE_PREALLOCATE | FA_TRACE_MODE_REAL_TIME |
+			       FA_TRACE_MODE_BUFFERING;
+	/* Those that say where the events go exclude each other; append is sequential. */
+	const uint32_t place = mode & (FA_TRACE_MODE_CIRCULAR | FA_TRACE_MODE_NEWFILE |
+				       FA_TRACE_MODE_BUFFERING | FA_TRACE_MODE_APPEND);
+
+	if ((mode & ~known) != 0)
+		return fa_api_fail(FA_ERROR_INVALID_FLAGS, "log_file_mode: no such bits: 0x%x",
+				   mode & ~known);
+	if ((place & (place - 1)) != 0 ||
+	    ((mode & FA_TRACE_MODE_SEQUENTIAL) != 0 &&
+	     (place & ~(uint32_t)FA_TRACE_MODE_APPEND) != 0))
+		return fa_api_fail(FA_ERROR_INVALID_FLAGS,
+				   "log_file_mode 0x%x: these exclude each other", mode);
+	if ((mode & ~(uint32_t)FA_TRACE_MODE_SEQUENTIAL) != 0)
+		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
+				   "log_file_mode 0x%x: this version knows sequential only", mode);
+	return FA_OK;
+}
+
+static int check_pids(const uint32_t *pids, uint32_t count)
+{
+	if (count != 0 && pids == NULL)
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "pids is NULL, its count is not 0");
+	for (uint32_t i = 0; i < count; i++) {
+		if (pids[i] > INT32_MAX)
+			return fa_api_fail(FA_ERROR_NO_SUCH_PROCESS, "%u is no process id",
+					   pids[i]);
+		if (pids[i] != 0)
+			return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
+					   "process %u runs already: this version traces flagged "
+					   "programs only (no PID, or PID 0)",
+					   pids[i]);
+	}
+	return FA_OK;
+}
+
+/* Which events are to carry a stack: what nobody knows is left out, as in Windows. */
+static int check_ids(const struct fa_stack_event_id *ids, uint32_t count)
+{
+	static const unsigned char heap[16] = FA_HEAP_PROVIDER;
+	uint32_t stacks = 0;
+
+	if (count > FA_STACK_EVENTS_MAX || (count != 0 && ids == NULL))
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER,
+				   "stack events: at most %d, and a list of them",
+				   FA_STACK_EVENTS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		if (memcmp(ids[i].provider, heap, sizeof(heap)) != 0)
+			continue;
+		stacks |= ids[i].type == FA_HEAP_TYPE_ALLOC     ? STACK_ALLOC
+			  : ids[i].type == FA_HEAP_TYPE_REALLOC ? STACK_REALLOC
+			  : ids[i].type == FA_HEAP_TYPE_FREE    ? STACK_FREE
+								: 0;
+	}
+	if ((stacks & STACK_FREE) != 0)
+		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
+				   "stacks of frees are chosen by the program's rule: "
+				   "firstalloc enable --stacks all");
+	return FA_OK;
+}
+
+static int fill_options(const struct fa_trace_properties *p, const char *name,
+			struct fa_session_options *o)
+{
+	const struct fa_trace_settings *s = &p->settings;
+	const char *what = "settings";
+
+	if (s->buffer_size != 0 && (s->buffer_size < 4 || s->buffer_size > 1024))
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "buffer_size: 4 to 1024 KB");
+	if ((s->flags & ~(uint32_t)FA_TRACE_OWN_USER) != 0)
+		return fa_api_fail(FA_ERROR_INVALID_FLAGS, "flags: no such bits: 0x%x",
+				   s->flags & ~(uint32_t)FA_TRACE_OWN_USER);
+	memcpy(o->name, name, strlen(name) + 1);
+	o->flags = (s->flags & FA_TRACE_OWN_USER) != 0 ? FA_SESSION_USER : 0;
+	o->policy = s->policy;
+	o->buffer_size = s->buffer_size * KB;
+	o->minimum_buffers = s->minimum_buffers;
+	o->maximum_buffers = s->maximum_buffers;
+	o->flush_timer = s->flush_timer;
+	o->log_file_mode = s->log_file_mode;
+	o->maximum_file_size = (uint64_t)s->maximum_file_size * MB;
+	if (fa_session_options_check(o, &what) < 0)
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "%s is out of its range", what);
+	return FA_OK;
+}
+
+static int file_name(const struct fa_trace_properties *p, const char *name,
+		     char path[FA_TRACE_PATH_SIZE])
+{
+	if (memchr(p->log_file_name, '\0', FA_TRACE_PATH_SIZE) == NULL)
+		return fa_api_fail(FA_ERROR_BAD_PATH, "log_file_name does not end");
+	if (p->log_file_name[0] != '\0')
+		memcpy(path, p->log_file_name, FA_TRACE_PATH_SIZE);
+	else
+		(void)snprintf(path, FA_TRACE_PATH_SIZE, "%s.falloc", name);
+	return FA_OK;
+}
+
+/* ---- what goes out ---- */
+
+static void show_settings(const struct fa_status_session *s, struct fa_trace_settings *ret)
+{
+	*ret = (struct fa_trace_settings){
+		.buffer_size = s->buffer_size / KB,
+		.minimum_buffers = s->minimum_buffers,
+		.maximum_buffers = s->maximum_buffers,
+		.maximum_file_size = (uint32_t)((s->maximum_file_size + MB - 1) / MB),
+		.flush_timer = s->flush_timer,
+		.log_file_mode = FA_LOG_SEQUENTIAL,
+		.policy = s->policy,
+		.flags = (s->flags & FA_SESSION_USER) != 0 ? FA_TRACE_OWN_USER : 0,
+	};
+}
+
+static void show_session(const struct fa_client_status *st, const struct fa_status_session *s,
+			 struct fa_trace_properties *p)
+{
+	show_settings(s, &p->settings);
+	p->requested = p->settings;
+	p->state = s->state;
+	p->events = s->events;
+	p->events_lost = s->events_lost;
+	p->buffers_written = s->buffers_written;
+	p->log_buffers_lost = s->log_buffers_lost;
+	p->bytes_written = s->bytes;
+	p->start_time = s->started_real;
+	p->processes = s->processes;
+	p->joined = 0;
+	p->end_reason = s->end_reason;
+	p->end_error = s->end_error;
+	p->logger_pid = (uint32_t)st->h.collector_pid;
+	p->reserved = 0;
+	memcpy(p->session_name, s->name, sizeof(p->session_name));
+	(void)snprintf(p->log_file_name, sizeof(p->log_file_name), "%.*s", (int)sizeof(s->file),
+		       s->file);
+}
+
+/* By name as firstallocd looks it up: the caller's own session before one of the system. */
+static const struct fa_status_session *find_session(const struct fa_client_status *st,
+						    fa_trace_handle handle, const char *name)
+{
+	const struct fa_status_session *found = NULL;
+
+	for (uint32_t i = 0; i < st->h.sessions; i++) {
+		const struct fa_status_session *s = &st->session[i];
+
+		if (name != NULL ? strncmp(s->name, name, sizeof(s->name)) != 0 : s->id != handle)
+			continue;
+		if (found == NULL || (s->flags & FA_SESSION_USER) == 0)
+			found = s;
+	}
+	return found;
+}
+
+static int no_session(const char *name)
+{
+	if (name != NULL)
+		return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "there is no session called '%s'",
+				   name);
+	return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "the handle is of no session that runs");
+}
+
+static int query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
+{
+	FA_CLEANUP(fa_client_status_done) struct fa_client_status st = {0};
+	const struct fa_status_session *s;
+	struct fa_control_reply reply;
+	int e = fa_client_status(sock, &reply, &st);
+
+	if (e < 0)
+		return fail_to_ask(e);
+	if (reply.error != 0)
+		return fail_reply(&reply);
+	s = find_session(&st, handle, name);
+	if (s == NULL)
+		return no_session(name);
+	if (p != NULL)
+		show_session(&st, s, p);
+	return FA_OK;
+}
+
+/* ---- the calls ---- */
+
+static int start(struct fa_control_request *q, const char *path, fa_trace_handle *handle,
+		 struct fa_trace_properties *p)
+{
+	FA_CLEANUP(fa_close) int sock = fa_client_connect(fa_api_root());
+	FA_CLEANUP(fa_close) int fd = -1;
+	const struct fa_trace_settings requested = p->settings;
+	struct fa_control_reply reply;
+	int e;
+
+	if (sock < 0)
+		return fail_to_ask(sock);
+	e = fa_client_open_trace(path, &fd);
+	if (e < 0)
+		return fail_to_open(path, e);
+	e = fa_client_ask(sock, q, fd, &reply, NULL);
+	if (e < 0 || reply.error != 0) {
+		fa_client_drop_trace(path, fd);
+		return e < 0 ? fail_to_ask(e) : fail_reply(&reply);
+	}
+	*handle = reply.session_id;
+	/* It runs, whatever becomes of this question. */
+	if (query(sock, *handle, NULL, p) == FA_OK)
+		p->requested = requested;
+	p->joined = reply.pending_families;
+	return FA_OK;
+}
+
+int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *properties,
+			const char *session_name, const uint32_t *pids, uint32_t pid_count,
+			const struct fa_stack_event_id *ids, uint32_t id_count)
+{
+	struct fa_control_request q = {.verb = FA_CONTROL_START};
+	char path[FA_TRACE_PATH_SIZE];
+	int e;
+
+	if (handle == NULL)
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no room for the handle");
+	*handle = 0;
+	e = check_properties(properties);
+	if (e == FA_OK)
+		e = check_name(session_name);
+	if (e == FA_OK)
+		e = check_mode(properties->settings.log_file_mode);
+	if (e == FA_OK)
+		e = check_ids(ids, id_count);
+	if (e == FA_OK)
+		e = check_pids(pids, pid_count);
+	if (e == FA_OK)
+		e = fill_options(properties, session_name, &q.session);
+	if (e == FA_OK)
+		e = file_name(properties, session_name, path);
+	return e == FA_OK ? start(&q, path, handle, properties) : e;
+}
+
+int fa_update_heap_trace(struct fa_trace_properties *properties, const char *session_name,
+			 const uint32_t *pids, uint32_t pid_count,
+			 const struct fa_stack_event_id *ids, uint32_t id_count)
+{
+	int e = properties != NULL ? check_properties(properties) : FA_OK;
+
+	if (e == FA_OK)
+		e = check_name(session_name);
+	if (e == FA_OK)
+		e = check_ids(ids, id_count);
+	if (e == FA_OK)
+		e = check_pids(pids, pid_count);
+	return e == FA_OK ? fa_control_trace(0, session_name, properties, FA_TRACE_UPDATE) : e;
+}
+
+static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name,
+	       struct fa_control_reply *ret)
+{
+	struct fa_control_request q = {.verb = verb};
+	int e;
+
+	if (name != NULL)
+		memcpy(q.session.name, name, strlen(name) + 1);
+	else
+		q.session_id = handle;
+	e = fa_client_ask(sock, &q, -1, ret, NULL);
+	if (e < 0)
+		return fail_to_ask(e);
+	return ret->error != 0 ? fail_reply(ret) : FA_OK;
+}
+
+static int stop(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
+{
+	struct fa_control_reply reply;
+	int e = ask(sock, FA_CONTROL_STOP, handle, name, &reply);
+
+	if (e != FA_OK || p == NULL)
+		return e;
+	p->state = FA_SESSION_ENDED;
+	p->events = reply.events;
+	p->events_lost = reply.lost;
+	p->bytes_written = reply.bytes;
+	p->processes = reply.processes;
+	p->end_reason = reply.end_reason;
+	p->end_error = reply.end_error;
+	return FA_OK;
+}
+
+int fa_control_trace(fa_trace_handle handle, const char *session_name,
+		     struct fa_trace_properties *properties, uint32_t control)
+{
+	FA_CLEANUP(fa_close) int sock = -1;
+	struct fa_control_reply reply;
+	int e = FA_OK;
+
+	if (properties != NULL || control == FA_TRACE_QUERY)
+		e = check_properties(properties);
+	if (e == FA_OK && session_name != NULL)
+		e = check_name(session_name);
+	if (e == FA_OK && control > FA_TRACE_FLUSH)
+		e = fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no such control: %u", control);
+	if (e != FA_OK)
+		return e;
+	if (session_name == NULL && handle == 0)
+		return no_session(NULL);
+	sock = fa_client_connect(fa_api_root());
+	if (sock < 0)
+		return fail_to_ask(sock);
+	/* Before a stop, while it still can be asked. */
+	if (control != FA_TRACE_FLUSH)
+		e = query(sock, handle, session_name, properties);
+	if (e != FA_OK || control == FA_TRACE_QUERY)
+		return e;
+	if (control == FA_TRACE_UPDATE)
+		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
+				   "this version cannot change a session that runs");
+	if (control == FA_TRACE_STOP)
+		return stop(sock, handle, session_name, properties);
+	e = ask(sock, FA_CONTROL_FLUSH, handle, session_name, &reply);
+	return e == FA_OK && properties != NULL ? query(sock, handle, session_name, properties) : e;
+}
+
+int fa_query_trace(fa_trace_handle handle, const char *session_name,
+		   struct fa_trace_properties *properties)
+{
+	return fa_control_trace(handle, session_name, properties, FA_TRACE_QUERY);
+}
+
+int fa_flush_trace(fa_trace_handle handle, const char *session_name,
+		   struct fa_trace_properties *properties)
+{
+	return fa_control_trace(handle, session_name, properties, FA_TRACE_FLUSH);
+}
+
+int fa_stop_trace(fa_trace_handle handle, const char *session_name,
+		  struct fa_trace_properties *properties)
+{
+	return fa_control_trace(handle, session_name, properties, FA_TRACE_STOP);
+}

@@ -1,0 +1,237 @@
+#!/bin/bash
+# 29 - the C library: sessions from C, traces read from C and Python.
+#
+#   29.1-29.4   the header is C and C++; what the library exports, the header declares and a page describes
+#   29.5-29.11  sessions: the example works, handles, requested and effective values, flush
+#   29.12-29.17 each documented error in its case, and a handle of 0 with it
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+[ -e "$B/libfirstalloc.so" ] || { echo "build $B/libfirstalloc.so first"; exit 1; }
+H=$SRC/include/firstalloc.h
+strict="-Wall -Wextra -Wpedantic -Werror -Wpadded -Wshadow -Wconversion"
+
+compiles() { # compiler standard language
+	command -v "$1" >/dev/null || return 0
+	printf '#include <firstalloc.h>\nstatic struct fa_trace_properties p;\nstatic struct fa_stack_event_id i = {FA_HEAP_PROVIDER, FA_HEAP_TYPE_ALLOC, {0}};\nint main(void) { fa_trace_handle h = 0; p.size = sizeof(p); return fa_start_heap_trace(&h, &p, "x", 0, 0, &i, 1) + fa_query_trace(h, 0, &p); }\n' >"$T/h.$3"
+	# shellcheck disable=SC2086
+	"$1" -std="$2" $strict -I"$SRC/include" "$T/h.$3" -L"$B" -lfirstalloc -o "$T/h.out"
+}
+c_and_cpp() {
+	compiles gcc c99 c
+	compiles gcc c17 c
+	compiles g++ c++11 cc
+	compiles clang c17 c
+	compiles clang++ c++17 cc
+}
+it 29.1 "the header compiles without a warning as C99, C17, C++11 and C++17, and links" c_and_cpp
+
+exports() {
+	nm -D --defined-only "$B/libfirstalloc.so.0" | awk '$2 != "A" { print $3 }' | sort >"$T/exported"
+	grep -q . "$T/exported"
+	! grep -v '@@FIRSTALLOC_0$' "$T/exported"
+	sed -n 's/^\(int\|void\|const char \*\|uint64_t\)[ ]*\(fa_[a-z_]*\)(.*/\2/p' "$H" | sort >"$T/declared"
+	diff "$T/declared" <(sed 's/@@.*//' "$T/exported")
+	diff "$T/declared" <("$SRC/tools/api-man.sh" list "$H" | sort)
+	readelf -d "$B/libfirstalloc.so.0" | grep -q 'SONAME.*\[libfirstalloc.so.0\]'
+}
+it 29.2 "it exports what the header declares and describes, all with version FIRSTALLOC_0, and nothing else" exports
+
+pages() {
+	for f in $("$SRC/tools/api-man.sh" list "$H"); do
+		"$SRC/tools/api-man.sh" page "$H" "$f" 1.0 >"$T/page"
+		grep -q "^$f .*- " "$T/page"
+		grep -q "$f(" "$T/page"
+		! command -v groff >/dev/null || same "$(groff -man -Tascii -ww -z "$T/page" 2>&1)" ""
+	done
+}
+it 29.3 "each function has a manual page: roff without a warning, with name and prototype" pages
+
+quiet_names() { # what is in the process of others must not take their names
+	! nm -D --undefined-only "$B/libfirstalloc.so.0" | grep -E ' (printf|puts|exit|abort|system|popen)(@|$)'
+}
+it 29.4 "it neither prints nor ends the process" quiet_names
+
+if [ "$(id -u)" != 0 ]; then
+	skip 29.5 "sessions" "needs root"
+	results
+	exit
+fi
+private_machine
+chmod 755 "$T/m" "$T/m/root"
+gcc -Wall -Wextra -Werror -I"$SRC/include" "$SRC/examples/session.c" -L"$B" -lfirstalloc -Wl,-rpath,"$B" -o "$T/session" &&
+	gcc -Wall -Wextra -Werror -I"$SRC/include" "$SRC/tests/spec/api_calls.c" -L"$B" -lfirstalloc -lpthread \
+		-Wl,-rpath,"$B" -o "$T/calls" || exit 1
+# call ERROR args...: the call has to end so; its output is in $T/o
+call() { local want=$1; shift; "$T/calls" "$R" "$@" >"$T/o" 2>"$T/e" || true; cat "$T/o" "$T/e"; same "$(head -n 1 "$T/o")" "$want"; }
+handle() { sed -n 's/^ handle //p' "$T/o"; }
+fresh() { rm -f "$T/$1.falloc"; echo "$T/$1.falloc"; }
+
+call_without_daemon() { call NO_DAEMON start none "$(fresh none)"; same "$(handle)" 0; [ ! -e "$T/none.falloc" ]; }
+it 29.5 "without a firstallocd: NO_DAEMON, handle 0, no file" call_without_daemon
+$fa start first -o "$T/first.falloc" --min-free 0 >/dev/null
+$fa stop first >/dev/null
+
+example() {
+	$fa enable known --starts 10 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	local got=0
+	EXAMPLE_ROOT=$R "$T/session" "$(fresh example)" "$P/known" 1000 >"$T/o" || got=$?
+	rm -f /etc/ld.so.preload
+	$fa disable known >/dev/null
+	cat "$T/o"
+	same "$got" 0
+	grep -qx 'buffers of 256 KB, flushed each 1 s' "$T/o"
+	"$FA" report --json "$T/example.falloc" >"$T/r.json"
+	local events=$(json "$T/r.json" "sum(j['events'][k] for k in ('alloc', 'realloc', 'free'))")
+	[ "$events" -gt 1000 ]
+	grep -qx "$events events so far" "$T/o"
+	grep -q "^$events events, 0 lost, 1 processes, $(stat -c %s "$T/example.falloc") bytes in " "$T/o"
+}
+it 29.6 "the example traces a flagged program; its counters are those of the trace, and flush has them all" example
+
+effective() {
+	call OK start eff "$(fresh eff)" buffer=128 timer=2 size=5 minimum=4 maximum=9 policy=1 flags=1
+	[ "$(handle)" -gt 0 ]
+	grep -qx ' requested: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 0 policy 1 flags 1' "$T/o"
+	grep -qx ' effective: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
+	call OK stop eff
+	call OK start eff "$(fresh eff)"
+	grep -qx ' requested: buffer 0 minimum 0 maximum 0 size 0 timer 0 mode 0 policy 0 flags 0' "$T/o"
+	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
+	call OK query eff
+	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
+	call OK stop eff
+}
+it 29.7 "properties tell what was asked for and what holds" effective
+
+handles() {
+	call OK start one "$(fresh one)"
+	local one=$(handle)
+	call OK start two "$(fresh two)"
+	local two=$(handle)
+	[ "$one" != "$two" ]
+	call OK query "$one" && grep -q "name one state 1 .* file $T/one.falloc" "$T/o"
+	call OK query "$two" && grep -q 'name two' "$T/o"
+	call OK stop "$one" && grep -q 'name one state 2' "$T/o"
+	call NO_SUCH_SESSION query "$one"
+	call NO_SUCH_SESSION stop "$one"
+	call OK start one "$(fresh one)"
+	call NO_SUCH_SESSION flush "$one"
+	call OK stop one
+	$fa status --json >"$T/st"
+	same "$(json "$T/st" '[s["name"] for s in j["sessions"]]')" "['two']"
+	call OK stop two
+	"$FA" report --json "$T/two.falloc" >/dev/null
+}
+it 29.8 "a handle names its session in any process and no other, also when the name is used again" handles
+
+both_sides() {
+	call OK start mine "$(fresh mine)"
+	$fa stop mine
+	$fa start theirs -o "$(fresh theirs)" --min-free 0 >/dev/null
+	call OK query theirs
+	call OK stop theirs
+}
+it 29.9 "sessions of the library and of the command are the same" both_sides
+it 29.10 "each thread has an error message of its own" "$T/calls" "$R" threads
+
+flushes() { # what a program that still runs has recorded is in the file
+	$fa enable steady --starts 10 >/dev/null
+	call OK start fl "$(fresh fl)" timer=3600
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	rm -f "$T/halt"
+	"$P/steady" 2 "$T/halt" >/dev/null &
+	local pid=$!
+	wait_for 10 grep -q libfirstalloc_preload "/proc/$pid/maps"
+	rm -f /etc/ld.so.preload
+	wait_for 10 sh -c "'$T/calls' '$R' query fl | grep -q 'events [1-9]'"
+	kill -STOP $pid
+	call OK flush fl
+	local events=$(sed -n 's/.*events \([0-9]*\) lost.*/\1/p' "$T/o")
+	"$FA" report --json "$T/fl.falloc" >"$T/r.json"
+	kill -KILL $pid
+	wait $pid 2>/dev/null || true
+	[ "$events" -gt 0 ]
+	same "$(json "$T/r.json" "sum(j['events'][k] for k in ('alloc', 'realloc', 'free'))")" "$events"
+	call OK stop fl
+	$fa disable steady >/dev/null
+}
+it 29.11 "after flush the file holds all that a running program has recorded" flushes
+
+it_exists() {
+	call OK start dup "$(fresh dup)"
+	call ALREADY_EXISTS start dup "$(fresh dup2)"
+	same "$(handle)" 0
+	[ ! -e "$T/dup2.falloc" ]
+	call OK stop dup
+}
+it 29.12 "a session of that name is there: ALREADY_EXISTS, no handle, no file left" it_exists
+
+bad_arguments() {
+	for bad in "BAD_LENGTH length=8" "INVALID_FLAGS mode=0x800000" "INVALID_FLAGS mode=0x402" "INVALID_FLAGS mode=3" \
+		"NOT_SUPPORTED mode=2" "NOT_SUPPORTED mode=0x100" "INVALID_FLAGS flags=6" "INVALID_PARAMETER buffer=2" \
+		"INVALID_PARAMETER buffer=2048" "INVALID_PARAMETER policy=9" "INVALID_PARAMETER timer=100000" \
+		"INVALID_PARAMETER minimum=9 maximum=8" "INVALID_PARAMETER ids=257" "NOT_SUPPORTED free=1" \
+		"NOT_SUPPORTED pid=1" "NO_SUCH_PROCESS pid=4000000000"; do
+		# shellcheck disable=SC2086
+		set -- $bad
+		call "$1" start bad "$(fresh bad)" "${@:2}"
+		same "$(handle)" 0
+		[ ! -e "$T/bad.falloc" ]
+	done
+	call INVALID_PARAMETER start "no name" "$(fresh bad)"
+	call INVALID_PARAMETER start "$(printf 'x%.0s' {1..64})" "$(fresh bad)"
+}
+it 29.13 "wrong lengths, modes, mixes, values, and more than 256 event ids are refused by their own errors" bad_arguments
+ids() {
+	call OK start ids "$(fresh ids)" ids=100 odd=156 pid=0
+	call OK stop ids
+}
+it 29.14 "256 event ids may come, unknown ones are ignored; PID 0 means flagged programs" ids
+
+paths() {
+	call BAD_PATH start p "$T/no/such/folder.falloc"
+	: >"$T/there.falloc"
+	call BAD_PATH start p "$T/there.falloc"
+	same "$(stat -c %s "$T/there.falloc")" 0
+	mkdir -p "$T/m/tiny"
+	mount -t tmpfs -o size=4k tmpfs "$T/m/tiny"
+	: >"$T/m/tiny/full" && head -c 4096 /dev/zero >"$T/m/tiny/full"
+	call DISK_FULL start p "$T/m/tiny/x.falloc"
+	same "$(handle)" 0
+	umount "$T/m/tiny"
+}
+it 29.15 "no such folder, a file that exists: BAD_PATH; a full disk: DISK_FULL" paths
+
+denied() {
+	cp "$T/calls" "$T/m/calls"
+	mkdir -p -m 755 "$T/m/closed"
+	local as="setpriv --reuid 23451 --regid 23451 --clear-groups env LD_LIBRARY_PATH=$T/m"
+	cp "$B/libfirstalloc.so.0" "$T/m/"
+	call OK start roots "$(fresh roots)"
+	$as "$T/m/calls" "$R" start u "$T/m/closed/u.falloc" >"$T/o" || true
+	same "$(head -n 1 "$T/o")" ACCESS_DENIED
+	same "$(handle)" 0
+	$as "$T/m/calls" "$R" stop roots >"$T/o" || true
+	same "$(head -n 1 "$T/o")" NO_SUCH_SESSION
+	call OK query roots
+	call OK stop roots
+	call NO_SUCH_SESSION update roots
+}
+it 29.16 "a folder that is not the caller's: ACCESS_DENIED; a session of root is not there for others" denied
+
+many() {
+	local n=0
+	while [ $n -lt 64 ]; do
+		"$T/calls" "$R" start "many$n" "$(fresh "many$n")" >"$T/o" 2>&1 || break
+		n=$((n + 1))
+	done
+	same "$n" 64
+	call TOO_MANY_SESSIONS start onemore "$(fresh onemore)"
+	same "$(handle)" 0
+	[ ! -e "$T/onemore.falloc" ]
+	call NOT_SUPPORTED update many1
+	$fa stop --all >/dev/null
+}
+it 29.17 "64 sessions, and one more: TOO_MANY_SESSIONS; what cannot be updated yet says so" many
+results
