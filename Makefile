@@ -9,17 +9,17 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
            -Wold-style-definition -Wwrite-strings -Wpointer-arith -Wvla -Wformat=2 -Wundef -fno-common
 -include config/build.mk
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
-COMMON  := $(CSTD) $(WARN) -O2 -g -fcf-protection=full -Isrc -I. -MMD -MP $(CFLAGS)
+COMMON  := $(CSTD) $(WARN) -O2 -g -fcf-protection=full -Isrc -I. -Iinclude -MMD -MP $(CFLAGS)
 HOST    := $(COMMON) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(SAN_FLAGS)
 # The C library: position independent, and without sanitizers, since it goes into other programs.
-SOFLAGS := $(COMMON) -Iinclude -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC
+SOFLAGS := $(COMMON) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC
 # No sanitizer, no stack protector, no builtins that call libc: it lives in other people's programs.
 SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin \
            -fno-stack-protector -fno-plt -fasynchronous-unwind-tables -fomit-frame-pointer \
            -U_FORTIFY_SOURCE $(if $(findstring clang,$(shell $(CC) --version)),,-fno-tree-loop-distribute-patterns)
 
 # Folders under src/ that become libraries; each may use those before it.
-folders  := base format registry client trace collector symbols analysis report
+folders  := base format registry client trace collector symbols analysis report api
 libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
 # Link order: users before what they use.
 link     := $(foreach f,report analysis symbols collector trace client registry format base,$(B)/lib$(f).a)

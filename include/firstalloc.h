@@ -229,6 +229,179 @@ const char *fa_error_message(void);
  */
 int fa_set_root(const char *root);
 
+/* ---- traces ---- */
+
+/* A trace that is being read. */
+struct fa_trace;
+
+enum fa_trace_event_kind {
+	FA_EVENT_ALLOC = 1,
+	FA_EVENT_REALLOC = 2, /* old_address 0: there was no block; address 0: there is none any more */
+	FA_EVENT_FREE = 3,
+	FA_EVENT_PROCESS_START = 4, /* text: the program's name */
+	FA_EVENT_PROCESS_END = 5,   /* status */
+	FA_EVENT_LOST = 6           /* bytes: so many events of the process, 0 if nobody knows how many */
+};
+
+enum fa_event_flags {
+	FA_EVENT_STAMPED = 1 << 0, /* time_ns is its own; else it happened between that and the next */
+	FA_EVENT_NESTED = 1 << 1,  /* in a signal handler that interrupted the tracer */
+	FA_EVENT_STACK = 1 << 2    /* a stack was taken */
+};
+
+enum fa_event_function {
+	FA_CALL_MALLOC = 0,
+	FA_CALL_CALLOC = 1,
+	FA_CALL_MEMALIGN = 2,
+	FA_CALL_ALIGNED_ALLOC = 3,
+	FA_CALL_POSIX_MEMALIGN = 4,
+	FA_CALL_VALLOC = 5,
+	FA_CALL_PVALLOC = 6,
+	FA_CALL_REALLOC = 16,
+	FA_CALL_REALLOCARRAY = 17,
+	FA_CALL_FREE = 32
+};
+
+struct fa_trace_event {
+	uint32_t size; /* in: sizeof(struct fa_trace_event) */
+	uint32_t kind; /* enum fa_trace_event_kind */
+	int64_t time_ns; /* since the trace began; below 0: recorded before there was a collector */
+	uint64_t address;
+	uint64_t old_address; /* realloc */
+	uint64_t bytes;       /* asked for */
+	uint64_t alignment;   /* asked for, 0: none */
+	uint32_t process;     /* number in the trace, from 1: a pid may come twice */
+	int32_t pid;
+	uint32_t thread; /* number in its process, from 0 */
+	int32_t tid;     /* 0: not known */
+	uint32_t stack;  /* for fa_trace_stack(); 0: none */
+	uint32_t function; /* enum fa_event_function */
+	uint32_t flags;    /* enum fa_event_flags */
+	int32_t status;    /* as wait(2) has it, -1: not known */
+	const char *text;  /* "": none. Holds until the next event is asked for */
+};
+
+enum fa_trace_state {
+	FA_TRACE_ENDED = 1 << 0,        /* properly */
+	FA_TRACE_CUT = 1 << 1,          /* it is still being written, or its writer died */
+	FA_TRACE_DAMAGED = 1 << 2,      /* it is read up to the damage */
+	FA_TRACE_LOST_UNKNOWN = 1 << 3, /* events are missing and nobody knows how many */
+	FA_TRACE_UNKNOWN_RECORDS = 1 << 4 /* of a newer version: left out */
+};
+
+struct fa_trace_info {
+	uint32_t size; /* in: sizeof(struct fa_trace_info) */
+	uint32_t state; /* enum fa_trace_state */
+	uint64_t start_real_ns; /* since 1970 */
+	uint64_t duration_ns;
+	uint64_t events; /* allocs, reallocs and frees */
+	uint64_t lost;   /* that happened and are not in the trace */
+	uint64_t unread_bytes;
+	uint32_t processes;
+	uint32_t reserved;
+	char session_name[128];
+	char host[128];
+	char kernel[256];
+};
+
+struct fa_process_info {
+	uint32_t size; /* in: sizeof(struct fa_process_info) */
+	uint32_t process; /* number in the trace */
+	int32_t pid;
+	int32_t parent_pid;
+	uint32_t parent; /* number in the trace, 0: not in it */
+	uint32_t origin; /* 0 exec, 1 fork, 2 woken while it ran */
+	uint32_t uid;
+	uint32_t gid;
+	int64_t start_ns;
+	int64_t end_ns; /* with `ended` */
+	uint32_t ended;
+	int32_t status;      /* as wait(2) has it, -1: not known */
+	uint32_t incomplete; /* 1: the session began after it, earlier events are not in the trace */
+	uint32_t lost_unknown;
+	uint64_t lost;
+	const char *image; /* strings hold as long as the trace is open; "": not known */
+	const char *exe;
+	const char *exec_path;
+	const char *cgroup;
+	const char *arguments;
+};
+
+struct fa_stack_frame {
+	const char *function; /* demangled; NULL: not known */
+	const char *file;     /* NULL: not known */
+	const char *module;   /* path; NULL: not known */
+	uint64_t offset;      /* of the return address in the module; without one the address */
+	uint32_t line;        /* 0: not known */
+	uint32_t inlined;     /* 1: into the next frame */
+};
+
+enum fa_stack_flags { FA_STACK_WHOLE = 1 << 0 /* with the frames of the allocator and the tracer */ };
+
+/*
+ * fa_trace_open - open a trace for reading
+ *
+ * Reads it once, for what stands behind events that it explains: clocks, processes, modules, stacks.
+ * A trace that is cut, still being written or damaged is read up to there (fa_trace_get_info() says
+ * so). No byte of the file is trusted. *ret is NULL unless FA_OK is returned.
+ *
+ * FA_ERROR_BAD_DATA: it is no trace. FA_ERROR_NEWER: a newer version wrote it. FA_ERROR_BAD_PATH,
+ * FA_ERROR_ACCESS_DENIED: it cannot be opened.
+ */
+int fa_trace_open(const char *path, struct fa_trace **ret);
+
+/*
+ * fa_trace_close - end the reading of a trace
+ *
+ * Everything that came from it is gone then. NULL is fine.
+ */
+void fa_trace_close(struct fa_trace *trace);
+
+/*
+ * fa_trace_get_info - what a trace is, and what it lacks
+ */
+int fa_trace_get_info(const struct fa_trace *trace, struct fa_trace_info *ret);
+
+/*
+ * fa_trace_get_process - one of the processes of a trace
+ *
+ * index: from 0 to `processes` of fa_trace_get_info(), less one; FA_ERROR_NO_MORE behind that. In the
+ * order in which they came.
+ */
+int fa_trace_get_process(const struct fa_trace *trace, uint32_t index, struct fa_process_info *ret);
+
+/*
+ * fa_trace_next - the next event of a trace
+ *
+ * FA_OK: it is *ret. FA_ERROR_NO_MORE: that was all. FA_ERROR_BAD_DATA: what follows is damaged.
+ *
+ * The events of one thread come in the order in which they happened; those of several threads as
+ * they were collected, about a millisecond of each in turn. time_ns orders allocations of different
+ * threads. A free carries no time of its own as a rule: it happened between time_ns and the time of
+ * its thread's next stamped event.
+ */
+int fa_trace_next(struct fa_trace *trace, struct fa_trace_event *ret);
+
+/*
+ * fa_trace_rewind - begin again with the first event
+ */
+int fa_trace_rewind(struct fa_trace *trace);
+
+/*
+ * fa_trace_stack - the frames of a stack
+ *
+ * process and stack as an event names them. The innermost frame comes first; *ret_count is how many
+ * were written, at most `room`. A stack that is not known has none. flags: 0 leaves out the innermost
+ * frames of malloc, operator new and the like, as `firstalloc report` does; FA_STACK_WHOLE keeps them.
+ *
+ * Names come from the files that were traced, if they are still the same, or from their debug files
+ * below /usr/lib/debug. The first question about a module takes long, and answers are kept. The
+ * environment variable DEBUGINFOD_URLS is unset in this process while the trace is open: no server is
+ * asked.
+ */
+int fa_trace_stack(struct fa_trace *trace, uint32_t process, uint32_t stack, uint32_t flags,
+		   struct fa_stack_frame *frames, uint32_t room, uint32_t *ret_count);
+
 #ifdef __cplusplus
 }
 #endif

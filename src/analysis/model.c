@@ -285,6 +285,43 @@ int fa_model_add_nodes(struct fa_model *m, const struct fa_rec_nodes *rec,
 	return 0;
 }
 
+int fa_model_add_process_end(struct fa_model *m, const struct fa_rec_process_end *rec,
+			     struct fa_process **ret)
+{
+	struct fa_process *p = fa_model_process(m, rec->process);
+
+	if (p == NULL || p->ended)
+		return -EBADMSG;
+	p->ended = true;
+	p->status = rec->status;
+	p->end_reason = rec->reason;
+	p->end_stamp = rec->stamp;
+	*ret = p;
+	return 0;
+}
+
+int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec)
+{
+	struct fa_process *p = fa_model_process(m, rec->process);
+
+	if (p == NULL)
+		return -EBADMSG;
+	if (rec->cause == FA_LOST_UNKNOWN)
+		p->lost_unknown = true;
+	else
+		p->lost[rec->cause < FA_LOST_CAUSES ? rec->cause : FA_LOST_CAUSES - 1] +=
+			rec->count;
+	return 0;
+}
+
+void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before)
+{
+	if (lost_before <= t->lost_before)
+		return;
+	t->process->lost_seen += lost_before - t->lost_before;
+	t->lost_before = lost_before;
+}
+
 int fa_model_add_coverage(struct fa_model *m, const struct fa_rec_coverage *rec,
 			  const unsigned char *tail, size_t tail_len)
 {

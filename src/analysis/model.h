@@ -201,6 +201,12 @@ int fa_model_add_module(struct fa_model *m, const struct fa_rec_module *rec,
 			const unsigned char *tail, size_t tail_len) FA_MUST_USE;
 int fa_model_add_nodes(struct fa_model *m, const struct fa_rec_nodes *rec,
 		       const unsigned char *tail, size_t tail_len) FA_MUST_USE;
+int fa_model_add_process_end(struct fa_model *m, const struct fa_rec_process_end *rec,
+			     struct fa_process **ret) FA_MUST_USE;
+int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec) FA_MUST_USE;
+/* What EVENTS records say was lost before them. The counts of LOST are the truth; these tell of losses
+ * where LOST records were cut off. */
+void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before);
 int fa_model_add_coverage(struct fa_model *m, const struct fa_rec_coverage *rec,
 			  const unsigned char *tail, size_t tail_len) FA_MUST_USE;
 

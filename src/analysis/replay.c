@@ -126,15 +126,10 @@ static int take_process(struct fa_engine *e, const struct fa_trace_record *rec)
 
 static int take_process_end(struct fa_engine *e, const struct fa_rec_process_end *rec)
 {
-	struct fa_process *p = fa_model_process(&e->r->model, rec->process);
+	struct fa_process *p;
+	int r = fa_model_add_process_end(&e->r->model, rec, &p);
 
-	if (p == NULL || p->ended)
-		return -EBADMSG;
-	p->ended = true;
-	p->status = rec->status;
-	p->end_reason = rec->reason;
-	p->end_stamp = rec->stamp;
-	return fa_stream_add_end(e, p, rec->stamp);
+	return r < 0 ? r : fa_stream_add_end(e, p, rec->stamp);
 }
 
 static int take_events(struct fa_engine *e, const struct fa_trace_record *rec)
@@ -148,27 +143,9 @@ static int take_events(struct fa_engine *e, const struct fa_trace_record *rec)
 
 	if (s == NULL)
 		return -ENOMEM;
-	/* The counts of LOST are the truth; these tell of losses where LOST records were cut off. */
-	if (head->lost_before > s->thread->lost_before) {
-		p->lost_seen += head->lost_before - s->thread->lost_before;
-		s->thread->lost_before = head->lost_before;
-	}
+	fa_model_saw_lost(s->thread, head->lost_before);
 	e->r->record_bytes += rec->tail_len;
 	return fa_stream_feed(e, s, head, rec->tail, rec->tail_len);
-}
-
-static int take_lost(struct fa_engine *e, const struct fa_rec_lost *rec)
-{
-	struct fa_process *p = fa_model_process(&e->r->model, rec->process);
-
-	if (p == NULL)
-		return -EBADMSG;
-	if (rec->cause == FA_LOST_UNKNOWN)
-		p->lost_unknown = true;
-	else
-		p->lost[rec->cause < FA_LOST_CAUSES ? rec->cause : FA_LOST_CAUSES - 1] +=
-			rec->count;
-	return 0;
 }
 
 static void take_pass(struct fa_engine *e, uint64_t watermark)
@@ -214,7 +191,7 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 	case FA_TAG_EVENTS:
 		return take_events(e, rec);
 	case FA_TAG_LOST:
-		return take_lost(e, rec->head);
+		return fa_model_add_lost(m, rec->head);
 	case FA_TAG_PASS:
 		take_pass(e, ((const struct fa_rec_pass *)rec->head)->stamp);
 		return 0;

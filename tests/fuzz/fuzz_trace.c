@@ -1,6 +1,6 @@
 /*
- * fuzz_trace - arbitrary bytes as a trace file, the events in it, and their replay.
- * libs: analysis trace format base
+ * fuzz_trace - arbitrary bytes as a trace file, the events in it, their replay, and the C library.
+ * libs: api report symbols analysis client trace format base
  *
  * A checksum would stop nearly every input at the first block, so the checksums of the input are
  * made right first, as far as its blocks can be followed; the first byte says whether.
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "analysis/replay.h"
+#include "firstalloc.h"
 #include "format/hash.h"
 #include "trace/clock.h"
 #include "trace/reader.h"
@@ -98,6 +99,30 @@ static void replay(int fd)
 	fa_replay_free(r);
 }
 
+/* Twice the same, and never more events than it says. No names: files of the machine are no input. */
+static void read_by_library(int fd)
+{
+	struct fa_trace_info info = {.size = sizeof(info)};
+	struct fa_trace_event e = {.size = sizeof(e)};
+	struct fa_trace *t;
+	uint64_t events[2] = {0};
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fa_trace_open(path, &t) != FA_OK)
+		return;
+	for (int i = 0; i < 2; i++) {
+		while (fa_trace_next(t, &e) == FA_OK)
+			events[i] += e.kind <= FA_EVENT_FREE;
+		if (fa_trace_rewind(t) != FA_OK)
+			abort();
+	}
+	if (fa_trace_get_info(t, &info) != FA_OK || events[0] != events[1] ||
+	    events[0] > info.events)
+		abort();
+	fa_trace_close(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fa_trace_reader *r = NULL;
@@ -117,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	free(copy);
 	replay(fd);
+	read_by_library(fd);
 	if (fa_trace_reader_open_fd(fd, &r) == 0)
 		read_trace(r);
 	fa_trace_reader_free(r);

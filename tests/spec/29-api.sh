@@ -3,6 +3,8 @@
 #
 #   29.1-29.4   the header is C and C++; what the library exports, the header declares and a page describes
 #   29.5-29.11  sessions: the example works, handles, requested and effective values, flush
+#   29.20-29.26 traces: the Python example reads what report says, stacks included; families; what is no
+#               whole trace: damaged, cut, foreign and hostile files
 #   29.12-29.17 each documented error in its case, and a handle of 0 with it
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -51,6 +53,106 @@ quiet_names() { # what is in the process of others must not take their names
 }
 it 29.4 "it neither prints nor ends the process" quiet_names
 
+# --- traces ---
+export FIRSTALLOC_LIBRARY=$B/libfirstalloc.so.0
+py() { python3 "$SRC/examples/read_trace.py" "$@"; }
+traced() { rm -f "$T/$1.falloc"; "$FA" run -o "$T/$1.falloc" -- "${@:2}" >/dev/null; }
+agrees() { # the example and report say the same of that trace
+	py --json "$T/$1.falloc" >"$T/py.json"
+	"$FA" report --json --tolerate-lost "$T/$1.falloc" >"$T/r.json"
+	python3 - "$T/py.json" "$T/r.json" <<'PY'
+import json, sys
+p, r = (json.load(open(f)) for f in sys.argv[1:])
+for key in ("events", "total", "outstanding", "lost", "duration_ns"):
+    assert p[key] == r[key], (key, p[key], r[key])
+assert p["session"] == r["session"]["name"]
+assert len(p["processes"]) == len(r["processes"])
+for a, b in zip(p["processes"], r["processes"]):
+    for key in a:
+        assert a[key] == b[key], (key, a[key], b[key])
+assert r["events"]["alloc"] > 100
+PY
+}
+known() {
+	traced known "$P/known" 5000
+	agrees known
+	same "$(json "$T/py.json" 'j["events"]')" "{'alloc': 5001, 'realloc': 10, 'free': 2500}"
+}
+it 29.20 "the Python example finds the events, sums, blocks left, processes and losses that report finds" known
+
+same_stacks() {
+	py --json "$T/known.falloc" >"$T/py.json"
+	"$FA" report --json --view outstanding "$T/known.falloc" >"$T/r.json"
+	python3 - "$T/py.json" "$T/r.json" <<'PY'
+import json, sys
+p, r = (json.load(open(f)) for f in sys.argv[1:])
+def table(rows, bytes_of, blocks_of):
+    t = {}
+    for row in rows:
+        key = json.dumps([[f[k] for k in ("function", "file", "line", "module", "offset", "inlined")] for f in row.get("frames", row.get("stack"))])
+        was = t.get(key, (0, 0))
+        t[key] = was[0] + bytes_of(row), was[1] + blocks_of(row)
+    return t
+a = table(p["rows"], lambda w: w["bytes"], lambda w: w["blocks"])
+b = table(r["rows"], lambda w: w["classes"]["aifo"]["bytes"], lambda w: w["classes"]["aifo"]["blocks"])
+assert a == b, (a, b)
+assert any("known.c" in k and '"fill"' in k for k in a), a
+PY
+}
+it 29.21 "and the same stacks, frame by frame: function, file, line, module, offset" same_stacks
+
+several() {
+	traced tree "$P/fork_tree" || same $? 3
+	py --json "$T/tree.falloc" >"$T/py.json"
+	"$FA" report --json "$T/tree.falloc" >"$T/r.json"
+	same "$(json "$T/py.json" '[j["events"], j["total"], len(j["processes"])]')" "$(json "$T/r.json" '[j["events"], j["total"], len(j["processes"])]')"
+	[ "$(json "$T/py.json" 'len(j["processes"])')" -gt 1 ]
+}
+it 29.22 "of a family of processes too" several
+
+c_reader() {
+	gcc -Wall -Wextra -Werror -I"$SRC/include" "$SRC/examples/read_trace.c" -L"$B" -lfirstalloc -Wl,-rpath,"$B" -o "$T/read_trace"
+	"$T/read_trace" "$T/known.falloc" >"$T/o"
+	same "$(head -n 1 "$T/o")" "7511 events"
+	same "$(sed -n 2p "$T/o" | cut -d' ' -f1-2)" "40000 bytes"
+	grep -q '^    main  .*known.c:[0-9]' "$T/o"
+}
+it 29.23 "the C example shows the largest blocks with their stacks" c_reader
+
+not_whole() {
+	head -c $(($(stat -c %s "$T/known.falloc") / 2)) "$T/known.falloc" >"$T/half.falloc"
+	py --json "$T/half.falloc" >"$T/py.json"
+	cp "$T/known.falloc" "$T/bad.falloc"
+	printf '\xff\x00\xff' | dd of="$T/bad.falloc" bs=1 seek=$(($(stat -c %s "$T/bad.falloc") / 2)) conv=notrunc status=none
+	! py --json "$T/bad.falloc" 2>"$T/e"
+	grep -q 'damaged at byte .*BAD_DATA' "$T/e"
+	! py /bin/true 2>"$T/e"
+	grep -q 'not a firstalloc trace.*BAD_DATA' "$T/e"
+	for f in "$T/nothing" "$T" "$T/pipe"; do
+		[ "$f" != "$T/pipe" ] || mkfifo "$f"
+		! timeout 20 python3 "$SRC/examples/read_trace.py" "$f" 2>"$T/e"
+		grep -q 'BAD_PATH' "$T/e"
+	done
+}
+it 29.24 "a cut trace is read to its end; a damaged one and what is none are said to be so" not_whole
+
+hostile() {
+	for f in "$SRC"/tests/fuzz/corpus/trace/*; do
+		local got=0
+		timeout 20 python3 "$SRC/examples/read_trace.py" --json "$f" >/dev/null 2>"$T/e" || got=$?
+		if [ "$got" -gt 1 ] || grep -q Traceback "$T/e"; then echo "$f: $got"; cat "$T/e"; return 1; fi
+	done
+}
+it 29.25 "hostile traces are refused or read, nothing worse" hostile
+golden() {
+	py --json "$SRC/tests/golden/trace-v1.falloc" >"$T/g.json"
+	for kind in alloc realloc free; do
+		same "$(json "$T/g.json" "j['events']['$kind']")" "$(grep -c "\"record\": \"$kind\"" "$SRC/tests/golden/trace-v1.json")"
+	done
+}
+it 29.26 "the golden trace has its events" golden
+
+# --- sessions ---
 if [ "$(id -u)" != 0 ]; then
 	skip 29.5 "sessions" "needs root"
 	results
