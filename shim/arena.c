@@ -416,6 +416,13 @@ static void note_used(uint32_t count)
 		;
 }
 
+/* An arena of a `run` begins small; it grows to what others begin with whenever all of it is in use. */
+static bool is_small(void)
+{
+	return fa_arena.run_mode &&
+	       fa_arena_segment_at(fa_arena.size0, fa_arena.mapped) < FA_ARENA_MAX0;
+}
+
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
 					     uint64_t lost_before, uint64_t stamp,
 					     bool *ret_may_come)
@@ -457,7 +464,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 			fa_arena_grow();
 		return b;
 	}
-	if (owned * 2 >= n ||
+	if (owned * 2 >= n || is_small() ||
 	    __atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) == FA_ANSWER_NONE)
 		fa_arena_grow();
 	*ret_may_come = owned < n || fa_arena_may_grow();

@@ -69,6 +69,8 @@ void fa_family_tick(struct fa_family *f);
 /* How many segments the shim asks for, at most as fit the span. */
 unsigned fa_family_wants_segments(const struct fa_family *f);
 unsigned fa_family_segments(const struct fa_family *f);
+/* Is half of the arena's buffers or nodes in use? */
+bool fa_family_is_filling(const struct fa_family *f);
 /*
  * One segment more: the file `fd`, in which all of them lie, is made longer where it ends before it; then
  * the segment's bit is set in answer.segments. allocate: as well as sized. That is for a file in a folder,

@@ -26,14 +26,12 @@ enum { MS = 1000000 };
 static const uint64_t shortest_ns = 1 * MS, longest_ns = 20 * MS;
 static const uint64_t reap_ns = 100 * MS, pressed_reap_ns = 1 * MS;
 /* Most families of a shell script are over, or wait: they are looked at less often. */
-static const uint64_t spare_after_ns = 2 * MS;
 static const uint64_t quiet_after_ns = 50 * MS, quiet_turn_ns = 5 * MS;
 
 struct member {
 	struct fa_family *family;
 	struct fa_run_arena arena;
 	int32_t pid;
-	uint64_t adopted_ns;
 	uint64_t drained_ns, interval_ns, reaped_ns, served_ns;
 	uint64_t active_ns; /* when events came last */
 	uint64_t swept;     /* stamp: all that was committed before is written */
@@ -201,7 +199,6 @@ static int add_member(struct fa_families *s, struct fa_family *f, const struct f
 		.pid = pid,
 		.interval_ns = shortest_ns,
 		.left = left,
-		.adopted_ns = now,
 		.reaped_ns = now,
 		.active_ns = now,
 	};
@@ -267,14 +264,18 @@ static int adopt_arenas(struct fa_families *s)
 }
 
 /*
- * One more than it asks for: a new segment takes a turn of ours to come, and a program that has to wait
- * for it stands. Not for those that are over at once: most programs of a script need no second one.
+ * What it asks for; and the usual 2 MB as soon as half of the first segment is in use, before it asks: a new
+ * segment takes a turn of ours to come, and a program that has to wait for it stands. Most programs of a
+ * script need no second one.
  */
-static void give_segments(struct member *m, uint64_t now)
+static void give_segments(struct member *m)
 {
 	unsigned have = fa_family_segments(m->family);
-	unsigned want = fa_family_wants_segments(m->family) + (now - m->adopted_ns > spare_after_ns);
+	unsigned want = fa_family_wants_segments(m->family);
 
+	if (have == 1 && fa_family_is_filling(m->family))
+		while (fa_arena_segment_at(m->arena.size, want) < FA_ARENA_MAX0)
+			want++;
 	while (have < want) {
 		if (m->full || fa_family_extend(m->family, m->arena.fd, true) < 0) {
 			m->full = true;
@@ -340,7 +341,7 @@ static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 	m->served_ns = now;
 	if (is_alone(s, m)) /* the memory of the dead is not kept a moment longer */
 		return fa_family_reap(m->family, &s->sink, true);
-	give_segments(m, now);
+	give_segments(m);
 	fa_family_tick(m->family);
 	full = fa_family_full(m->family, &pressed);
 	if (now - m->reaped_ns >= (pressed ? pressed_reap_ns : reap_ns)) {
@@ -461,7 +462,7 @@ int fa_families_finish(struct fa_families *s)
 	int r = adopt_arenas(s);
 
 	for (size_t i = 0; i < s->count; i++)
-		give_segments(&s->member[i], s->member[i].adopted_ns);
+		give_segments(&s->member[i]);
 	while (s->count > 0) {
 		struct fa_family *f = s->member[0].family;
 

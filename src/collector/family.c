@@ -221,6 +221,12 @@ unsigned fa_family_segments(const struct fa_family *f)
 	return f->segments;
 }
 
+bool fa_family_is_filling(const struct fa_family *f)
+{
+	return family_used_buffers(f) > f->buffers / 2 ||
+	       arena_load(&family_header(f)->node_count) > f->nodes / 2;
+}
+
 static void tell_segments(struct fa_family *f)
 {
 	__atomic_store_n(&family_header(f)->answer.segments, (1u << f->segments) - 1,
