@@ -208,6 +208,17 @@ int fa_stop_trace(fa_trace_handle handle, const char *session_name,
 		  struct fa_trace_properties *properties);
 
 /*
+ * fa_mark - write a mark into traces
+ *
+ * A mark names a moment: reports and dumps take mark:TEXT as an end of a range, and fa_trace_next()
+ * gives it out among the events. session_name NULL: into all sessions that the caller may stop.
+ * text: 1 to 255 bytes, no control characters. When it returns the mark is in the file.
+ *
+ * FA_ERROR_NO_SUCH_SESSION: there is no such session, or none that runs.
+ */
+int fa_mark(const char *text, const char *session_name);
+
+/*
  * fa_error_name - the name of an error
  *
  * "ALREADY_EXISTS" for FA_ERROR_ALREADY_EXISTS; "UNKNOWN" for no error of ours. Static text.
@@ -240,6 +251,9 @@ enum fa_trace_event_kind {
 	FA_EVENT_FREE = 3,
 	FA_EVENT_PROCESS_START = 4, /* text: the program's name */
 	FA_EVENT_PROCESS_END = 5,   /* status */
+	FA_EVENT_MARK = 7,          /* text */
+	FA_EVENT_THREAD_START = 8,  /* text: its name, if it has one; not later than its first event */
+	FA_EVENT_THREAD_END = 9,    /* not for threads that end with their process */
 	FA_EVENT_LOST = 6           /* bytes: so many events of the process, 0 if nobody knows how many */
 };
 

@@ -396,6 +396,43 @@ static bool from_lost(struct fa_trace *t, const struct fa_rec_lost *rec, struct 
 	return true;
 }
 
+static bool from_mark(struct fa_trace *t, const struct fa_trace_record *rec,
+		      struct fa_trace_event *ret)
+{
+	const struct fa_rec_mark *mark = rec->head;
+	const unsigned char *tail = rec->tail;
+	size_t len = rec->tail_len;
+
+	*ret = (struct fa_trace_event){
+		.size = sizeof(*ret),
+		.kind = FA_EVENT_MARK,
+		.time_ns = time_of(t, mark->stamp),
+		.pid = mark->pid,
+		.flags = FA_EVENT_STAMPED,
+		.status = -1,
+		.text = fa_trace_string(&tail, &len),
+	};
+	return true;
+}
+
+/* The beginning of a thread is told once, at its first event's record or THREAD. */
+static bool from_thread(struct fa_trace *t, const struct fa_process *p, uint32_t serial,
+			uint64_t stamp, uint32_t kind, struct fa_trace_event *ret)
+{
+	struct fa_thread *thread = fa_model_thread(&t->model, fa_model_process(&t->model, p->id),
+						   serial & 0x7fffffffu);
+	bool ends = kind == FA_EVENT_THREAD_END;
+
+	if (thread == NULL || (!ends && thread->selected))
+		return false;
+	thread->selected = true;
+	about_process(t, ret, kind, p, stamp);
+	ret->thread = thread->serial;
+	ret->tid = thread->tid;
+	ret->text = thread->name;
+	return true;
+}
+
 /* Is this record an event by itself? */
 static bool from_record(struct fa_trace *t, const struct fa_trace_record *rec,
 			struct fa_trace_event *ret)
@@ -406,6 +443,8 @@ static bool from_record(struct fa_trace *t, const struct fa_trace_record *rec,
 	memcpy(&first, rec->head, sizeof(first));
 	if (rec->tag == FA_TAG_LOST)
 		return from_lost(t, rec->head, ret);
+	if (rec->tag == FA_TAG_MARK)
+		return from_mark(t, rec, ret);
 	p = fa_model_process(&t->model, first);
 	if (p == NULL)
 		return false;
@@ -415,6 +454,14 @@ static bool from_record(struct fa_trace *t, const struct fa_trace_record *rec,
 		ret->text = p->image;
 		return true;
 	}
+	if (rec->tag == FA_TAG_THREAD && ((const struct fa_rec_thread *)rec->head)->stamp != 0)
+		return from_thread(t, p, ((const struct fa_rec_thread *)rec->head)->thread,
+				   ((const struct fa_rec_thread *)rec->head)->stamp,
+				   FA_EVENT_THREAD_START, ret);
+	if (rec->tag == FA_TAG_THREAD_END)
+		return from_thread(t, p, ((const struct fa_rec_thread_end *)rec->head)->thread,
+				   ((const struct fa_rec_thread_end *)rec->head)->stamp,
+				   FA_EVENT_THREAD_END, ret);
 	if (rec->tag == FA_TAG_PROCESS_END && !p->finished) {
 		p->finished = true;
 		about_process(t, ret, FA_EVENT_PROCESS_END, p, p->end_stamp);
@@ -458,6 +505,8 @@ int fa_trace_rewind(struct fa_trace *t)
 	t->left = 0;
 	for (size_t i = 0; i < t->model.process_count; i++)
 		t->model.processes[i]->selected = t->model.processes[i]->finished = false;
+	for (size_t i = 0; i < t->model.thread_count; i++)
+		t->model.threads[i]->selected = false;
 	return FA_OK;
 }
 

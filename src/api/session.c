@@ -448,6 +448,33 @@ int fa_control_trace(fa_trace_handle handle, const char *session_name,
 	return e == FA_OK && properties != NULL ? query(sock, handle, session_name, properties) : e;
 }
 
+int fa_mark(const char *text, const char *session_name)
+{
+	struct fa_control_request q = {.verb = FA_CONTROL_MARK, .all = session_name == NULL};
+	FA_CLEANUP(fa_close) int sock = -1;
+	struct fa_control_reply reply;
+	int e = FA_OK;
+
+	if (text == NULL || !fa_mark_text_ok(text))
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER,
+				   "the text of a mark: 1 to %d bytes, no control characters",
+				   FA_MARK_TEXT - 1);
+	if (session_name != NULL)
+		e = check_name(session_name);
+	if (e != FA_OK)
+		return e;
+	memcpy(q.text, text, strlen(text) + 1);
+	if (session_name != NULL)
+		memcpy(q.session.name, session_name, strlen(session_name) + 1);
+	sock = fa_client_connect(fa_api_root());
+	if (sock < 0)
+		return fail_to_ask(sock);
+	e = fa_client_ask(sock, &q, -1, &reply, NULL);
+	if (e < 0)
+		return fail_to_ask(e);
+	return reply.error != 0 ? fail_reply(&reply) : FA_OK;
+}
+
 int fa_query_trace(fa_trace_handle handle, const char *session_name,
 		   struct fa_trace_properties *properties)
 {

@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "cli/command.h"
 #include "cli/dump_internal.h"
+#include "cli/range.h"
 
 static struct {
 	uint32_t pid;
@@ -21,6 +22,7 @@ static struct {
 	const char *records;
 	bool stats;
 	bool no_events;
+	const char *range;
 } options;
 
 /* The processes that --pid and --process chose, with their arenas. */
@@ -89,6 +91,7 @@ static bool is_chosen(const struct chosen *c, const struct fa_trace_record *rec)
 	case FA_TAG_PROCESS_END:
 	case FA_TAG_THREAD:
 	case FA_TAG_EVENTS:
+	case FA_TAG_THREAD_END:
 	case FA_TAG_LOST:
 		return has_process(c, first);
 	case FA_TAG_MODULE:
@@ -281,12 +284,14 @@ static int dump_file(const char *path, struct fa_dump *d)
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
-	struct fa_dump d = {.out = stdout, .json = cli->json};
+	struct fa_dump d = {.out = stdout, .json = cli->json, .range_hi = UINT64_MAX};
 	int status;
 
 	if (argc != 1)
 		return fa_usage(cli, argc == 0 ? "which trace file?" : "one trace file at a time");
 	status = parse_kinds(cli, &d.kinds);
+	if (status == 0)
+		status = fa_range_parse(cli, options.range, argv[0], &d.range_lo, &d.range_hi);
 	if (status != 0)
 		return status;
 	fa_json_init(&d.j, stdout, false);
@@ -296,6 +301,8 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 static const struct fa_option dump_options[] = {
 	{0, "pid", "PID", FA_OPT_U32, &options.pid, "only processes with this pid", NULL},
 	{0, "process", "N", FA_OPT_U32, &options.process, "only process N of the trace", NULL},
+	{0, "range", "T1,T2", FA_OPT_STRING, &options.range,
+	 "only what happened from T1 up to T2: 2s,10s or mark:TEXT,mark:TEXT", NULL},
 	{0, "records", "KIND,...", FA_OPT_STRING, &options.records,
 	 "only these kinds: process, module, events, alloc, free, ...", NULL},
 	{0, "no-events", NULL, FA_OPT_FLAG, &options.no_events, "leave the single events out",
@@ -309,7 +316,7 @@ const struct fa_command fa_cmd_dump = {
 	.name = "dump",
 	.group = "Traces",
 	.summary = "print every record of a trace",
-	.synopsis = "FILE [--pid PID] [--process N] [--records KIND,...] [--no-events] [--stats]",
+	.synopsis = "FILE [--pid PID] [--process N] [--range T1,T2] [--records KIND,...] [--no-events] [--stats]",
 	.description =
 		"Prints one line for each record of the trace and one for each heap event in it: "
 		"the time in seconds since the session began, the kind, then its values. Stack "
@@ -319,6 +326,9 @@ const struct fa_command fa_cmd_dump = {
 		"strings in hexadecimal.\n\n"
 		"The time of an event that carries no stamp of its own is that of the stamp "
 		"before it in its thread.\n\n"
+		"--range leaves out what happened before T1, or at T2 and later; records that "
+		"define something (processes, modules, nodes) are shown in any case. mark:TEXT is "
+		"the moment of the first mark with that text (firstalloc mark).\n\n"
 		"A damaged trace is shown up to the damage; then the exit status is 2 and a line "
 		"on stderr says where it is. A trace that was not ended properly, because it is "
 		"still being written or the machine went down, is shown up to its last whole "

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "cli/command.h"
+#include "cli/range.h"
 #include "report/report.h"
 
 static struct {
@@ -98,7 +99,7 @@ static int read_range(const struct fa_cli *cli, const char *option, const char *
 			option, text);
 }
 
-static int read_filters(struct job *job)
+static int read_filters(struct job *job, const char *path)
 {
 	struct fa_replay_options *f = &job->filter;
 	int status;
@@ -117,8 +118,7 @@ static int read_filters(struct job *job)
 	f->image_count = options.images.count;
 	f->threads = options.threads.item;
 	f->thread_count = options.threads.count;
-	status = read_range(job->cli, "range", options.range, fa_parse_duration, &f->range_lo,
-			    &f->range_hi);
+	status = fa_range_parse(job->cli, options.range, path, &f->range_lo, &f->range_hi);
 	if (status == 0)
 		status = read_range(job->cli, "size", options.size, fa_parse_size, &f->size_lo,
 				    &f->size_hi);
@@ -321,7 +321,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 	if (argc != 1)
 		return fa_usage(cli, argc == 0 ? "which trace file?" : "one trace file at a time");
-	status = read_filters(&job);
+	status = read_filters(&job, argv[0]);
 	if (status == FA_EXIT_OK)
 		status = compile("function", options.function, &job.function, &job.has_function);
 	if (status == FA_EXIT_OK)
@@ -352,7 +352,7 @@ static const struct fa_option report_options[] = {
 	{0, "thread", "TID|NAME", FA_OPT_LIST, &options.threads,
 	 "only what this thread allocated; may come several times", NULL},
 	{0, "range", "T1,T2", FA_OPT_STRING, &options.range,
-	 "from T1 up to T2 since the trace began: 2s,10s or 500ms,", NULL},
+	 "from T1 up to T2 since the trace began: 2s,10s or 500ms, or mark:TEXT,mark:TEXT", NULL},
 	{0, "size", "A,B", FA_OPT_STRING, &options.size,
 	 "only blocks of A up to below B bytes: 1K,", NULL},
 	{0, "lifetime", "A,B", FA_OPT_STRING, &options.lifetime,
@@ -391,7 +391,8 @@ const struct fa_command fa_cmd_report = {
 		"With --range, outstanding means: allocated in the range and not freed in it. The "
 		"summary then also counts AIFI (allocated inside, freed inside: transient), AIFO "
 		"(allocated inside, live at its end: impacting), AOFI (allocated before, freed "
-		"inside) and AOFO (live all the time). All ranges include their first value and "
+		"inside) and AOFO (live all the time). mark:TEXT stands for the moment of the first "
+		"mark with that text (firstalloc mark). All ranges include their first value and "
 		"exclude their last; either may be left out. With --lifetime the peak still is "
 		"that "
 		"of blocks of all lifetimes.\n\n"
@@ -411,6 +412,8 @@ const struct fa_command fa_cmd_report = {
 		"A free carries no time of its own as a rule: its place among the events of other "
 		"threads is known to about a millisecond.",
 	.examples = "firstalloc report daily.falloc # the summary\n"
+		    "firstalloc report daily.falloc --range mark:before,mark:after # between two "
+		    "marks\n"
 		    "firstalloc report daily.falloc --view outstanding --process nginx # leaks\n"
 		    "firstalloc report daily.falloc --range 10s,20s --view outstanding # growth in "
 		    "ten seconds\n"

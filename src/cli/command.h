@@ -22,6 +22,7 @@
 	X(history)                                                                                 \
 	X(start)                                                                                   \
 	X(stop)                                                                                    \
+	X(mark)                                                                                    \
 	X(status)                                                                                  \
 	X(run)                                                                                     \
 	X(report)                                                                                  \

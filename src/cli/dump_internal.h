@@ -25,6 +25,7 @@ struct fa_dump {
 	struct fa_trace_clock clock;
 	int64_t start_ns;   /* CLOCK_MONOTONIC that is time 0: the first CLOCK record */
 	uint64_t kinds;     /* FA_DUMP_BIT, FA_DUMP_EVENT_BIT of what is shown */
+	uint64_t range_lo, range_hi; /* ns since start_ns; what happened then is shown */
 	uint64_t malformed; /* records whose contents are not as the format says */
 };
 

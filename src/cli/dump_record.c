@@ -118,6 +118,14 @@ static int64_t since_start(const struct fa_dump *d, uint64_t stamp)
 	return (int64_t)(fa_trace_clock_mono_ns(&d->clock, stamp) - (uint64_t)d->start_ns);
 }
 
+static bool in_range(const struct fa_dump *d, uint64_t stamp)
+{
+	int64_t ns = since_start(d, stamp);
+
+	return (d->range_lo == 0 || ns >= (int64_t)d->range_lo) &&
+	       (ns < 0 || (uint64_t)ns < d->range_hi);
+}
+
 /* The line begins: with the time of `stamp`, if there is one. */
 static void begin(struct fa_dump *d, const char *kind, const uint64_t *stamp)
 {
@@ -248,7 +256,7 @@ static void PROCESS_END(struct fa_dump *d, const struct fa_rec_process_end *r,
 
 static void THREAD(struct fa_dump *d, const struct fa_rec_thread *r, struct fa_trace_record *rec)
 {
-	begin(d, "thread", NULL);
+	begin(d, "thread", r->stamp != 0 ? &r->stamp : NULL);
 	u64(d, "process", r->process);
 	thread_of(d, r->thread);
 	i64(d, "tid", r->tid);
@@ -314,6 +322,23 @@ static void END(struct fa_dump *d, const struct fa_rec_end *r, struct fa_trace_r
 	if (r->error != 0)
 		text(d, "error", strerror((int)r->error));
 	string(d, "text", rec);
+}
+
+static void MARK(struct fa_dump *d, const struct fa_rec_mark *r, struct fa_trace_record *rec)
+{
+	begin(d, "mark", &r->stamp);
+	string(d, "text", rec);
+	u64(d, "uid", r->uid);
+	i64(d, "pid", r->pid);
+}
+
+static void THREAD_END(struct fa_dump *d, const struct fa_rec_thread_end *r,
+		       struct fa_trace_record *rec)
+{
+	(void)rec;
+	begin(d, "thread_end", &r->stamp);
+	u64(d, "process", r->process);
+	thread_of(d, r->thread);
 }
 
 /* One node: an element of "nodes" in JSON, a line of its own in text. */
@@ -408,7 +433,7 @@ static void all_events(struct fa_dump *d, const struct fa_rec_events *r,
 
 		if (n <= 0)
 			break;
-		if (d->kinds & FA_DUMP_EVENT_BIT(e.kind))
+		if ((d->kinds & FA_DUMP_EVENT_BIT(e.kind)) && in_range(d, e.stamp))
 			event(d, r, &e);
 		count++;
 		p += n;
@@ -420,7 +445,7 @@ static void all_events(struct fa_dump *d, const struct fa_rec_events *r,
 
 static void EVENTS(struct fa_dump *d, const struct fa_rec_events *r, struct fa_trace_record *rec)
 {
-	if (d->kinds & FA_DUMP_BIT(FA_TAG_EVENTS)) {
+	if ((d->kinds & FA_DUMP_BIT(FA_TAG_EVENTS)) && in_range(d, r->state.stamp)) {
 		begin(d, "events", &r->state.stamp);
 		u64(d, "process", r->process);
 		thread_of(d, r->thread);
@@ -435,6 +460,27 @@ static void EVENTS(struct fa_dump *d, const struct fa_rec_events *r, struct fa_t
 	all_events(d, r, rec);
 }
 
+/* What defines something else is always in it. */
+static bool happened_in_range(const struct fa_dump *d, const struct fa_trace_record *rec)
+{
+	switch (rec->tag) {
+	case FA_TAG_CLOCK:
+		return in_range(d, ((const struct fa_rec_clock *)rec->head)->stamp);
+	case FA_TAG_PROCESS_END:
+		return in_range(d, ((const struct fa_rec_process_end *)rec->head)->stamp);
+	case FA_TAG_THREAD_END:
+		return in_range(d, ((const struct fa_rec_thread_end *)rec->head)->stamp);
+	case FA_TAG_LOST:
+		return in_range(d, ((const struct fa_rec_lost *)rec->head)->stamp);
+	case FA_TAG_PASS:
+		return in_range(d, ((const struct fa_rec_pass *)rec->head)->stamp);
+	case FA_TAG_MARK:
+		return in_range(d, ((const struct fa_rec_mark *)rec->head)->stamp);
+	default:
+		return true;
+	}
+}
+
 void fa_dump_record(struct fa_dump *d, const struct fa_trace_record *rec)
 {
 	struct fa_trace_record copy = *rec;
@@ -443,7 +489,7 @@ void fa_dump_record(struct fa_dump *d, const struct fa_trace_record *rec)
 		EVENTS(d, rec->head, &copy);
 		return;
 	}
-	if (!(d->kinds & FA_DUMP_BIT(rec->tag)))
+	if (!(d->kinds & FA_DUMP_BIT(rec->tag)) || !happened_in_range(d, rec))
 		return;
 	switch (rec->tag) {
 #define X(tag_name, number, type, what)                                                            \

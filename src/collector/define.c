@@ -318,8 +318,12 @@ static size_t thread_place(const struct fa_process *p, uint32_t serial)
 
 void family_write_thread(struct fa_family *f, const struct fa_process *p, const struct fa_thread *t)
 {
-	struct fa_rec_thread r = {p->record.process, t->serial, t->tid != 0 ? t->tid : t->own_tid,
-				  0};
+	struct fa_rec_thread r = {
+		.process = p->record.process,
+		.thread = t->serial,
+		.tid = t->tid != 0 ? t->tid : t->own_tid,
+		.stamp = t->start_stamp,
+	};
 
 	family_emit(f, FA_TAG_THREAD, &r, sizeof(r), t->name, strlen(t->name) + 1, NULL, 0);
 }
@@ -334,9 +338,11 @@ static void look_at_thread(const struct fa_process *p, struct fa_thread *t)
 		t->name[0] = '\0';
 }
 
-void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial, int32_t own_tid)
+void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial, int32_t own_tid,
+			uint64_t start_stamp)
 {
-	struct fa_thread t = {.serial = serial, .own_tid = own_tid};
+	struct fa_thread t = {
+		.serial = serial, .own_tid = own_tid, .start_stamp = start_stamp};
 	size_t at = thread_place(p, serial);
 
 	if (at < p->thread_count && p->threads[at].serial == serial)

@@ -144,7 +144,7 @@ static bool identify_reading(struct fa_family *f, uint32_t id)
 	r->seq = b.buffer_seq;
 	r->lost_before = b.lost_before;
 	r->state = (struct fa_event_state){.stamp = b.base_stamp};
-	family_meet_thread(f, p, b.thread & 0x7fffffff, b.tid);
+	family_meet_thread(f, p, b.thread & 0x7fffffff, b.tid, b.base_stamp);
 	return true;
 }
 

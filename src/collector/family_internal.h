@@ -38,6 +38,7 @@ struct fa_thread {
 	uint32_t serial;
 	int32_t own_tid; /* as the arena says */
 	int32_t tid;     /* in our pid namespace, 0: not found */
+	uint64_t start_stamp; /* not later than its first event; 0: not known */
 	uint32_t checks; /* reaps that saw it alive */
 	bool dead;
 	uint64_t absent_since_ns; /* 0: seen alive */
@@ -196,7 +197,7 @@ unsigned family_unknown_pids(const struct fa_family *f);
 void family_write_modules(struct fa_family *f);
 void family_write_nodes(struct fa_family *f);
 void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial,
-			int32_t own_tid);
+			int32_t own_tid, uint64_t start_stamp);
 void family_write_thread(struct fa_family *f, const struct fa_process *p,
 			 const struct fa_thread *t);
 void family_forget_process(struct fa_process *p);

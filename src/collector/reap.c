@@ -182,13 +182,25 @@ static bool look_at_threads(struct fa_family *f, struct fa_process *p, uint64_t 
 	return any;
 }
 
+static void end_thread(struct fa_family *f, const struct fa_process *p, const struct fa_thread *t)
+{
+	const struct fa_rec_thread_end r = {
+		.process = p->record.process,
+		.thread = t->serial,
+		.stamp = fa_drain_stamp(f->header.clock_source),
+	};
+
+	take_buffers(f, p, t);
+	family_emit(f, FA_TAG_THREAD_END, &r, sizeof(r), NULL, 0, NULL, 0);
+}
+
 static void end_threads(struct fa_family *f, struct fa_process *p)
 {
 	size_t left = 0;
 
 	for (size_t i = 0; i < p->thread_count; i++) {
 		if (p->threads[i].dead)
-			take_buffers(f, p, &p->threads[i]);
+			end_thread(f, p, &p->threads[i]);
 		else
 			p->threads[left++] = p->threads[i];
 	}

@@ -260,7 +260,7 @@ static int restore_reading(struct fa_family *f, struct in *in)
 	r->lost_before = s.lost_before;
 	r->state = s.state;
 	family_meet_thread(f, r->process, s.thread & 0x7fffffff,
-			   (int32_t)arena_load((const uint32_t *)&family_buffer(f, s.id)->tid));
+			   (int32_t)arena_load((const uint32_t *)&family_buffer(f, s.id)->tid), 0);
 	return 0;
 }
 

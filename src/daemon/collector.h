@@ -71,6 +71,7 @@ struct session {
 struct client {
 	int fd; /* -1: free */
 	uint32_t uid;
+	int32_t pid;
 	bool system; /* root or group firstalloc */
 	uint64_t since_ns;
 	uint64_t waits_for; /* number of a WANTS message, 0: none */

@@ -69,6 +69,7 @@ void control_accept(struct collector *c)
 	memset(cl, 0, sizeof(*cl));
 	cl->fd = fd;
 	cl->uid = who.uid;
+	cl->pid = who.pid;
 	cl->system = who.uid == 0 || who.gid == c->system_gid || in_group(fd, c->system_gid);
 	cl->since_ns = fa_mono_ns();
 	if (watch_fd(c, fd, (uint64_t)(uintptr_t)cl) < 0)
@@ -369,6 +370,34 @@ static void do_flush(struct collector *c, struct client *cl, const struct fa_con
 		journal_commit(c); /* writes out */
 }
 
+static void mark_one(struct collector *c, const struct fa_rec_mark *mark, const char *text,
+		     struct client *cl, struct session *s)
+{
+	if (s->ended)
+		return;
+	session_record(s, c->beat, FA_TAG_MARK, mark, sizeof(*mark), text, strlen(text) + 1, NULL,
+		       0);
+	cl->reply.sessions++;
+}
+
+static void do_mark(struct collector *c, struct client *cl, const struct fa_control_request *q)
+{
+	const struct fa_rec_mark mark = {
+		.stamp = fa_drain_stamp(c->clock_source), .uid = cl->uid, .pid = cl->pid};
+	struct session *s = q->all ? NULL : find_or_say(c, cl, q);
+
+	if (s != NULL)
+		mark_one(c, &mark, q->text, cl, s);
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && q->all; i++)
+		if (c->session[i].used && may_stop(cl, &c->session[i]))
+			mark_one(c, &mark, q->text, cl, &c->session[i]);
+	if (cl->reply.sessions == 0 && cl->reply.error == 0)
+		say(cl, ENOENT, s != NULL ? "session '%s' has ended" : "no session%s is running",
+		    s != NULL ? s->o.name : cl->system ? "" : " of yours");
+	if (cl->reply.sessions > 0)
+		journal_commit(c); /* a successor does not cut it off */
+}
+
 static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q)
 {
 	struct session *s;
@@ -403,6 +432,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		return do_start(c, cl, &q->session, fd);
 	case FA_CONTROL_STOP:
 		do_stop(c, cl, q);
+		return true;
+	case FA_CONTROL_MARK:
+		do_mark(c, cl, q);
 		return true;
 	case FA_CONTROL_FLUSH:
 		do_flush(c, cl, q);

@@ -35,6 +35,16 @@ static int buffer_size_ok(uint32_t size)
 	return size == 0 || (size >= 4096 && size <= 4u << 20);
 }
 
+int fa_mark_text_ok(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return 0;
+	return len > 0 && len < FA_MARK_TEXT;
+}
+
 int fa_session_options_check(const struct fa_session_options *o, const char **ret_what)
 {
 	const char *what = NULL;
@@ -71,6 +81,12 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_PING:
 	case FA_CONTROL_STATUS:
 		return 0;
+	case FA_CONTROL_MARK:
+		if (!terminated(r->text, sizeof(r->text)) || !fa_mark_text_ok(r->text)) {
+			*ret_what = "text";
+			return -EINVAL;
+		}
+		/* fall through */
 	case FA_CONTROL_STOP:
 	case FA_CONTROL_FLUSH:
 		if (r->all || r->session_id != 0 ||

@@ -26,6 +26,7 @@
 enum {
 	FA_CONTROL_VERSION = 1,
 	FA_SESSION_NAME = 64, /* bytes of a session's name, NUL included */
+	FA_MARK_TEXT = 256, /* of a mark, NUL included */
 	FA_SESSION_IMAGES = 16,
 	FA_IMAGE_NAME = 256, /* NAME_MAX and NUL */
 	FA_SESSIONS_MAX = 64,
@@ -37,6 +38,7 @@ enum fa_control_verb {
 	FA_CONTROL_START = 2,
 	FA_CONTROL_STOP = 3,
 	FA_CONTROL_STATUS = 4,
+	FA_CONTROL_MARK = 17,  /* `text` into the session, or into all that the caller may stop */
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
 };
 
@@ -74,8 +76,9 @@ struct fa_control_request {
 	uint32_t verb; /* enum fa_control_verb */
 	uint32_t all;  /* STOP: every session that the caller may stop */
 	uint32_t reserved;
-	uint64_t session_id; /* STOP, FLUSH: not 0: this session, whatever the name says */
-	struct fa_session_options session; /* STOP, FLUSH: the name counts */
+	uint64_t session_id; /* STOP, FLUSH, MARK: not 0: this session, whatever the name says */
+	struct fa_session_options session; /* STOP, FLUSH, MARK: the name counts */
+	char text[FA_MARK_TEXT];           /* MARK */
 };
 
 struct fa_control_reply {
@@ -176,6 +179,9 @@ struct fa_status_coverage {
 
 /* Letters, digits and . _ - @ +, at least one, not starting with a dot or dash. Pure. */
 int fa_session_name_ok(const char *name);
+
+/* 1 to 255 bytes, none of them a control character. Pure. */
+int fa_mark_text_ok(const char *text);
 
 /* Everything a receiver must know before it uses the options: terminated strings, known numbers.
  * 0 or -EINVAL with *ret_what naming the field. Pure. */

@@ -61,7 +61,7 @@
 #define FA_BLOCK_MAGIC_WORD 0x4c424146u /* "FABL" */
 
 enum {
-	FA_TRACE_VERSION = 1,
+	FA_TRACE_VERSION = 2,
 	FA_TRACE_MIN_READER = 1,
 	FA_BLOCK_MAX = 4 << 20,
 	FA_RECORD_MAX = 1 << 20,
@@ -185,6 +185,7 @@ struct fa_rec_thread {
 	uint32_t thread;
 	int32_t tid;
 	uint32_t reserved;
+	uint64_t stamp; /* of its beginning, as far as heap events show it; 0: not known. The first counts */
 };
 
 /* MODULE: then build id (build_id_len bytes), then the path, NUL terminated. */
@@ -241,6 +242,20 @@ struct fa_rec_coverage {
 	uint32_t reserved;
 };
 
+/* MARK: then the text. */
+struct fa_rec_mark {
+	uint64_t stamp;
+	uint32_t uid; /* who set it */
+	int32_t pid;
+};
+
+/* THREAD_END: seen by the collector. A thread that ends with its process has none. */
+struct fa_rec_thread_end {
+	uint32_t process;
+	uint32_t thread;
+	uint64_t stamp;
+};
+
 /* END: the trace was ended properly. Then a sentence. */
 struct fa_rec_end {
 	uint64_t stamp;
@@ -266,7 +281,9 @@ struct fa_rec_end {
 	X(LOST, 10, struct fa_rec_lost, "events that were not recorded, and why")                  \
 	X(PASS, 11, struct fa_rec_pass, "a sweep over all buffers ended")                          \
 	X(COVERAGE, 12, struct fa_rec_coverage, "a flagged program that could not be traced")      \
-	X(END, 13, struct fa_rec_end, "the trace was ended properly")
+	X(END, 13, struct fa_rec_end, "the trace was ended properly")                              \
+	X(MARK, 14, struct fa_rec_mark, "a moment that somebody named")                            \
+	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

@@ -5,6 +5,7 @@
 #   29.5-29.11  sessions: the example works, handles, requested and effective values, flush
 #   29.20-29.26 traces: the Python example reads what report says, stacks included; families; what is no
 #               whole trace: damaged, cut, foreign and hostile files
+#   29.30-29.35 marks: in all sessions or one, as ends of ranges, among the events; threads that begin and end
 #   29.12-29.17 each documented error in its case, and a handle of 0 with it
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -336,4 +337,113 @@ many() {
 	$fa stop --all >/dev/null
 }
 it 29.17 "64 sessions, and one more: TOO_MANY_SESSIONS; what cannot be updated yet says so" many
+
+# --- marks ---
+phase_done() { wait_for 20 test -e "$T/ph/done.$1"; }
+mkdir "$T/ph"
+phases() {
+	$fa enable phases --starts 10 >/dev/null
+	$fa start ma -o "$(fresh ma)" --min-free 0 >/dev/null
+	$fa start mb -o "$(fresh mb)" --min-free 0 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/phases" "$T/ph" &
+	local pid=$!
+	phase_done 1
+	rm -f /etc/ld.so.preload
+	same "$($fa mark before)" "mark 'before' set in 2 sessions"
+	: >"$T/ph/go.1"
+	phase_done 2
+	same "$($fa mark after --session ma)" "mark 'after' set in 1 session"
+	wait_for 20 sh -c "'$T/calls' '$R' flush ma >/dev/null; '$FA' dump '$T/ma.falloc' 2>/dev/null | grep -q ' thread_end '"
+	: >"$T/ph/go.2"
+	phase_done 3
+	call OK mark "third phase, done" ma
+	: >"$T/ph/go.3"
+	wait $pid
+	$fa stop --all >/dev/null
+	$fa disable phases >/dev/null
+}
+it 29.30 "marks are set while sessions run: in all of them, in one, from the library" phases
+
+ranges() {
+	"$FA" report --json "$T/ma.falloc" --range mark:before,mark:after --view outstanding >"$T/r.json"
+	same "$(json "$T/r.json" '[r["classes"]["aifo"]["blocks"] for r in j["rows"] if any(f["function"] == "fill" for f in r["stack"])]')" "[200]"
+	"$FA" report --json "$T/ma.falloc" --range mark:after, >"$T/r.json"
+	same "$(json "$T/r.json" '[j["total"]["blocks"], j["total"]["bytes"]]')" "[300, 9000]"
+	"$FA" report --json "$T/ma.falloc" --range ,mark:before --view outstanding >"$T/r.json"
+	same "$(json "$T/r.json" '[r["classes"]["aifo"]["blocks"] for r in j["rows"] if any(f["function"] == "fill" for f in r["stack"])]')" "[100]"
+}
+it 29.31 "report takes marks as ends of a range: each phase has its own blocks" ranges
+
+dumped() {
+	"$FA" dump "$T/ma.falloc" --json --range mark:before,mark:after >"$T/d.json"
+	same "$(grep -c '"record": "alloc".*"size": 20,' "$T/d.json")" 200
+	same "$(grep -cE '"record": "alloc".*"size": (10|30),' "$T/d.json")" 0
+	grep -q '"record": "process"' "$T/d.json"
+	same "$(grep -c '"record": "mark"' "$T/d.json")" 1
+	same "$("$FA" dump "$T/ma.falloc" --records mark | sed 's/.*text=//; s/ uid.*//')" '"before"
+"after"
+"third phase, done"'
+	same "$("$FA" dump "$T/mb.falloc" --records mark | wc -l)" 1
+}
+it 29.32 "dump shows marks, and with a range of marks only what happened then" dumped
+
+threads_seen() {
+	"$FA" dump "$T/ma.falloc" --json --records thread,thread_end,process,process_end >"$T/d.json"
+	python3 - "$T/d.json" <<'PY'
+import json, sys
+rows = [json.loads(l) for l in open(sys.argv[1])]
+start = [r for r in rows if r["record"] == "thread" and "time_ns" in r]
+end = [r for r in rows if r["record"] == "thread_end"]
+assert len(end) == 1 and end[0]["thread"] == 1, end
+one = [r for r in start if r["thread"] == 1][0]
+assert one["time_ns"] < end[0]["time_ns"]
+gone = [r for r in rows if r["record"] == "process_end"][0]
+assert end[0]["time_ns"] < gone["time_ns"]
+PY
+}
+it 29.33 "threads have a beginning, and an end where their process lives on" threads_seen
+
+among_events() {
+	python3 - "$SRC/examples/read_trace.py" "$T/ma.falloc" >"$T/o" <<'PY'
+import sys
+source = open(sys.argv[1]).read().replace("\nmain()\n", "\n")
+exec(source)
+names = {4: "process", 5: "process end", 7: "mark", 8: "thread", 9: "thread end"}
+for e in Trace(sys.argv[2]).events():
+    if e.kind in names:
+        print(names[e.kind], e.thread if "thread" in names[e.kind] else e.text.decode() if e.kind != 5 else e.status)
+PY
+	same "$(grep -v mark "$T/o")" "process phases
+thread 0
+thread 1
+thread end 1
+process end 0"
+	same "$(grep mark "$T/o")" "mark before
+mark after
+mark third phase, done"
+}
+it 29.34 "the library gives out marks, processes and threads among the events" among_events
+
+refused_marks() {
+	call NO_SUCH_SESSION mark text nowhere
+	call NO_SUCH_SESSION mark text
+	call INVALID_PARAMETER mark ""
+	call INVALID_PARAMETER mark "$(printf 'a\nb')"
+	call INVALID_PARAMETER mark "$(printf 'x%.0s' {1..256})"
+	$fa start ok -o "$(fresh ok)" --min-free 0 >/dev/null
+	call OK mark "$(printf 'x%.0s' {1..255})"
+	local got=0
+	setpriv --reuid 23451 --regid 23451 --clear-groups "$T/m/firstalloc" --root "$R" mark foreign 2>"$T/e" || got=$?
+	same "$got" 5
+	grep -q 'no session of yours is running' "$T/e"
+	$fa stop ok >/dev/null
+	same "$("$FA" dump "$T/ok.falloc" --records mark | wc -l)" 1
+	! "$FA" report "$T/ma.falloc" --range mark:nothing, 2>"$T/e" >/dev/null
+	grep -q "there is no mark 'nothing'" "$T/e"
+	! "$FA" report "$T/ma.falloc" --range mark:after,mark:before 2>"$T/e" >/dev/null
+	grep -q 'the smaller first' "$T/e"
+}
+cp "$FA" "$T/m/"
+it 29.35 "no session, no text, a text of lines, others' sessions, unknown marks and wrong orders are refused" refused_marks
 results

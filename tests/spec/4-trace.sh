@@ -43,7 +43,7 @@ sample sample 1 && sample raw 0 && sample zstd 2
 shows_all() {
 	"$FA" dump "$S" >"$T/text"
 	for kind in machine session clock process process_end thread module nodes node events \
-		alloc free realloc stamp lost pass coverage end; do
+		alloc free realloc stamp lost pass coverage mark thread_end end; do
 		grep -q "^ *[-0-9.]* $kind " "$T/text" || { echo "no $kind"; return 1; }
 	done
 }
@@ -155,7 +155,7 @@ it 4.11 "what is no trace is refused in a line: a program, an empty file, a fold
 
 newer() {
 	cp "$S" "$T/newer"
-	poke "$T/newer" 10 '\x02'
+	poke "$T/newer" 10 '\x63'
 	mend_header "$T/newer"
 	status 1 "$FA" dump "$T/newer" 2>"$T/err"
 	grep -qE "^firstalloc: $T/newer: written by a newer firstalloc, which this one \([0-9.]+\) cannot read; update firstalloc$" "$T/err"

@@ -1,7 +1,7 @@
 /*
  * api_calls.c - one call of the C library, as the spec asks for it; prints the error's name and what came.
  *   api_calls ROOT start NAME FILE [WORD=NUMBER...]   api_calls ROOT query|flush|stop NAME|HANDLE
- *   api_calls ROOT update NAME     api_calls ROOT threads
+ *   api_calls ROOT update NAME     api_calls ROOT threads     api_calls ROOT mark TEXT [NAME]
  * Words of start: mode flags buffer minimum maximum size timer policy length (of the properties) pid ids
  * (so many ids of type alloc) odd (so many of unknown provider and type) free (one of type free).
  */
@@ -132,5 +132,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (strcmp(argv[2], "threads") == 0)
 		return threads();
+	if (strcmp(argv[2], "mark") == 0)
+		return done(fa_mark(argv[3], argc > 4 ? argv[4] : NULL));
 	return argc < 4 ? 2 : strcmp(argv[2], "start") == 0 ? start(argc, argv) : control(argv[2], argv[3]);
 }

@@ -186,6 +186,9 @@ static inline int sample_write(struct fa_trace_writer *w, uint32_t rounds, uint3
 	struct fa_rec_lost lost = {.process = 1, .cause = FA_LOST_NO_BUFFER, .count = 3};
 	struct fa_rec_coverage coverage = {.pid = 4711, .uid = 33, .reason = FA_REASON_STATIC};
 	struct fa_rec_process_end gone = {.process = 1, .status = 9};
+	struct fa_rec_mark mark = {.uid = 1000, .pid = 4003};
+	struct fa_rec_thread_end thread_gone = {.process = 1, .thread = 1};
+	static const char mark_text[] = "halfway";
 	struct fa_rec_end end = {.lost = 3};
 	int r;
 
@@ -202,6 +205,9 @@ static inline int sample_write(struct fa_trace_writer *w, uint32_t rounds, uint3
 		sample_put(&s, FA_TAG_PASS, &pass, sizeof(pass), NULL, 0);
 	}
 	lost.stamp = gone.stamp = s.stamp += 2000000;
+	mark.stamp = thread_gone.stamp = s.stamp;
+	SAMPLE_PUT(&s, MARK, mark, mark_text);
+	sample_put(&s, FA_TAG_THREAD_END, &thread_gone, sizeof(thread_gone), NULL, 0);
 	sample_put(&s, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0);
 	SAMPLE_PUT(&s, COVERAGE, coverage, name);
 	sample_put(&s, FA_TAG_PROCESS_END, &gone, sizeof(gone), NULL, 0);
