@@ -1,6 +1,6 @@
 /*
- * bell.c - answers the doorbell: who opens /etc/firstalloc/door/bell is held by the kernel until a
- * worker here has attached its arena.
+ * bell.c - answers the doorbell: who opens /etc/firstalloc/door/bell is held by the kernel until one of
+ * the workers (bell_workers.c) has looked at it here and attached its arena.
  *
  * What opens the file is any program of any user, so nothing that it says is believed. The arena is
  * looked for at its 8 fixed addresses under /proc/PID/map_files, never in /proc/PID/maps (a user can
@@ -35,18 +35,8 @@
 #ifndef FAN_REPORT_PIDFD
 #define FAN_REPORT_PIDFD 0x80
 #endif
-#define INFO_TYPE_PIDFD 4 /* FAN_EVENT_INFO_TYPE_PIDFD, Linux 5.15 */
-
-enum { SLOW_LOOK_MS = 20, RESCUE_MS = 600 };
 
 static const uint32_t sizes[] = {2u << 20, 1u << 20, 512u << 10, 256u << 10};
-
-struct info_pidfd {
-	uint8_t type;
-	uint8_t pad;
-	uint16_t len;
-	int32_t pidfd;
-};
 
 /* Our own mapping of the same kind tells the device number. */
 static int probe_shm_dev(dev_t *ret)
@@ -86,7 +76,7 @@ int bell_mark(struct door *d)
 
 int bell_open(struct door *d)
 {
-	unsigned flags = FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC;
+	unsigned flags = FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC | FAN_NONBLOCK;
 	int e;
 
 	d->bell_fd = fanotify_init(flags | FAN_REPORT_PIDFD, O_RDONLY | O_CLOEXEC | O_LARGEFILE);
@@ -196,7 +186,7 @@ static bool wanted(struct door *d, const struct fa_msg_arena *info, uint32_t *re
 	return want;
 }
 
-static void fill_info(struct fa_msg_arena *info, int32_t pid)
+static void fill_info(struct fa_msg_arena *info, int32_t pid, uint64_t when)
 {
 	char path[64];
 	ssize_t n;
@@ -205,7 +195,7 @@ static void fill_info(struct fa_msg_arena *info, int32_t pid)
 	n = readlink(path, info->exe, sizeof(info->exe) - 1);
 	info->exe[n > 0 ? n : 0] = '\0';
 	info->pid = pid;
-	info->when_mono = fa_mono_ns();
+	info->when_mono = when;
 }
 
 /* An arena was found: decide, answer, pass it on. */
@@ -264,30 +254,6 @@ static int find_arena(struct door *d, int proc_fd, struct fa_msg_arena *info)
 	return -ENOENT;
 }
 
-/*
- * How long a look takes is in the hand of the process: a thread that forks with 64,000 mappings holds
- * the lock that we need for most of the time. So no user may keep more than half of the workers busy
- * for long; his next programs start untraced. And bell_rescue() lets those go whose look takes too long.
- */
-static bool may_look(struct door *d, unsigned number, uint32_t uid)
-{
-	uint64_t now = fa_mono_ns();
-	unsigned slow = 0;
-
-	pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < BELL_WORKERS_MAX; i++)
-		slow += d->worker[i].looking && d->worker[i].uid == uid &&
-			now - d->worker[i].since_ns > SLOW_LOOK_MS * 1000000ull;
-	if (uid == 0 || slow * 2 < d->settings->config.workers) {
-		d->worker[number].looking = true;
-		d->worker[number].uid = uid;
-		d->worker[number].since_ns = now;
-		slow = 0;
-	}
-	pthread_mutex_unlock(&d->lock);
-	return slow == 0;
-}
-
 /* Who it is: of /proc/PID itself the owner is the effective uid whatever the dumpable flag says; of
  * what lies in it the owner is root where the process is guarded from its user (set-user-id, file
  * capabilities, PR_SET_DUMPABLE). */
@@ -301,16 +267,6 @@ static bool who_is(int proc_fd, struct fa_msg_arena *info)
 	info->gid = st.st_gid;
 	info->guarded = inner.st_uid != st.st_uid;
 	return true;
-}
-
-static bool is_held(struct door *d, unsigned number)
-{
-	bool held;
-
-	pthread_mutex_lock(&d->lock);
-	held = d->worker[number].held_fd >= 0;
-	pthread_mutex_unlock(&d->lock);
-	return held;
 }
 
 /*
@@ -330,7 +286,7 @@ static void take_note(struct door *d, unsigned number, int proc_fd, int32_t pid,
 	if (note.fd < 0)
 		return;
 	/* Alive and held until now: so what was looked at by number was this process. */
-	if (procs_look(pid, &note.seen) < 0 || !pidfd_alive(pidfd) || !is_held(d, number)) {
+	if (procs_look(pid, &note.seen) < 0 || !pidfd_alive(pidfd) || !bell_is_held(d, number)) {
 		close(note.fd);
 		return;
 	}
@@ -346,197 +302,28 @@ static void take_note(struct door *d, unsigned number, int proc_fd, int32_t pid,
 	close_fds(&note.fd, 1);
 }
 
-static void ring(struct door *d, unsigned number, int32_t pid, int pidfd)
+void bell_look(struct door *d, unsigned number, const struct bell_ring *r)
 {
-	struct fa_msg_arena info = {.pid = pid};
-	int proc_fd, path_fd = -1, fd;
+	struct fa_msg_arena info = {.pid = r->pid};
+	int path_fd, fd;
 
-	if (pid <= 0 || pid == getpid())
+	/* proc_fd is bound to this process: when it is killed meanwhile and its number is given to another,
+	 * all that goes through it fails. So what is found after who_is() is of whom that named. */
+	if (!who_is(r->proc_fd, &info))
 		return;
-	/* Bound to this process: when it is killed meanwhile and its number is given to another, all
-	 * that goes through it fails. So what is found after who_is() is of whom that named. */
-	proc_fd = bell_process(pid);
-	if (proc_fd < 0)
+	path_fd = find_arena(d, r->proc_fd, &info);
+	if (path_fd < 0) {
+		take_note(d, number, r->proc_fd, r->pid, r->pidfd);
 		return;
-	if (who_is(proc_fd, &info) && may_look(d, number, info.uid)) {
-		path_fd = find_arena(d, proc_fd, &info);
-		if (path_fd < 0)
-			take_note(d, number, proc_fd, pid, pidfd);
 	}
-	close(proc_fd);
-	if (path_fd < 0)
-		return;
-	door_arrived(d, pid, false);
-	fill_info(&info, pid);
+	door_arrived(d, r->pid, false);
+	fill_info(&info, r->pid, r->turn_ns);
 	fd = bell_reopen(path_fd, O_RDWR);
 	close(path_fd);
 	if (fd < 0)
 		return;
 	/* The name of its executable is asked by number: so it must live on. */
-	if (pidfd_alive(pidfd) && is_held(d, number))
-		attach(d, &info, fd, pidfd);
+	if (pidfd_alive(r->pidfd) && bell_is_held(d, number))
+		attach(d, &info, fd, r->pidfd);
 	close(fd);
-}
-
-static int event_pidfd(const struct door *d, const struct fanotify_event_metadata *m)
-{
-	const struct info_pidfd *info = (const void *)((const char *)m + m->metadata_len);
-
-	if (!d->has_pidfd || m->event_len < m->metadata_len + sizeof(*info) ||
-	    info->type != INFO_TYPE_PIDFD)
-		return -1;
-	return info->pidfd < 0 ? -1 : info->pidfd;
-}
-
-/* Under lock. Fails when the opener was killed while we held it: nothing to do. */
-static void let_go_locked(struct door *d, unsigned number)
-{
-	struct fanotify_response answer = {.fd = d->worker[number].held_fd, .response = FAN_ALLOW};
-
-	if (answer.fd < 0)
-		return;
-	(void)!write(d->bell_fd, &answer, sizeof(answer));
-	d->worker[number].held_fd = -1;
-}
-
-static void one_event(struct door *d, unsigned number, const struct fanotify_event_metadata *m)
-{
-	int pidfd = event_pidfd(d, m);
-
-	if (m->fd < 0) /* an overflow cannot happen (unlimited queue), other marks are not set */
-		return;
-	pthread_mutex_lock(&d->lock);
-	d->worker[number].held_fd = m->fd;
-	d->worker[number].held_ns = fa_mono_ns();
-	pthread_mutex_unlock(&d->lock);
-	if (m->mask & FAN_OPEN_PERM)
-		ring(d, number, m->pid, pidfd);
-	pthread_mutex_lock(&d->lock);
-	let_go_locked(d, number);
-	d->worker[number].looking = false;
-	pthread_mutex_unlock(&d->lock);
-	close(m->fd);
-	if (pidfd >= 0)
-		close(pidfd);
-}
-
-struct start {
-	struct door *d;
-	unsigned number;
-};
-
-/* One who was given up has a successor: it is no longer needed. */
-static bool was_given_up(struct door *d, unsigned number)
-{
-	bool gone;
-
-	pthread_mutex_lock(&d->lock);
-	gone = d->worker[number].given_up;
-	if (gone)
-		d->worker[number].runs = false;
-	pthread_mutex_unlock(&d->lock);
-	return gone;
-}
-
-static void *work(void *arg)
-{
-	struct start w = *(struct start *)arg;
-	_Atomic uint64_t *busy = &w.d->beat->busy_ns[w.number];
-	/* Room for one event, so that the others stay for the other workers. */
-	char buf[sizeof(struct fanotify_event_metadata) + sizeof(struct info_pidfd) +
-		 16] FA_ALIGNED(8);
-
-	free(arg);
-	while (!was_given_up(w.d, w.number)) {
-		const struct fanotify_event_metadata *m = (const void *)buf;
-		ssize_t n = read(w.d->bell_fd, buf, sizeof(buf));
-
-		if (n < 0 && errno != EINTR && errno != EAGAIN && errno != EMFILE &&
-		    errno != ENFILE) {
-			log_line("doorbell: %s", fa_strerror(-errno));
-			_exit(1);
-		}
-		atomic_store(busy, fa_mono_ns());
-		for (; n > 0 && FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n))
-			if (m->vers == FANOTIFY_METADATA_VERSION)
-				one_event(w.d, w.number, m);
-		atomic_store(busy, 0);
-	}
-	return NULL;
-}
-
-/* In the first free place. -EAGAIN: all are taken. */
-static int start_worker(struct door *d)
-{
-	struct start *w = malloc(sizeof(*w));
-	pthread_t thread;
-	unsigned i = 0;
-	int e;
-
-	if (w == NULL)
-		return -ENOMEM;
-	pthread_mutex_lock(&d->lock);
-	while (i < BELL_WORKERS_MAX && d->worker[i].runs)
-		i++;
-	if (i < BELL_WORKERS_MAX)
-		d->worker[i] = (struct bell_worker){.runs = true, .held_fd = -1};
-	pthread_mutex_unlock(&d->lock);
-	*w = (struct start){d, i};
-	e = i < BELL_WORKERS_MAX ? pthread_create(&thread, NULL, work, w) : EAGAIN;
-	if (e == 0) {
-		pthread_detach(thread);
-		return 0;
-	}
-	free(w);
-	if (i < BELL_WORKERS_MAX) {
-		pthread_mutex_lock(&d->lock);
-		d->worker[i].runs = false;
-		pthread_mutex_unlock(&d->lock);
-	}
-	return -e;
-}
-
-/*
- * The main thread, in each turn: whom a worker has held for too long is let go, untraced. The worker
- * hangs in the kernel and cannot be called back, so another one takes its place; it ends when it
- * returns.
- */
-void bell_rescue(struct door *d)
-{
-	uint64_t now = fa_mono_ns();
-	unsigned count = 0;
-
-	pthread_mutex_lock(&d->lock);
-	for (unsigned i = 0; i < BELL_WORKERS_MAX; i++) {
-		struct bell_worker *w = &d->worker[i];
-
-		if (!w->runs || w->held_fd < 0 || w->held_ns > now ||
-		    now - w->held_ns < RESCUE_MS * 1000000ull)
-			continue;
-		let_go_locked(d, i);
-		w->given_up = true;
-		atomic_store(&d->beat->busy_ns[i], 0);
-		count++;
-	}
-	pthread_mutex_unlock(&d->lock);
-	for (unsigned i = 0; i < count; i++) {
-		log_line("looking at a program took too long: it is not traced");
-		if (start_worker(d) < 0)
-			log_line("no further worker for the doorbell can be started");
-	}
-}
-
-int bell_start(struct door *d)
-{
-	pthread_t thread;
-
-	if (d->connector_fd < 0 && pthread_create(&thread, NULL, procs_verify, d) == 0)
-		pthread_detach(thread);
-	for (unsigned i = 0; i < d->settings->config.workers && i < BELL_WORKERS_MAX; i++) {
-		int e = start_worker(d);
-
-		if (e < 0)
-			return e;
-	}
-	return 0;
 }

@@ -323,6 +323,10 @@ static int lay_down_rights(struct collector *c)
 	int e;
 
 	c->system_gid = g != NULL ? g->gr_gid : ~0u;
+	/* As the programs that we read, and no longer in the group of those who go before them. */
+	if (getpriority(PRIO_PROCESS, 0) < 0)
+		(void)setpriority(PRIO_PROCESS, 0, 0);
+	(void)setsid();
 	e = drop_bounding(0); /* while we may */
 	if (e == 0)
 		e = become_collector_user();

@@ -24,6 +24,7 @@ enum {
 	BEAT_WRITING_MS = 30000, /* the same while it waits for a disk */
 	BELL_WORKERS_MAX = 64,
 	MSG_FDS = 2,
+	PART_NICE = -10, /* of keeper and doorman; the unit has it, too */
 };
 
 /* Shared with the keeper. A part can only harm itself by writing nonsense here. */

@@ -29,7 +29,10 @@
 static const uint64_t needed = 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_PTRACE |
 			       1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_NET_ADMIN;
 
-static struct door door = {.lock = PTHREAD_MUTEX_INITIALIZER, .connector_fd = -1};
+static struct door door = {.lock = PTHREAD_MUTEX_INITIALIZER,
+			   .more = PTHREAD_COND_INITIALIZER,
+			   .was_read = PTHREAD_COND_INITIALIZER,
+			   .connector_fd = -1};
 
 static void take_wants(struct door *d, struct fa_msg_wants *wants)
 {

@@ -1,7 +1,7 @@
 /*
  * doorman.h - inside the doorman: table of arenas, doorbell, process events.
  *
- * Threads: the main one (doorman.c: sockets, process events, beats) and the workers (bell.c). What
+ * Threads: the main one (doorman.c: sockets, process events, beats) and the workers (bell_workers.c). What
  * they share is in `struct door`, under `lock`, which nobody holds across a system call that
  * another process could delay.
  */
@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "daemon/bell_queue.h"
 #include "daemon/daemon.h"
 
 enum {
@@ -66,11 +67,9 @@ struct waiting {
 /* A thread that answers the doorbell. */
 struct bell_worker {
 	bool runs;
-	bool looking; /* at a process of `uid`, since then */
 	bool given_up;
-	int held_fd; /* the event's: its opener waits; -1: nobody does */
-	uint32_t uid;
-	uint64_t since_ns, held_ns;
+	int held_fd; /* the event's: its opener waits, since then; -1: nobody does */
+	uint64_t since_ns;
 };
 
 struct door {
@@ -89,6 +88,13 @@ struct door {
 	unsigned notes, notes_lost;
 	size_t verify_at;
 	struct bell_worker worker[BELL_WORKERS_MAX];
+	unsigned workers; /* that have not been given up */
+	struct bell_queue rings;
+	struct bell_ring *answered; /* to be let go together, at the time `let_go_ns` */
+	uint64_t let_go_ns;
+	bool listening; /* a worker waits for rings */
+	bool reading;   /* a worker reads them */
+	pthread_cond_t more, was_read;
 	/* set before the workers start, then only read: */
 	int bell_fd;
 	dev_t shm_dev; /* of the kernel's anonymous shared memory */
@@ -125,14 +131,19 @@ int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int
 
 /* bell.c */
 int bell_open(struct door *d) FA_MUST_USE;
-int bell_start(struct door *d) FA_MUST_USE;
-void bell_rescue(struct door *d);
 int bell_mark(struct door *d); /* again, when the folder was replaced */
 int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process and no later one */
 /* The arena `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
 int bell_reopen(int path_fd, int mode) FA_MUST_USE; /* O_RDWR or O_RDONLY */
+/* In worker `number`: find its arena and attach it, or take its note. */
+void bell_look(struct door *d, unsigned number, const struct bell_ring *r);
+
+/* bell_workers.c */
+int bell_start(struct door *d) FA_MUST_USE;
+void bell_rescue(struct door *d);
+bool bell_is_held(struct door *d, unsigned number); /* has its ring not been let go? */
 
 /* procs.c: main thread, but for procs_look and procs_verify */
 void procs_open(struct door *d);

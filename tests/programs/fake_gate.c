@@ -7,7 +7,7 @@
  *   -f  map FILE there instead of an arena             -r  ring N arenas, in N slots
  *   -x  fill so many bytes at the arena's end with noise, and scribble the counters
  *   -k  kill itself by SIGKILL after the last event
- * Prints "answer WORD REASON us MICROSECONDS" once, then "done" before it waits.
+ * Prints "answer WORD REASON us MICROSECONDS turn STAMP" (STAMP: when the doorman turned to it) once, then "done" before it waits.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -158,8 +158,9 @@ static void ring(unsigned char *base)
 	int fd = open(FA_BELL_PATH, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct fa_arena_header *h = (void *)base;
 
-	printf("answer %u %u us %llu%s\n", base ? h->answer.word : 0, base ? h->answer.reason : 0,
-	       (unsigned long long)((now_ns() - t) / 1000), fd < 0 ? " no bell" : "");
+	printf("answer %u %u us %llu turn %llu%s\n", base ? h->answer.word : 0,
+	       base ? h->answer.reason : 0, (unsigned long long)((now_ns() - t) / 1000),
+	       base ? (unsigned long long)h->answer.session : 0, fd < 0 ? " no bell" : "");
 	fflush(stdout);
 	close(fd);
 }

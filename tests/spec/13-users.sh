@@ -4,6 +4,7 @@
 #   13.10-13.13  malformed requests, floods, descriptors that nobody asked for: refused, nothing leaks
 #   13.14-13.18  the doorbell under attack: others are not held up, no part dies
 #   13.19-13.24  traces of users; folders, locks and rights
+#   13.26        users take turns at the doorbell
 #   13.25        the cap on what is written for a user
 # In a private mount namespace with an overlay on /etc, as 3-daemon.sh. Needs root.
 if [ "$(id -u)" = 0 ] && [ -z "${FA_PRIVATE:-}" ]; then
@@ -221,6 +222,29 @@ many() {
 	alive
 }
 it 13.14 "100,000 rings of one user hold up others' starts by less than 0.4 s" many
+
+# The doorman is stopped, the keeper too (it would replace it), until all wait: eighty of Alice's before Bob's one.
+turns() {
+	d=$(pid_of doorman) k=$(pid_of keeper)
+	kill -STOP "$k" "$d"
+	rm -f "$T"/turn.*
+	gates=()
+	all_wait() { for p in "${gates[@]}"; do grep -q fanotify "/proc/$p/wchan" || return 1; done; }
+	for i in $(seq 80); do
+		setpriv --reuid $ALICE --regid $ALICE --clear-groups "$gate" -n 2 >"$T/turn.$i" & gates+=($!)
+	done
+	wait_for 20 all_wait
+	setpriv --reuid $BOB --regid $BOB --clear-groups "$gate" -n 2 >"$T/turn.bob" & gates+=($!)
+	wait_for 20 all_wait
+	kill -CONT "$d" "$k"
+	wait "${gates[@]}"
+	same "$(cat "$T"/turn.* | grep -c '^answer 1 ')" 81
+	before=$(sed -n 's/^answer.* turn \([0-9]*\).*/\1/p' "$T"/turn.[0-9]* | awk -v bob="$(sed -n 's/^answer.* turn \([0-9]*\).*/\1/p' "$T/turn.bob")" '$1 < bob' | wc -l)
+	echo "$before of Alice's 80 had their turn before Bob's one"
+	[ "$before" -le 4 ] # no more than there are workers
+	alive
+}
+it 13.26 "whose single ring stands behind eighty of another user has its turn before most of them" turns
 
 slow() {
 	as $ALICE "$bell" slow 2500 16 & attack=$!
