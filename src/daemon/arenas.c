@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/doorman.h"
@@ -89,6 +90,7 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 		return ADD_LIMIT;
 	}
 	d->arena[d->arenas++] = a;
+	kept_put(d, info);
 	return ADD_OK;
 }
 
@@ -115,6 +117,7 @@ void door_arena_drop(struct door *d, uint64_t handle)
 		close_fds(&a->pidfd, 1);
 		free(a);
 		d->arena[i] = d->arena[--d->arenas];
+		kept_drop(d, handle);
 		break;
 	}
 	pthread_mutex_unlock(&d->lock);
@@ -187,6 +190,19 @@ bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment)
 	}
 	pthread_mutex_unlock(&d->lock);
 	return may;
+}
+
+void door_take_size(struct door *d, const struct fa_msg_arena *info, int fd)
+{
+	struct statx x;
+
+	/* DONT_SYNC: of a file that somebody serves, an honest answer could take for ever. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &x) < 0)
+		return;
+	for (unsigned k = 1; k < fa_arena_most_segments(info->size) &&
+			     x.stx_size >= fa_arena_segment_at(info->size, k + 1);
+	     k++)
+		(void)door_arena_grow(d, info->handle, k);
 }
 
 void door_arrived(struct door *d, int32_t pid, bool refuses)

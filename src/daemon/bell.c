@@ -100,33 +100,65 @@ int bell_process(int32_t pid)
 }
 
 /*
+ * What is mapped there for so many bytes, when it is the kernel's own anonymous shared memory; -errno.
+ *
  * The name first: it is the kernel's own and asks nobody. Then what the inode says without being asked
  * anew (DONT_SYNC): of a file that a user's own server provides, an honest stat could take for ever.
  */
-int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size, uint64_t *ret_ino)
+static int find_shared(const struct door *d, int proc_fd, uint64_t address, uint64_t mapped,
+		       struct statx *x)
 {
 	static const char want[] = "/dev/zero (deleted)";
 	char path[96], link[64];
-	struct statx x;
 	ssize_t n;
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)address,
-		       (unsigned long long)(address + size));
+		       (unsigned long long)(address + mapped));
 	fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, link, sizeof(link));
 	if (n != (ssize_t)sizeof(want) - 1 || memcmp(link, want, sizeof(want) - 1) != 0 ||
-	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x) < 0 ||
-	    !S_ISREG(x.stx_mode) || makedev(x.stx_dev_major, x.stx_dev_minor) != d->shm_dev ||
-	    x.stx_size != size) {
+	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, x) < 0 ||
+	    !S_ISREG(x->stx_mode) || makedev(x->stx_dev_major, x->stx_dev_minor) != d->shm_dev) {
+		close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size, uint64_t *ret_ino)
+{
+	struct statx x;
+	int fd = find_shared(d, proc_fd, address, size, &x);
+
+	if (fd < 0)
+		return fd;
+	if (x.stx_size != size) {
 		close(fd);
 		return -EPERM;
 	}
 	*ret_ino = x.stx_ino;
 	return fd;
+}
+
+/* Each process of a family has mapped as many segments as it has needed. */
+int bell_find_grown(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
+		    uint64_t *ret_ino)
+{
+	for (unsigned k = 1; k <= fa_arena_most_segments(size); k++) {
+		struct statx x;
+		int fd = find_shared(d, proc_fd, address, fa_arena_segment_at(size, k), &x);
+
+		if (fd == -ENOENT)
+			continue;
+		if (fd >= 0)
+			*ret_ino = x.stx_ino;
+		return fd;
+	}
+	return -ENOENT;
 }
 
 int bell_reopen(int path_fd, int mode)

@@ -51,7 +51,7 @@ struct part_start {
 	int keeper_fd; /* to the keeper */
 	int peer_fd;   /* doorman <-> collector */
 	int listen_fd; /* collector: the control socket */
-	int journal_fd; /* collector: what it leaves to its successor (journal.c) */
+	int journal_fd; /* what it leaves to its successor (journal.c, kept_arenas.c) */
 	bool restarted;
 };
 

@@ -49,16 +49,9 @@ static void take_wants(struct door *d, struct fa_msg_wants *wants)
 /* An arena that the collector had from our predecessor: its limits count on, and we keep a duplicate. */
 static void take_known(struct door *d, const struct fa_msg_arena *info, const int fds[MSG_FDS])
 {
-	struct statx x;
-
 	(void)door_arena_add(d, info, fds[0], fds[1], false);
-	/* DONT_SYNC: of a file that somebody serves, an honest answer could take for ever. */
-	if (fds[0] >= 0 &&
-	    statx(fds[0], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &x) == 0)
-		for (unsigned k = 1; k < fa_arena_most_segments(info->size) &&
-				     x.stx_size >= fa_arena_segment_at(info->size, k + 1);
-		     k++)
-			(void)door_arena_grow(d, info->handle, k);
+	if (fds[0] >= 0)
+		door_take_size(d, info, fds[0]);
 	procs_know(d, info->pid);
 }
 
@@ -176,6 +169,7 @@ static int start_up(struct door *d, const struct part_start *start)
 	d->beat = start->beat;
 	d->keeper_fd = start->keeper_fd;
 	d->peer_fd = start->peer_fd;
+	kept_open(d, start->journal_fd);
 	e = fa_path_join(d->door_path, sizeof(d->door_path), d->settings->root, FA_DIR_ETC "/door");
 	if (e == 0)
 		e = fa_path_join(d->index_path, sizeof(d->index_path), d->settings->root,
@@ -206,6 +200,8 @@ int doorman_main(const struct part_start *start)
 		log_line("cannot watch %s: %s", door.door_path, fa_strerror(e));
 		return 1;
 	}
+	if (start->restarted)
+		kept_search(&door);
 	(void)msg_send(door.keeper_fd, &ready, FA_MSG_READY, NULL, 0);
 	run(&door);
 	return 0;

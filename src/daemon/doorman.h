@@ -82,6 +82,7 @@ struct door {
 	struct fa_msg_wants wants;
 	struct door_arena **arena;
 	size_t arenas, arena_room;
+	struct kept_arenas *kept; /* NULL: there is no memory for a successor */
 	struct arrival arrival[ARRIVALS];
 	unsigned arrivals;
 	struct note note[NOTES_MAX];
@@ -128,6 +129,14 @@ void door_resend_all(struct door *d);
 /* May this arena get this segment? Counted when it may. */
 bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment);
 int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
+/* The segments that an arena has got already, for the limits. */
+void door_take_size(struct door *d, const struct fa_msg_arena *info, int fd);
+
+/* kept_arenas.c */
+void kept_open(struct door *d, int fd);
+void kept_search(struct door *d); /* for the arenas of a predecessor; in a thread */
+void kept_put(struct door *d, const struct fa_msg_arena *info);
+void kept_drop(struct door *d, uint64_t handle);
 
 /* bell.c */
 int bell_open(struct door *d) FA_MUST_USE;
@@ -136,6 +145,9 @@ int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process
 /* The arena `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
+/* The same of one that may have got further segments. */
+int bell_find_grown(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
+		    uint64_t *ret_ino) FA_MUST_USE;
 int bell_reopen(int path_fd, int mode) FA_MUST_USE; /* O_RDWR or O_RDONLY */
 /* In worker `number`: find its arena and attach it, or take its note. */
 void bell_look(struct door *d, unsigned number, const struct bell_ring *r);

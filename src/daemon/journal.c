@@ -111,7 +111,8 @@ void journal_open(struct collector *c, int fd)
 
 bool journal_followed(const struct collector *c)
 {
-	return c->journal != NULL && mine.followed;
+	/* Who comes later was given up (journal_turn): what stands of it is no longer known. */
+	return c->journal != NULL && mine.followed && mine.opened_ns != 0;
 }
 
 bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_bytes)
@@ -292,7 +293,7 @@ static void give_up(struct collector *c, int place)
 	}
 }
 
-/* Families of our predecessor that nobody gave us: the doorman died as well. */
+/* Families of our predecessor that nobody gave us: the doorman died as well, and then they. */
 void journal_turn(struct collector *c, uint64_t now)
 {
 	if (c->journal == NULL || mine.opened_ns == 0 ||

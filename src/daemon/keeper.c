@@ -77,9 +77,6 @@ static int block_signals(struct keeper *k)
 
 static int make_beats(struct keeper *k)
 {
-	k->journal_fd = memfd_create("firstalloc-journal", MFD_CLOEXEC);
-	if (k->journal_fd < 0)
-		return -errno;
 	for (int i = 0; i < PARTS; i++) {
 		void *p = mmap(NULL, sizeof(struct beat), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -88,6 +85,9 @@ static int make_beats(struct keeper *k)
 			return -errno;
 		k->part[i].beat = p;
 		k->part[i].fd = -1;
+		k->journal_fd[i] = memfd_create("firstalloc-journal", MFD_CLOEXEC);
+		if (k->journal_fd[i] < 0)
+			return -errno;
 	}
 	return 0;
 }

@@ -51,7 +51,7 @@ struct keeper {
 	struct daemon_settings *settings;
 	struct part part[PARTS];
 	int listen_fd, ask_fd, lock_fd, signal_fd;
-	int journal_fd; /* memory that outlives the collector; we never read it */
+	int journal_fd[PARTS]; /* memory that outlives a part; we never read it */
 	uint32_t system_gid; /* ~0: there is no such group */
 	struct asker asker[ASKERS_MAX];
 	struct purse purse[PURSES];

@@ -84,12 +84,12 @@ static _Noreturn void be_part(struct keeper *k, enum part_name which, int keeper
 		.keeper_fd = keeper_fd,
 		.peer_fd = peer_fd,
 		.listen_fd = which == PART_COLLECTOR ? k->listen_fd : -1,
-		.journal_fd = which == PART_COLLECTOR ? k->journal_fd : -1,
+		.journal_fd = k->journal_fd[which],
 		.restarted = k->part[which].started_ns != 0,
 	};
-	int keep[4] = {keeper_fd, peer_fd, start.listen_fd, start.journal_fd};
+	int keep[4] = {keeper_fd, peer_fd, start.journal_fd, start.listen_fd};
 
-	close_others(keep, which == PART_COLLECTOR ? 4 : 2);
+	close_others(keep, which == PART_COLLECTOR ? 4 : 3);
 	reset_signals();
 	_exit(which == PART_DOORMAN ? doorman_main(&start) : collector_main(&start));
 }
@@ -141,8 +141,8 @@ int part_start(struct keeper *k, enum part_name which)
 	int up[2], across[2];
 	pid_t pid;
 
-	/* It may be what the collector reads there that kills it again and again. */
-	if (which == PART_COLLECTOR && p->faults > 1 && ftruncate(k->journal_fd, 0) < 0)
+	/* It may be what it reads there that kills it again and again. */
+	if (p->faults > 1 && ftruncate(k->journal_fd[which], 0) < 0)
 		return -errno;
 	if (make_pair(up) < 0)
 		return -errno;

@@ -480,8 +480,8 @@ static void verify(struct door *d)
 			return;
 		proc_fd = bell_process(info.pid);
 		fd = proc_fd < 0 ? proc_fd
-				 : bell_find(d, proc_fd, fa_arena_slot_address(info.slot),
-					     info.size, &ino);
+				 : bell_find_grown(d, proc_fd, fa_arena_slot_address(info.slot),
+						   info.size, &ino);
 		close_fds(&proc_fd, 1);
 		(void)snprintf(path, sizeof(path), "/proc/%d", (int)info.pid);
 		if ((fd == -ENOENT || (fd >= 0 && ino != info.handle)) && access(path, F_OK) == 0)
