@@ -3,12 +3,7 @@
 # Needs root.
 . "$(dirname "$0")/../spec/machine.sh"
 . "$(dirname "$0")/../spec/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 9 "life on a machine" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 9 "life on a machine"
 FALLER=$T/m/faller
 cp "$P/faller" "$FALLER"
 . "$(dirname "$0")/../spec/flips.sh"

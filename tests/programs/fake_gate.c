@@ -2,8 +2,9 @@
  * fake_gate.c - stands in for the shim: maps an arena, rings, writes events; honest or hostile.
  * cflags: -Isrc -D_GNU_SOURCE
  *
- *   fake_gate [-s SLOT] [-z SIZE_KB] [-n EVENTS] [-w MS] [-f FILE] [-r N] [-x BYTES] [-v VERSION] [-k]
+ *   fake_gate [-s SLOT] [-z SIZE_KB] [-n EVENTS] [-w MS] [-u FILE] [-f FILE] [-r N] [-x BYTES] [-v VERSION] [-k]
  *   -n  events to write (malloc and free by turns)     -w  stay so long afterwards
+ *   -u  stay until FILE is there, a minute at most
  *   -f  map FILE there instead of an arena             -r  ring N arenas, in N slots
  *   -x  fill so many bytes at the arena's end with noise, and scribble the counters
  *   -k  kill itself by SIGKILL after the last event
@@ -169,11 +170,11 @@ int main(int argc, char **argv)
 {
 	unsigned slot = 0, rings = 1, wait_ms = 0;
 	unsigned long events = 10, noise = 0;
-	const char *file = NULL;
+	const char *file = NULL, *until = NULL;
 	int o, suicide = 0;
 	unsigned char *base = NULL;
 
-	while ((o = getopt(argc, argv, "s:z:n:w:f:r:x:v:k")) != -1) {
+	while ((o = getopt(argc, argv, "s:z:n:w:u:f:r:x:v:k")) != -1) {
 		if (o == 's')
 			slot = atoi(optarg);
 		else if (o == 'z')
@@ -182,6 +183,8 @@ int main(int argc, char **argv)
 			events = atol(optarg);
 		else if (o == 'w')
 			wait_ms = atoi(optarg);
+		else if (o == 'u')
+			until = optarg;
 		else if (o == 'f')
 			file = optarg;
 		else if (o == 'r')
@@ -219,5 +222,7 @@ int main(int argc, char **argv)
 	puts("done");
 	fflush(stdout);
 	usleep(wait_ms * 1000);
+	for (int i = 0; until != NULL && i < 6000 && access(until, F_OK) != 0; i++)
+		usleep(10000);
 	return 0;
 }

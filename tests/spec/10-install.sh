@@ -133,7 +133,7 @@ else
 	fi
 	if [ -x "$B/firstallocd" ]; then
 		it 10.20 "uninstall stops a running firstallocd, and nothing comes back afterwards" private '
-			"$FA" install $force --library "$shim" > /dev/null && "$B/firstallocd" && wait_for 5 test -S /run/firstalloc/control &&
+			"$FA" install $force --library "$shim" > /dev/null && "$B/firstallocd" && wait_for 20 test -S /run/firstalloc/control &&
 			"$FA" enable cat > /dev/null && "$FA" doctor && "$FA" uninstall && [ ! -e /run/firstalloc ] && sleep 1.2 && as_before'
 	fi
 	killed() {

@@ -6,29 +6,16 @@
 #   13.19-13.24  traces of users; folders, locks and rights
 #   13.26        users take turns at the doorbell
 #   13.25        the cap on what is written for a user
-# In a private mount namespace with an overlay on /etc, as 3-daemon.sh. Needs root.
-if [ "$(id -u)" = 0 ] && [ -z "${FA_PRIVATE:-}" ]; then
-	export FA_PRIVATE=1
-	exec unshare -m --propagation private bash "$0" "$@"
-fi
+# Needs root (machine.sh).
+. "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 13 "users" "needs root"
-	results
-	exit
-fi
+private_machine 13 "users"
+rm -r "$R/etc/firstalloc/door" # firstallocd makes it
+mkdir "$T/m/bin"
 for f in "$B/firstallocd" "$P/fake_gate" "$P/attack_bell" "$P/attack_socket"; do
 	[ -x "$f" ] || { echo "build $f first"; exit 1; }
 done
 
-mkdir "$T/m"
-mount -t tmpfs -o mode=755 tmpfs "$T/m"
-mkdir "$T/m/u" "$T/m/w" "$T/m/root" "$T/m/bin"
-mount -t overlay -o lowerdir=/etc,upperdir="$T/m/u",workdir="$T/m/w" overlay /etc
-R=$T/m/root
-mkdir -p "$R/etc/firstalloc" /etc/firstalloc
-mount --bind "$R/etc/firstalloc" /etc/firstalloc
-chmod 755 "$T"
 cp "$P/fake_gate" "$T/m/bin/gate"
 cp "$P/attack_bell" "$P/attack_socket" "$FA" "$B/firstallocd" "$T/m/bin/"
 gate=$T/m/bin/gate bell=$T/m/bin/attack_bell sock=$T/m/bin/attack_socket
@@ -45,8 +32,6 @@ W=$T/m/tmp
 K=$R/run/firstalloc/keeper C=$R/run/firstalloc/control
 status_of() { local s=0; "$@" >"$T/o" 2>"$T/e" || s=$?; echo $s; } # its output: $T/o, $T/e
 pid_of() { $fa status --json >"$T/st.json"; json "$T/st.json" "j['daemon']['$1']"; }
-trap 'kill $(jobs -p) 2>/dev/null; kill -9 $(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null) 2>/dev/null
-umount -l /etc/firstalloc /etc 2>/dev/null; umount -l "$T/m"; rm -rf "$T"' EXIT
 start() { rm -f "$W/$1.falloc"; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
 rules() { $fa images --json >"$T/i.json"; json "$T/i.json" "$1"; }
 alive() { same "$(pid_of restarts)" 0; }
@@ -181,8 +166,8 @@ it 13.11 "descriptors that come with a request and were not asked for are closed
 
 floods() {
 	as $ALICE "$sock" "$K" hold 300 >"$T/h1" & as $ALICE "$sock" "$C" hold 300 >"$T/h2" &
-	wait_for 3 grep -q holding "$T/h1"
-	wait_for 3 grep -q holding "$T/h2"
+	wait_for 20 grep -q holding "$T/h1"
+	wait_for 20 grep -q holding "$T/h2"
 	as $BOB $fa enable mine --user self >/dev/null
 	as $BOB $fa disable mine >/dev/null
 	as $BOB $fa status >/dev/null
@@ -256,7 +241,7 @@ slow() {
 	[ "$(grep -c '^answer 1' "$T/o")" -ge 4 ]
 	[ "$(us_of "$T/o")" -lt 1000000 ]
 	alive
-	wait_for 3 eval 'as $ALICE "$gate" | grep -q "answer 1 "'
+	wait_for 20 eval 'as $ALICE "$gate" | grep -q "answer 1 "'
 }
 it 13.15 "rings of programs that hold the lock of 64,000 mappings: others go on, no part is killed" slow
 
@@ -266,7 +251,7 @@ killed() {
 	as $BOB "$gate" | grep -q 'answer 1 '
 	alive
 	gone() { [ "$(ls /proc/$d/fd | wc -l)" -le 60 ]; }
-	wait_for 4 gone
+	wait_for 20 gone
 }
 it 13.16 "programs that are killed while they wait leave nothing behind" killed
 
@@ -332,7 +317,7 @@ it 13.20 "rights are gone for good in all three parts, in the bounding set too" 
 
 inherited() {
 	kill "$(pid_of keeper)"
-	wait_for 5 test ! -e "$C"
+	wait_for 20 test ! -e "$C"
 	echo secret >"$W/secret"
 	exec 9<"$W/secret"
 	"$T/m/bin/firstallocd" --root "$R"
@@ -355,7 +340,7 @@ folders() {
 	grep -q 'a user other than root could change' "$T/o"
 	same "$(ls -A "$W/his")" ""
 	kill "$(pid_of keeper)"
-	wait_for 5 test ! -e "$C"
+	wait_for 20 test ! -e "$C"
 	mkdir "$R/u"; mkdir -m 755 "$R/u/his"; chown $ALICE "$R/u/his"
 	ln -s "$R/etc" "$R/u/his/link"
 	echo precious >"$R/etc/victim"
@@ -389,7 +374,7 @@ it 13.23 "sockets and pid file of a killed firstallocd are in nobody's way" stal
 
 clean() {
 	kill "$(pid_of keeper)"
-	wait_for 5 test ! -e "$C"
+	wait_for 20 test ! -e "$C"
 	same "$(ls -A "$R/run/firstalloc")" ""
 }
 it 13.24 "when it ends it takes its sockets, pid file and lock away" clean

@@ -8,12 +8,7 @@
 #   16.21 to 16.25  the whole machine: update, load, kill -9, files removed by hand
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 16 "life on a machine" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 16 "life on a machine"
 FALLER=$T/m/faller
 cp "$P/faller" "$FALLER"
 ALICE=23451
@@ -27,7 +22,7 @@ faller() {
 	shim_on
 	"$FALLER" "$@" >"$T/up" 2>"$T/faller.err" &
 	S=$!
-	wait_for 5 grep -q up "$T/up"
+	wait_for 20 grep -q up "$T/up"
 	shim_off
 }
 state() { $fa status --json >"$T/st.json"; json "$T/st.json" "[(p['state'], p['reason']) for p in j['processes'] if p['pid'] == $S]"; }
@@ -169,7 +164,7 @@ loop() {
 	sleep 0.5
 	same "$(rules)" "[('any', False)]"
 	crash 7 1
-	wait_for 3 is_rules "[('root', True), ('any', False)]"
+	wait_for 20 is_rules "[('root', True), ('any', False)]"
 	$fa status >"$T/o"
 	grep -q 'disarmed: 3 starts in a row died by SIGBUS within 10 s; enable it again to re-arm' "$T/o"
 	$fa images | grep -q disarmed
@@ -199,14 +194,14 @@ it 16.9 "SIGKILL, SIGTERM and crashes of programs that are not traced do not" ha
 only_alice() {
 	begin
 	crash 11 3 as $ALICE
-	wait_for 3 is_rules "[('$ALICE', True), ('any', False)]"
+	wait_for 20 is_rules "[('$ALICE', True), ('any', False)]"
 	faller 20000
 	same "$(reason)" TRACED
 	ended
 	$fa enable faller --user $ALICE --note own >/dev/null
 	same "$(rules)" "[('$ALICE', False), ('any', False)]"
 	crash 11 3 as $ALICE
-	wait_for 3 is_rules "[('$ALICE', True), ('any', False)]"
+	wait_for 20 is_rules "[('$ALICE', True), ('any', False)]"
 	$fa show faller | grep -q 'before: own'
 }
 it 16.10 "a user's crashes disarm for that user only; a rule of one user is disarmed itself" only_alice
@@ -214,7 +209,7 @@ before_the_bell() { # the shim is in its list, and it dies before it rings: here
 	begin
 	local i
 	for i in 1 2 3; do "$FALLER" 5 11 >/dev/null 2>&1 || true; done
-	wait_for 3 is_rules "[('root', True), ('any', False)]"
+	wait_for 20 is_rules "[('root', True), ('any', False)]"
 }
 it 16.11 "so do those who die before they could ring" before_the_bell
 # A set-user-id program that starts another as it is: who let it do so may send any signal, but the rules of
@@ -226,7 +221,7 @@ others_program() {
 	cp /usr/bin/env "$T/m/suid/env"
 	chmod 4755 "$T/m/suid/env"
 	for i in 1 2 3; do as $ALICE "$T/m/suid/env" "$FALLER" 5 11 >/dev/null 2>&1 || true; done
-	wait_for 3 is_rules "[('$ALICE', True), ('any', False)]" || true
+	wait_for 20 is_rules "[('$ALICE', True), ('any', False)]" || true
 	same "$(rules)" "[('$ALICE', True), ('any', False)]"
 }
 it 16.16 "a program that runs with another's rights, and whom its user lets crash, disarms nothing of the other's" others_program
@@ -238,7 +233,7 @@ no_room_left() {
 		sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 	sleep 1.5
 	crash 11 3
-	wait_for 3 is_rules "[('root', True), ('any', False)]" || true
+	wait_for 20 is_rules "[('root', True), ('any', False)]" || true
 	same "$(rules)" "[('root', True), ('any', False)]"
 	echo "DELETE FROM rule WHERE who = 'alice'" | sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db"
 }
@@ -334,7 +329,7 @@ doctor_pid() {
 	says process "$S (faller) is traced since its start, 20"
 	ended
 	crash 11 3
-	wait_for 3 is_rules "[('root', True), ('any', False)]"
+	wait_for 20 is_rules "[('root', True), ('any', False)]"
 	faller 20000
 	ends 1 doctor $S
 	says process "disarmed after crashes"
@@ -437,7 +432,7 @@ other_version() {
 	$fa enable fake_gate >/dev/null
 	"$P/fake_gate" -v 4711 -w 3000 >"$T/o" &
 	S=$!
-	wait_for 3 is_state "[('refused', 'VERSION')]"
+	wait_for 20 is_state "[('refused', 'VERSION')]"
 	ended
 	$fa disable fake_gate >/dev/null
 }

@@ -4,12 +4,7 @@
 # said with the reason, in `status` and in the trace.
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 17 "programs of other makes" "needs root for a mount namespace of its own"
-	results
-	exit
-fi
-private_machine
+private_machine 17 "programs of other makes"
 umask 022
 mkdir "$T/m/bin"
 LIBS=/usr/lib/x86_64-linux-gnu
@@ -69,7 +64,7 @@ judged() {
 	run_once traced "$@"
 	$fa status --json >"$T/st.json"
 	# The daemon waits a while for who does not ring.
-	[ -z "${unseen:-}" ] || [ -z "$watched" ] || wait_for 5 is_listed "$image"
+	[ -z "${unseen:-}" ] || [ -z "$watched" ] || wait_for 20 is_listed "$image"
 	rm -f /etc/ld.so.preload
 	$fa stop spec >/dev/null
 	$fa disable "$image" >/dev/null
@@ -216,7 +211,7 @@ for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
 		$fa enable "pre-${a%%.*}" >/dev/null
 		rm -f "$T/nap" # of the allocator before, or the wait below is none
 		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 999 >"$T/nap" 2>&1 &
-		wait_for 5 test -s "$T/nap"
+		wait_for 20 test -s "$T/nap"
 		$fa status --json --pid $! >"$T/st.json"
 		rm -f /etc/ld.so.preload
 		kill $!
@@ -253,7 +248,7 @@ under_run() { # an installed shim is loaded as well: one of the two records
 	rm -f "$T/o.falloc"
 	"$FA" run -o "$T/o.falloc" -- "$T/m/bin/ordinary" >"$T/out" 2>"$T/err" || echo $? >"$T/status"
 	rm -f /etc/ld.so.preload
-	[ -z "$watched" ] || wait_for 5 is_listed ordinary
+	[ -z "$watched" ] || wait_for 20 is_listed ordinary
 	$fa disable ordinary >/dev/null
 	[ -z "$watched" ] || same "$(json "$T/st.json" "{m['reason'] for m in j['coverage']['missed'] if m['image'] == 'ordinary'}")" "{'UNDER_RUN'}"
 	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"

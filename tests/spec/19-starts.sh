@@ -8,12 +8,7 @@
 # beside a loop of enable and disable sees one state of the rules, whole.
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 19 "what a start costs" "needs root for a mount namespace of its own"
-	results
-	exit
-fi
-private_machine
+private_machine 19 "what a start costs"
 how_many=${STARTS:-1500}
 shim=$T/m/libfirstalloc_preload.so
 echo 'char nothing;' | gcc -shared -nostdlib -fPIC -Wl,-z,norelro,-z,noseparate-code -o "$T/m/empty.so" -x c -

@@ -11,12 +11,7 @@
 # KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 20 "the daemon's parts" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 20 "the daemon's parts"
 
 report() { "$FA" report --json "$1" >"$T/r.json"; }
 value() { json "$T/r.json" "$1"; }
@@ -48,7 +43,7 @@ kill_part() { # part signal times: while a program runs
 	for _ in $(seq "$3"); do
 		pid=$(part "$1")
 		kill -"$2" "$pid"
-		wait_for 4 replaced "$1" "$pid"
+		wait_for 20 replaced "$1" "$pid"
 	done
 }
 # How many events there are beside the rounds that the program counts: the same each time.
@@ -191,7 +186,7 @@ keeper_killed() {
 		pids="$(part doorman) $(part collector)"
 		kill -9 "$(part keeper)"
 		gone() { for p in $pids; do ! kill -0 $p 2>/dev/null || grep -q '^State:.Z' /proc/$p/status || return 1; done; }
-		wait_for 4 gone
+		wait_for 20 gone
 		touch "$T/stop"
 		wait $program
 		read -r rounds slowest <"$T/steady"
@@ -224,8 +219,8 @@ killed_at_birth() {
 		done
 	done
 	[ $n -ge 6 ]
-	wait_for 8 $fa status
-	wait_for 8 test "$(part collector)" != 0
+	wait_for 20 $fa status
+	wait_for 20 test "$(part collector)" != 0
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[s['name'] for s in j['sessions']]")" "['b']"
 	touch "$T/stop"

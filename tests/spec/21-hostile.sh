@@ -7,12 +7,7 @@
 # ATTACK_MS: how long each lasts (tests/long: longer).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 21 "hostile processes" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 21 "hostile processes"
 ms=${ATTACK_MS:-1200}
 ALICE=23451 BOB=23452
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
@@ -63,7 +58,7 @@ attack() { # runs of the attack at once, its arguments
 	echo "collector: $(grep -E 'VmHWM' /proc/$collector/status), $(ls /proc/$collector/fd | wc -l) descriptors"
 	[ "$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' /proc/$collector/status)" -lt 400000 ]
 	few() { [ "$(ls "/proc/$collector/fd" | wc -l)" -le $((descriptors + 4)) ]; }
-	wait_for 5 few
+	wait_for 20 few
 }
 # threads, alone: 4 * 5000 of each, and what libc needs for 4 threads
 "$FA" run -o "$T/one.falloc" -- "$P/threads" 4 5000 >/dev/null

@@ -8,12 +8,7 @@
 # The programs of tests/faults fail their N-th write and all after it (src/base/io.c).
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 22 "traces that cannot be written" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 22 "traces that cannot be written"
 faulty=$B/tests/faults
 lib=$T/m/libfirstalloc_preload.so
 FULL=28 IO=5
@@ -62,7 +57,7 @@ it 22.3 "run: into a read-only folder: refused before the program starts" run_re
 
 daemon_with() { # environment for a daemon of its own
 	kill "$(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null)" 2>/dev/null || true
-	wait_for 5 test ! -e "$R/run/firstalloc/control"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
 	env "$@" "$faulty/firstallocd" --root "$R"
 }
 traced() { # file options: a session into it, the program in it, the session's state in $T/st.json
@@ -88,7 +83,7 @@ session_fails() { # numbers
 			grep -q 'its trace file' "$T/e"
 			continue
 		fi
-		wait_for 3 ended "$why"
+		wait_for 20 ended "$why"
 		stops | grep -q "$why"
 		report "$T/f.falloc"
 		[ $n -lt 30 ] || same "$(value "j['events']['alloc'] > 1000")" true
@@ -101,7 +96,7 @@ disk_full() {
 	daemon_with A=b
 	mount -t tmpfs -o size=128k tmpfs "$T/small"
 	rounds=400000 traced "$T/small/f.falloc" --min-free 0
-	wait_for 3 ended 'too little space is left on the disk'
+	wait_for 20 ended 'too little space is left on the disk'
 	"$FA" dump "$T/small/f.falloc" >"$T/o"
 	tail -n 1 "$T/o" | grep 'end .*text="too little space is left on the disk"'
 	report "$T/small/f.falloc"
@@ -117,7 +112,7 @@ min_free() {
 	grep -q 'must stay free' "$T/e"
 	head -c 3M /dev/zero >"$T/small/other"
 	rounds=1000000 traced "$T/small/f.falloc" --min-free 4M
-	wait_for 3 ended 'too little space is left on the disk'
+	wait_for 20 ended 'too little space is left on the disk'
 	[ "$(df --output=avail -B1 "$T/small" | tail -n 1)" -ge $((4 << 20)) ]
 	report "$T/small/f.falloc"
 	same "$(value "j['events']['alloc'] > 1000")" true

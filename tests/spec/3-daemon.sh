@@ -2,28 +2,14 @@
 # 3 - firstallocd: sessions, the doorbell, and what happens when its parts die.
 #
 # Programs are stood in for by tests/programs/fake_gate, which maps an arena and rings as the shim
-# does, so that also what no shim would do can be tried. All runs in a private mount namespace: an
-# overlay on /etc, so that the machine's own /etc/firstalloc is not touched. Needs root.
-if [ "$(id -u)" = 0 ] && [ -z "${FA_PRIVATE:-}" ]; then
-	export FA_PRIVATE=1
-	exec unshare -m --propagation private bash "$0" "$@"
-fi
+# does, so that also what no shim would do can be tried. Needs root (machine.sh).
+. "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 3 "firstallocd" "needs root"
-	results
-	exit
-fi
+private_machine 3 "firstallocd"
+rm -r "$R/etc/firstalloc/door" # firstallocd makes it
+mkdir "$T/m/bin"
 [ -x "$B/firstallocd" ] && [ -x "$P/fake_gate" ] || { echo "build $B/firstallocd and $P/fake_gate first"; exit 1; }
 
-mkdir "$T/m"
-mount -t tmpfs -o mode=755 tmpfs "$T/m"
-mkdir "$T/m/u" "$T/m/w" "$T/m/root" "$T/m/bin"
-mount -t overlay -o lowerdir=/etc,upperdir="$T/m/u",workdir="$T/m/w" overlay /etc
-R=$T/m/root
-mkdir -p "$R/etc/firstalloc" /etc/firstalloc
-mount --bind "$R/etc/firstalloc" /etc/firstalloc
-chmod 755 "$T"
 cp "$P/fake_gate" "$T/m/bin/gate"
 cp "$FA" "$B/firstallocd" "$T/m/bin/"
 gate=$T/m/bin/gate
@@ -32,10 +18,15 @@ ALICE=23451 BOB=23452
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
 mkdir -m 777 "$T/m/tmp"
 W=$T/m/tmp
-bg() { : >"$T/bg"; "$@" >"$T/bg" & } # emptied first: what a test before has left there is no answer
+# A program in the background that stays until it is let go. $T/bg is emptied first: what a test before has left
+# there is no answer.
+bg() {
+	rm -f "$W/go"
+	: >"$T/bg"
+	"$@" -u "$W/go" >"$T/bg" &
+}
+let_go() { touch "$W/go"; wait; }
 pid_of() { $fa status --json >"$T/st.json"; json "$T/st.json" "j['daemon']['$1']"; }
-trap 'kill $(jobs -p) 2>/dev/null; kill -9 $(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null) 2>/dev/null
-umount -l /etc/firstalloc /etc 2>/dev/null; umount -l "$T/m"; rm -rf "$T"' EXIT
 
 start() { rm -f "$W/$1.falloc"; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
 events() { "$FA" report --json "$W/$1.falloc" >"$T/r.json"; json "$T/r.json" "j['events']['alloc'] + j['events']['free']"; }
@@ -73,12 +64,12 @@ roundtrip() {
 it 3.3 "programs of other users are traced into root's file" roundtrip
 
 no_session() {
-	bg as $ALICE "$gate" -w 1000
-	wait_for 2 grep -q 'answer 2 ' "$T/bg"
+	bg as $ALICE "$gate"
+	wait_for 20 grep -q 'answer 2 ' "$T/bg"
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[(p['image'], p['state'], p['reason']) for p in j['processes']]")" \
 		"[('gate', 'waiting', 'NO_SESSION')]"
-	wait
+	let_go
 }
 it 3.4 "without a session the answer is 'no session', and status lists who waits" no_session
 
@@ -118,12 +109,12 @@ it 3.7 "start --image: only that image" images
 
 several() {
 	start a1
-	bg "$gate" -n 100000 -w 600
-	wait_for 2 grep -q done "$T/bg"
+	bg "$gate" -n 100000
+	wait_for 20 grep -q done "$T/bg"
 	start a2 >"$T/o2"
 	grep -q '1 running already joined' "$T/o2"
 	"$gate" -n 500 >/dev/null
-	wait
+	let_go
 	$fa stop a1
 	$fa stop a2
 	same "$(events a1)" 100500
@@ -135,15 +126,15 @@ it 3.8 "a process may be in two sessions; one that begins later joins it and say
 users() {
 	as $ALICE $fa start mine -o "$W/mine.falloc" --min-free 0 >"$T/o"
 	as $BOB "$gate" -n 10 | grep -q 'answer 2 '
-	bg as $ALICE "$gate" -n 10 -w 3000
-	wait_for 2 grep -q done "$T/bg"
+	bg as $ALICE "$gate" -n 10
+	wait_for 20 grep -q done "$T/bg"
 	# His own, which waited for a session, is gone: that is noticed each second.
 	nothing() { as $BOB $fa status --json >"$T/st.json"; same "$(json "$T/st.json" "[len(j['sessions']), len(j['processes'])]")" "[0, 0]"; }
-	wait_for 2 nothing
+	wait_for 20 nothing
 	as $ALICE $fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[len(j['sessions']), [p['uid'] for p in j['processes'] if p['state'] == 'traced']]")" "[1, [$ALICE]]"
 	! as $BOB $fa stop mine 2>/dev/null
-	wait
+	let_go
 	as $ALICE $fa stop mine
 	same "$(stat -c %u "$W/mine.falloc")" $ALICE
 	same "$(events mine)" 10
@@ -175,25 +166,25 @@ it 3.11 "an arena full of noise harms neither the collector nor others" noise
 limits() {
 	printf '[Daemon]\nArenasPerUser = 3\n' >"$R/etc/firstalloc/firstalloc.ini"
 	kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
-	wait_for 5 test ! -e "$R/run/firstalloc/control"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
 	start l
 	as $ALICE "$gate" -r 4 -n 0 >"$T/o"
 	same "$(grep -o '^answer [0-9]* [0-9]*' "$T/o" | tr '\n' ,)" "answer 1 0,answer 1 0,answer 1 0,answer 3 10,"
 	as $BOB "$gate" -r 2 -n 5 >"$T/o"
 	same "$(grep -o '^answer [0-9]*' "$T/o" | tr '\n' ,)" "answer 1,answer 1,"
-	wait_for 4 eval 'as $ALICE "$gate" | grep -q "answer 1 "'
+	wait_for 20 eval 'as $ALICE "$gate" | grep -q "answer 1 "'
 	$fa stop l
 	rm "$R/etc/firstalloc/firstalloc.ini"
 	kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
-	wait_for 5 test ! -e "$R/run/firstalloc/control"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
 }
 it 3.12 "a user over the limit is refused with the reason, others are not; ended ones count no more" limits
 
 size_limit() {
 	start z --max-file-size 200K
 	for i in 1 2 3 4 5 6 7 8; do "$gate" -n 300000 >/dev/null; done
-	$fa status --json >"$T/st.json"
-	same "$(json "$T/st.json" "[(s['state'], s['end']) for s in j['sessions']]")" "[('ended', 'its size limit was reached')]"
+	at_its_limit() { $fa status --json >"$T/st.json"; same "$(json "$T/st.json" "[(s['state'], s['end']) for s in j['sessions']]")" "[('ended', 'its size limit was reached')]"; }
+	wait_for 20 at_its_limit
 	[ "$(stat -c %s "$W/z.falloc")" -le 204800 ]
 	$fa stop z 2>"$T/o"
 	grep -q 'size limit' "$T/o"
@@ -203,14 +194,14 @@ it 3.13 "a session ends properly at its size limit, and status says so" size_lim
 
 doorman_killed() {
 	start d
-	bg "$gate" -n 1000 -w 1500
-	wait_for 2 grep -q done "$T/bg"
+	bg "$gate" -n 1000
+	wait_for 20 grep -q done "$T/bg"
 	kill -9 "$(pid_of doorman)"
 	"$gate" -n 10 >"$T/o2" # whenever it rings: it is let go
 	us=$(sed -n 's/^answer.* us \([0-9]*\).*/\1/p' "$T/o2")
 	[ "$us" -lt 2000000 ]
-	wait_for 3 eval '"$gate" -n 10 | grep -q "answer 1 "'
-	wait
+	wait_for 20 eval '"$gate" -n 10 | grep -q "answer 1 "'
+	let_go
 	$fa stop d >"$T/o"
 	cat "$T/o"
 	[ "$(events d)" -ge 1010 ]
@@ -224,20 +215,20 @@ doorman_stopped() {
 	"$gate" -n 10 >"$T/o"
 	us=$(sed -n 's/^answer.* us \([0-9]*\).*/\1/p' "$T/o")
 	[ "$us" -lt 2000000 ]
-	wait_for 3 eval '"$gate" -n 10 | grep -q "answer 1 "'
+	wait_for 20 eval '"$gate" -n 10 | grep -q "answer 1 "'
 	$fa stop d2
 }
 it 3.15 "a stopped doorman is killed within about a second: no start waits for 2 s" doorman_stopped
 
 collector_killed() {
 	start c
-	bg "$gate" -n 5000 -w 3000
-	wait_for 2 grep -q done "$T/bg"
+	bg "$gate" -n 5000
+	wait_for 20 grep -q done "$T/bg"
 	sleep 1.2 # FlushTimer
 	kill -9 "$(pid_of collector)"
-	wait_for 3 eval '"$gate" -n 10 | grep -q "answer 1 "'
-	wait_for 3 eval '$fa status --json | grep -q "\"c\""'
-	wait
+	wait_for 20 eval '"$gate" -n 10 | grep -q "answer 1 "'
+	wait_for 20 eval '$fa status --json | grep -q "\"c\""'
+	let_go
 	$fa stop c >"$T/o"
 	"$FA" dump "$W/c.falloc" >"$T/o"
 	tail -1 "$T/o" | grep -q 'end .*reason='
@@ -250,17 +241,17 @@ it 3.16 "kill -9 of the collector: the session goes on in the same file, its are
 
 keeper_killed() {
 	start y
-	bg "$gate" -n 700 -w 1000
-	wait_for 2 grep -q done "$T/bg"
+	bg "$gate" -n 700
+	wait_for 20 grep -q done "$T/bg"
 	set -- $(pid_of doorman) $(pid_of collector)
 	kill -9 "$(pid_of keeper)"
 	"$gate" -n 10 >"$T/o2"
 	us=$(sed -n 's/^answer.* us \([0-9]*\).*/\1/p' "$T/o2")
 	[ "$us" -lt 2000000 ]
 	gone() { ! kill -0 $1 2>/dev/null || grep -q '^State:.Z' /proc/$1/status; }
-	wait_for 3 gone $1
-	wait_for 3 gone $2
-	wait
+	wait_for 20 gone $1
+	wait_for 20 gone $2
+	let_go
 	[ "$(events y)" -ge 700 ]
 	"$FA" dump "$W/y.falloc" | tail -1 | grep -q 'end .*reason='
 	start y2
@@ -274,7 +265,7 @@ sigterm() {
 	"$gate" -n 1234 >/dev/null
 	pid=$(pid_of keeper)
 	kill $pid
-	wait_for 5 test ! -e "$R/run/firstalloc/control"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
 	same "$(events t)" 1234
 	"$FA" dump "$W/t.falloc" | tail -1 | grep -q 'end .*reason='
 }
@@ -319,10 +310,11 @@ coverage() {
 	# Under a name that nobody else on the machine has: all its starts are seen here.
 	cp "$gate" "$T/m/bin/gate.$$"
 	$fa enable "gate.$$" >"$T/o" 2>&1
-	printf 'int main(void){ struct timespec{long a,b;} t={1,0}; nanosleep(&t,0); return 0; }' >"$T/s.c"
+	printf 'int main(void){ struct timespec{long a,b;} t={60,0}; nanosleep(&t,0); return 0; }' >"$T/s.c"
 	gcc -w -static -o "$T/m/bin/static.prog" "$T/s.c"
-	"$T/m/bin/static.prog"
-	wait_for 2 eval '$fa status --json >"$T/st.json"; json "$T/st.json" "[m[\"reason\"] for m in j[\"coverage\"][\"missed\"]]" | grep -q STATIC'
+	"$T/m/bin/static.prog" & local pid=$! # until it was looked at
+	wait_for 20 eval '$fa status --json >"$T/st.json"; json "$T/st.json" "[m[\"reason\"] for m in j[\"coverage\"][\"missed\"]]" | grep -q STATIC'
+	kill $pid
 	"$T/m/bin/gate.$$" >/dev/null
 	sleep 0.6
 	$fa status --json >"$T/st.json"
@@ -336,9 +328,9 @@ fi
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 idle() {
 	start i
-	"$gate" -n 100 >/dev/null & wait $!
-	bg "$gate" -n 100 -w 2500
-	wait_for 2 grep -q done "$T/bg"
+	"$gate" -n 100 >/dev/null
+	bg "$gate" -n 100
+	wait_for 20 grep -q done "$T/bg"
 	sleep 0.2
 	p=$(pid_of collector) d=$(pid_of doorman)
 	before=$(($(ticks $p) + $(ticks $d)))
@@ -346,13 +338,14 @@ idle() {
 	after=$(($(ticks $p) + $(ticks $d)))
 	echo "$((after - before)) ticks of 10 ms in 2 s"
 	[ $((after - before)) -le 10 ]
+	let_go
 	$fa stop i
 }
 it 3.23 "with an idle program attached the daemon takes less than 5 % of a processor" idle
 
 autologgers() {
 	kill "$(pid_of keeper)"
-	wait_for 5 test ! -e "$R/run/firstalloc/control"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
 	printf '[Autologger bad]\nStart = 1\nFlushTimer = soon\n[Autologger good]\nStart = 1\nFileName = /good.falloc\n[Autologger off]\nStart = 0\n[Autologger lost]\nStart=1\nFileName = /etc/firstalloc/firstalloc.ini/x\n' >"$R/etc/firstalloc/firstalloc.ini"
 	echo old >"$R/good.falloc"
 	"$T/m/bin/firstallocd" --root "$R"
@@ -395,16 +388,17 @@ explains() {
 	cp /bin/sleep "$T/m/bin/other"
 	$fa enable sleeper >/dev/null
 	start e
-	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/sleeper" 2 & traced=$!
-	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/other" 2 & other=$!
-	"$T/m/bin/sleeper" 2 & bare=$!
-	sleep 0.6
-	same "$($fa status --pid $traced --json | json /dev/stdin "j['reason']")" TRACED
-	same "$($fa status --pid $other --json | json /dev/stdin "j['reason']")" NONE
-	same "$($fa status --pid $bare --json | json /dev/stdin "j['reason']")" NOT_LOADED
+	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/sleeper" 60 & traced=$!
+	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/other" 60 & other=$!
+	"$T/m/bin/sleeper" 60 & bare=$!
+	reason() { same "$($fa status --pid $1 --json | json /dev/stdin "j['reason']")" $2; }
+	for p in $traced $other $bare; do wait_for 20 asleep $p; done
+	reason $traced TRACED
+	reason $other NONE
+	reason $bare NOT_LOADED
 	$fa stop e
-	same "$($fa status --pid $traced --json | json /dev/stdin "j['reason']")" ENDED
-	wait
+	reason $traced ENDED
+	kill $traced $other $bare
 	status=0
 	$fa status --pid 4194303 2>/dev/null || status=$?
 	same $status 5
@@ -413,10 +407,10 @@ starts() {
 	$fa disable families >/dev/null
 	$fa enable families --starts 2 >/dev/null
 	start st
-	for i in 1 2; do
+	for left in 1 None; do
 		LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/families" >/dev/null || true
-		wait_for 3 eval "$fa history --json families | json /dev/stdin 'len(j)' >/dev/null"
-		sleep 0.3
+		counted() { $fa images --json >"$T/i.json"; same "$(json "$T/i.json" "next((r['starts_left'] for r in j['images'] if r['image'] == 'families'), None)")" $left; }
+		wait_for 20 counted
 	done
 	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so "$T/m/bin/families" >/dev/null || true
 	$fa stop st
@@ -429,7 +423,7 @@ expires() { # by the sqlite3 shell, behind our back
 	$fa enable threads >/dev/null
 	sqlite3 "$R/var/lib/firstalloc/registry.db" "delete from rule where image = 'threads'"
 	gone() { ! grep -q threads "$R/etc/firstalloc/registry.idx"; }
-	wait_for 3 gone
+	wait_for 20 gone
 }
 if [ -e "$shim" ] && [ -x "$P/families" ]; then
 	it 3.25 "real programs of several users through the real shim: nothing lost, arenas grow" real
@@ -440,5 +434,5 @@ else
 	skip 3.25 "real programs" "$shim is not built"
 fi
 kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
-wait_for 5 test ! -e "$R/run/firstalloc/control"
+wait_for 20 test ! -e "$R/run/firstalloc/control"
 results

@@ -68,7 +68,7 @@ dead_folder() {
 	rm -f where
 	"$FA" run -o a -- sh -c 'echo "$FIRSTALLOC_RUN_DIR" >where.new; echo $$ >child; mv where.new where; exec sleep 20' &
 	pid=$!
-	wait_for 5 test -s where
+	wait_for 20 test -s where
 	kill -KILL $pid
 	wait $pid || true
 	dir=$(cat where)
@@ -85,7 +85,7 @@ terminated() {
 	rm -f up
 	"$FA" run -o a -- sh -c 'trap "exit 9" TERM; echo >up; while :; do sleep 0.05; done' &
 	pid=$!
-	wait_for 5 test -s up
+	wait_for 20 test -s up
 	kill -TERM $pid
 	wait $pid || status=$?
 	same "$status" 9

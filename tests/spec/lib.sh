@@ -47,6 +47,11 @@ json() {
 j=json.load(open(sys.argv[1])); v=eval(sys.argv[2]); print(v if not isinstance(v,bool) else str(v).lower())' "$1" "$2"
 }
 
+# executes PID FILE: the child that bash has forked is this program by now. To wait for before it is looked at.
+executes() { [ "/proc/$1/exe" -ef "$2" ]; }
+# asleep PID: a `sleep` is at its work, with all that is loaded into it
+asleep() { grep -Eq '^(35|230) ' "/proc/$1/syscall"; } # nanosleep, clock_nanosleep
+
 # wait_for SECONDS command: until it succeeds
 wait_for() {
 	local tries=$(($1 * 20))
