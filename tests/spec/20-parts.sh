@@ -211,7 +211,7 @@ it 20.7 "a second firstallocd is refused; the first goes on" twice
 # Its successors, too, before they have read what they were given.
 killed_at_birth() {
 	begin b
-	local keeper doorman pid n=0 end=$((SECONDS + 4))
+	local keeper doorman pid n=0 end=$((SECONDS + 30))
 	keeper=$(part keeper) doorman=$(part doorman)
 	while [ $n -lt 12 ] && [ $SECONDS -lt $end ]; do
 		for pid in $(cat "/proc/$keeper/task/$keeper/children"); do
@@ -219,8 +219,8 @@ killed_at_birth() {
 		done
 	done
 	[ $n -ge 6 ]
-	wait_for 20 $fa status
-	wait_for 20 test "$(part collector)" != 0
+	there() { [ "$(part collector)" != 0 ]; }
+	wait_for 20 there
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[s['name'] for s in j['sessions']]")" "['b']"
 	touch "$T/stop"
