@@ -93,40 +93,92 @@ static uint32_t take_nested_stack(struct fa_thread *t, const struct fa_regs *reg
 	return intern(&v, 0, 0, NULL, &known);
 }
 
-uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs)
+/* The id of a stack with this hash is in one of two places, if it is known; else the first one is made empty. */
+static FA_INLINE struct fa_stack_entry *look_up(struct fa_thread *t, uint64_t hash)
+{
+	struct fa_stack_entry *e = &t->cache[hash % FA_STACK_CACHE & ~1ULL];
+
+	if (FA_LIKELY(e->hash == hash))
+		return e;
+	if (e[1].hash == hash)
+		return &e[1];
+	/* In this order: a jump out of a handler may leave an entry at any point. */
+	e[1].hash = 0;
+	barrier();
+	e[1].id = e->id;
+	barrier();
+	e[1].hash = e->hash;
+	barrier();
+	e->hash = 0;
+	return e;
+}
+
+static void keep(struct fa_thread *t, const struct fa_regs *regs, uint32_t id,
+		 struct fa_recall *before)
+{
+	struct fa_recall *e = fa_recall_keep(&t->recalls, t->unwind[0], regs, id);
+
+	if (e != NULL && before != NULL)
+		fa_recall_learn(before, e);
+	t->recalled = e;
+}
+
+static FA_INLINE uint32_t walk(struct fa_thread *t, const struct fa_regs *regs)
 {
 	struct fa_stack_bounds bounds = fa_thread_bounds(t, regs->rsp);
+	struct fa_recall *before = t->recalled;
 	struct fa_stack_view v;
 	struct fa_stack_entry *e;
 
-	t->last = 0;
+	fa_stack_forget(t);
 	fa_unwind(t->unwind[0], regs, &bounds, fa_arena.wish.depth, &v);
 	/* The ids of changed frames are not known until they are looked up. */
 	if (v.common < t->known)
 		t->known = v.common;
-	e = &t->cache[v.hash % FA_STACK_CACHE];
-	if (FA_UNLIKELY(e->hash != v.hash)) {
-		/* In this order: a jump out of a handler may leave the entry at any point. */
-		e->hash = 0;
-		__asm__ volatile("" : : : "memory");
+	e = look_up(t, v.hash);
+	if (FA_UNLIKELY(e->hash == 0)) {
 		e->id = intern(&v, t->known, t->known == 0 ? 0 : t->node[t->known - 1], t->node,
 			       &t->known);
-		__asm__ volatile("" : : : "memory");
+		barrier();
 		e->hash = v.hash;
-	} else if (fa_recall_is_turn(&t->recalls) && is_common()) {
+	} else if (fa_recall_is_turn(&t->recalls) && e->id != 0 && is_common()) {
 		/* Worth it when it came again. */
-		fa_recall_keep(&t->recalls, t->unwind[0], regs, e->id);
+		keep(t, regs, e->id, before);
 	}
 	t->last = is_common() ? e->id : 0;
 	return e->id;
 }
 
+uint32_t fa_stack_changed(struct fa_thread *t, const struct fa_regs *regs)
+{
+	struct fa_recall *e = fa_recall_find(&t->recalls, regs);
+
+	if (e == NULL)
+		return walk(t, regs);
+	if (t->recalled != NULL)
+		fa_recall_learn(t->recalled, e);
+	/* Not where the clock was forbidden since. */
+	t->recalled = is_common() ? e : NULL;
+	return e->id;
+}
+
 uint32_t fa_stack_take(struct fa_thread *t, bool nested, const struct fa_regs *regs)
 {
-	const struct fa_recall *e;
+	struct fa_recall *before = t->recalled;
 
 	if (FA_UNLIKELY(nested))
 		return take_nested_stack(t, regs);
-	e = fa_recall_find(&t->recalls, regs);
-	return e != NULL ? e->id : fa_stack_walk(t, regs);
+	if (before != NULL && fa_recall_holds(before->next, regs)) {
+		before->sure = 1;
+		t->recalled = before->next;
+		return t->recalled->id;
+	}
+	if (before == NULL && t->last != 0 && fa_walk_is_same(t->unwind[0], regs)) {
+		/* It came again: worth it, if it can be kept. */
+		if (t->tried != t->last)
+			keep(t, regs, t->last, NULL);
+		t->tried = t->last;
+		return t->last;
+	}
+	return fa_stack_changed(t, regs);
 }

@@ -5,11 +5,20 @@
 #include <stdbool.h>
 
 #include "shim/thread.h"
+#include "shim/walk.h"
+
+/* Nothing is known of the event before. */
+static FA_INLINE void fa_stack_forget(struct fa_thread *t)
+{
+	t->last = 0;
+	t->tried = 0;
+	t->recalled = NULL;
+}
 
 /* 0: there is no room for it. nested: for the thread's second stream. */
 uint32_t fa_stack_take(struct fa_thread *t, bool nested, const struct fa_regs *regs);
 
-/* The same for the first stream, where fa_recall_find() did not know it. */
-uint32_t fa_stack_walk(struct fa_thread *t, const struct fa_regs *regs);
+/* The same for the first stream, where the stack is not the one that is foreseen. */
+uint32_t fa_stack_changed(struct fa_thread *t, const struct fa_regs *regs);
 
 #endif

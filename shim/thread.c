@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "shim/stack.h"
 #include "shim/sys.h"
 
 extern void *__libc_stack_end __attribute__((weak));
@@ -180,7 +181,7 @@ struct fa_thread *fa_thread_make(int32_t tid)
 	t->serial = fa_arena_next_thread();
 	t->known = 0;
 	fa_recall_nothing(&t->recalls);
-	t->last = 0;
+	fa_stack_forget(t);
 	find_stack(t);
 	return t;
 }

@@ -53,6 +53,8 @@ struct fa_thread {
 	int32_t tid;
 	uint32_t known;              /* node[0..known) belong to the walk before */
 	uint32_t last;               /* the walk before as a stack id, 0: not to be used */
+	uint32_t tried;              /* the last that was to be kept because it came twice in a row */
+	struct fa_recall *recalled;  /* the stack of the event before, if it was; else NULL */
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
 	struct fa_unwind_thread *unwind[2];

@@ -99,4 +99,19 @@ static FA_INLINE uint64_t fa_word_at(uint64_t address)
 #endif
 }
 
+typedef uint64_t fa_two FA_VECTOR(16);
+
+/* Two that lie side by side. */
+static FA_INLINE fa_two fa_two_words_at(uint64_t address)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return (fa_two){fa_word_at(address), fa_word_at(address + 8)};
+#else
+	fa_two v;
+
+	__builtin_memcpy(&v, (const void *)(uintptr_t)address, sizeof(v));
+	return v;
+#endif
+}
+
 #endif

@@ -12,6 +12,7 @@
 #define FA_WEAK         __attribute__((weak))
 #define FA_UNUSED       __attribute__((unused))
 #define FA_ALIGNED(n)   __attribute__((aligned(n)))
+#define FA_VECTOR(n)    __attribute__((vector_size(n)))
 #define FA_INITIAL_EXEC __attribute__((tls_model("initial-exec")))
 #define FA_LIKELY(x)    __builtin_expect(!!(x), 1)
 #define FA_UNLIKELY(x)  __builtin_expect(!!(x), 0)

@@ -88,7 +88,7 @@ static FA_INLINE uint64_t fa_ev_addr(uint64_t addr, uint64_t last)
 {
 	uint64_t d = addr - last;
 	uint64_t s = d >> 63;
-	uint64_t m = (d ^ (0 - s)) + s;
+	uint64_t m = s != 0 ? 0 - d : d;
 
 	/* Blocks are aligned to 16; only free() is given anything. */
 	if (FA_LIKELY((m & 15) == 0))
@@ -116,20 +116,18 @@ static FA_INLINE unsigned fa_ev_top(uint64_t v)
  */
 #define FA_EV_X8(v)  (v), (v), (v), (v), (v), (v), (v), (v)
 #define FA_EV_X16(v) FA_EV_X8(v), FA_EV_X8(v)
-static const uint16_t fa_ev_size_fields[64] = {
-	FA_EV_X8(0 | 1 << 8),  FA_EV_X8(1 | 2 << 8),  FA_EV_X16(2 | 4 << 8),
-	FA_EV_X16(3 | 8 << 8), FA_EV_X16(3 | 8 << 8),
-};
-static const uint16_t fa_ev_stack_fields[33] = {
-	0,
-	FA_EV_X8(1 << 2 | 1 << 8),
-	FA_EV_X8(2 << 2 | 2 << 8),
-	FA_EV_X16(3 << 2 | 4 << 8),
-};
-static const uint16_t fa_ev_stamp_fields[56] = {
-	FA_EV_X8(1 << 4 | 1 << 8), FA_EV_X8(2 << 4 | 2 << 8), FA_EV_X8(3 << 4 | 3 << 8),
-	FA_EV_X8(4 << 4 | 4 << 8), FA_EV_X8(5 << 4 | 5 << 8), FA_EV_X8(6 << 4 | 6 << 8),
-	FA_EV_X8(7 << 4 | 7 << 8),
+static const struct {
+	uint16_t size[64];
+	uint16_t stack[34];
+	uint16_t stamp[56];
+} fa_ev_fields = {
+	.size = {FA_EV_X8(0 | 1 << 8), FA_EV_X8(1 | 2 << 8), FA_EV_X16(2 | 4 << 8),
+		 FA_EV_X16(3 | 8 << 8), FA_EV_X16(3 | 8 << 8)},
+	.stack = {0, FA_EV_X8(1 << 2 | 1 << 8), FA_EV_X8(2 << 2 | 2 << 8),
+		  FA_EV_X16(3 << 2 | 4 << 8)},
+	.stamp = {FA_EV_X8(1 << 4 | 1 << 8), FA_EV_X8(2 << 4 | 2 << 8), FA_EV_X8(3 << 4 | 3 << 8),
+		  FA_EV_X8(4 << 4 | 4 << 8), FA_EV_X8(5 << 4 | 5 << 8), FA_EV_X8(6 << 4 | 6 << 8),
+		  FA_EV_X8(7 << 4 | 7 << 8)},
 };
 
 /* Byte 0 with the length of an address field, by its highest bit. */
@@ -189,15 +187,18 @@ static FA_INLINE unsigned fa_event_put_tail(unsigned char *byte1, unsigned char 
 					    struct fa_event_state *st, uint64_t size,
 					    uint64_t stamp, int has_stack, uint32_t stack)
 {
-	unsigned fields = fa_ev_size_fields[fa_ev_top(size)];
+	unsigned fields = fa_ev_fields.size[fa_ev_top(size)];
 
 	fa_ev_put(p, size);
 	if (FA_LIKELY(has_stack)) {
-		uint64_t z = fa_ev_zigzag(stack, st->stack);
+		/* The same as before, by whom that is foreseen. */
+		if (stack != st->stack) {
+			uint64_t z = fa_ev_zigzag(stack, st->stack);
 
-		fa_ev_put(p + (fields >> 8), z);
-		fields += fa_ev_stack_fields[fa_ev_top(2 * z + 1)];
-		st->stack = stack;
+			fa_ev_put(p + (fields >> 8), z);
+			fields += fa_ev_fields.stack[fa_ev_top(z) + 1];
+			st->stack = stack;
+		}
 	} else {
 		fields |= 0x80;
 	}
@@ -206,7 +207,7 @@ static FA_INLINE unsigned fa_event_put_tail(unsigned char *byte1, unsigned char 
 
 		/* A stamped event says so by a length of at least 1. */
 		fa_ev_put(p + (fields >> 8), d);
-		fields += fa_ev_stamp_fields[fa_ev_top(d)];
+		fields += fa_ev_fields.stamp[fa_ev_top(d)];
 		st->stamp += d;
 	}
 	*byte1 = (unsigned char)fields;

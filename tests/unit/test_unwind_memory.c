@@ -171,7 +171,7 @@ SPEC(a_walk_that_is_recalled_is_what_a_walk_without_memory_finds)
 	static struct fa_recalls recalls;
 	struct fa_stack_bounds fake = {(uint64_t)(uintptr_t)fake_stack,
 				       (uint64_t)(uintptr_t)(fake_stack + FAKE_WORDS)};
-	unsigned long wrong = 0, hits = 0;
+	unsigned long wrong = 0, hits = 0, pairs = 0;
 
 	memset(&main_memory, 0, sizeof(main_memory));
 	for (unsigned i = 0; i < 400000; i++) {
@@ -200,16 +200,51 @@ SPEC(a_walk_that_is_recalled_is_what_a_walk_without_memory_finds)
 		fa_unwind(thread_of(&fresh_memory), &regs, &fake, DEPTH, &fresh);
 		wrong += !same_view(&view, &fresh) || (e != NULL && e->id != (uint32_t)fresh.hash);
 		hits += e != NULL;
+		pairs += e != NULL && e->pairs < sizeof(e->four);
 		if (e == NULL)
 			fa_recall_keep(&recalls, thread_of(&main_memory), &regs,
 				       (uint32_t)view.hash);
 	}
-	printf("  %lu of 400000 recalled\n", hits);
+	printf("  %lu of 400000 recalled, %lu of them by words side by side\n", hits, pairs);
 	CHECK(wrong == 0);
 	CHECK(hits > 40000);
+	CHECK(pairs > 10000 && pairs < hits);
 	fa_recall_nothing(&recalls);
 	CHECK(fa_recall_find(&recalls, &kept[0].regs) == NULL);
 	memset(&main_memory, 0, sizeof(main_memory));
+}
+
+/* How many of the stacks that come in this order, 100 times, are foreseen. */
+static unsigned foreseen(const char *order)
+{
+	struct fa_recall stack[3];
+	struct fa_recall *before = &stack[0];
+	unsigned right = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		stack[i].next = &stack[i];
+		stack[i].sure = 0;
+	}
+	for (unsigned turn = 0; turn < 100; turn++) {
+		for (const char *c = order; *c != '\0'; c++) {
+			struct fa_recall *e = &stack[*c - 'a'];
+
+			right += before->next == e;
+			fa_recall_learn(before, e);
+			before = e;
+		}
+	}
+	return right;
+}
+
+SPEC(what_comes_in_the_same_order_again_is_foreseen)
+{
+	unsigned turns = foreseen("abc"), rows = foreseen("aaaabbbbcccc");
+
+	CHECK(turns > 290);
+	/* All but the first of each row. */
+	CHECK(rows >= 895 && rows <= 905);
+	CHECK(foreseen("aaa") == 300);
 }
 
 int main(void)
@@ -217,5 +252,6 @@ int main(void)
 	CHECK(fa_unwind_init(find_object, number_module) == 0);
 	RUN(what_is_taken_over_is_what_a_walk_without_memory_finds);
 	RUN(a_walk_that_is_recalled_is_what_a_walk_without_memory_finds);
+	RUN(what_comes_in_the_same_order_again_is_foreseen);
 	return TEST_RESULT();
 }
