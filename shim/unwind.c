@@ -174,12 +174,14 @@ static FA_NOINLINE void keep_marks(struct walk *w, int32_t depth)
 static FA_INLINE void keep_frames(struct fa_unwind_thread *t, int32_t begin, int32_t found)
 {
 	uint64_t sum = begin > 0 ? t->sum[begin - 1] : 0;
+	uint64_t rules = 0;
 	int32_t to = begin;
 
 	for (int32_t from = SCRATCH + found - 1; from >= SCRATCH; from--, to++) {
 		uint64_t rule = t->word[from];
 		uint64_t word = t->ip[from] | rule << 48;
 
+		rules |= rule;
 		t->slot[to] = t->slot[from];
 		t->ip[to] = t->ip[from];
 		t->rule[to] = rule;
@@ -187,6 +189,7 @@ static FA_INLINE void keep_frames(struct fa_unwind_thread *t, int32_t begin, int
 		sum += word * fa_walk_factor[to];
 		t->sum[to] = sum;
 	}
+	t->mortal = (begin > 0 && t->mortal) || (rules & FA_RULE_MORTAL) != 0;
 }
 
 static FA_INLINE void deliver(struct fa_unwind_thread *t, int32_t depth, int32_t common,
@@ -233,6 +236,29 @@ static FA_INLINE void allow_same(const struct walk *w, int32_t depth)
 		t->same = (uint32_t)depth;
 }
 
+/* Are frames [0, end) of the walk before, whose words are what they were, still in the modules that they were in?
+ * While this thread was elsewhere, another may have put a library in the place of theirs. */
+static FA_NOINLINE int same_modules(struct walk *w, int32_t end)
+{
+	const struct fa_unwind_thread *t = w->t;
+
+	for (int32_t i = 0; i < end; i++) {
+		if ((t->rule[i] & FA_RULE_MORTAL) != 0 &&
+		    !fa_walk_check_module(w, t->rule[i], t->ip[i]))
+			return 0;
+	}
+	return 1;
+}
+
+/* Is what fa_walk_all() took over not to be had? Cut walks have another outermost frame for each depth. */
+static FA_INLINE int is_taken_in_vain(struct walk *w)
+{
+	const struct fa_unwind_thread *t = w->t;
+
+	return ((t->marks & FA_NODE_TRUNCATED) != 0 && w->merged + 1 + w->found < w->max) ||
+	       (FA_UNLIKELY(t->mortal) && !same_modules(w, w->merged + 1));
+}
+
 /* Walks, and stores the result as the walk before of the next one. */
 static FA_NOINLINE void walk_and_keep(struct walk *w, uint32_t max_depth, struct fa_stack_view *ret)
 {
@@ -241,9 +267,7 @@ static FA_NOINLINE void walk_and_keep(struct walk *w, uint32_t max_depth, struct
 	int32_t depth = w->merged + 1 + w->found;
 	int32_t common;
 
-	/* Cut walks have another outermost frame for each depth. */
-	if (FA_UNLIKELY(outcome == MERGED && (t->marks & FA_NODE_TRUNCATED) != 0 &&
-			depth < w->max)) {
+	if (FA_UNLIKELY(outcome == MERGED && is_taken_in_vain(w))) {
 		uint64_t hi = w->hi;
 
 		start(w);
@@ -345,7 +369,8 @@ static FA_INLINE int take_over(struct walk *w, int32_t near)
 	w->near = near - is_own;
 	return is_own && unchanged == near + 1 &&
 	       ((t->marks & FA_NODE_TRUNCATED) == 0 || unchanged == w->max) &&
-	       (t->deps == 0 || same_rbp_in(w, near));
+	       (t->deps == 0 || same_rbp_in(w, near)) &&
+	       (FA_LIKELY(!t->mortal) || same_modules(w, unchanged));
 }
 
 void fa_unwind_forget(struct fa_unwind_thread *t)

@@ -63,7 +63,8 @@ struct fa_unwind_thread {
 	uint64_t foreign_lo, foreign_hi; /* verified part of a stack that is not the thread's own */
 	uint32_t has_marks;
 	uint32_t same; /* frames of the whole walk before, on the thread's own stack; 0: not so */
-	uint32_t reserved[4];
+	uint32_t mortal; /* rules of these frames may be those of modules that can be unloaded */
+	uint32_t reserved[3];
 	/* The pads: one frame's words shall not all fall into one set of the cache. */
 	uint64_t slot[2 * DEPTH_MAX + 8];
 	uint64_t ip[2 * DEPTH_MAX + 8];
@@ -186,6 +187,9 @@ static FA_INLINE int fa_walk_is_same(const struct fa_unwind_thread *t, const str
 	uint64_t x;
 
 	if (FA_UNLIKELY(n == 0 || p[n - 1] != regs->rsp - 8))
+		return 0;
+	/* Modules are asked about by a walk. */
+	if (FA_UNLIKELY(t->mortal))
 		return 0;
 	/* What changes does so inside most often. Of these frames some may be compared twice: that costs
 	 * less than a loop for the remainder. */

@@ -36,6 +36,7 @@ int32_t fa_walk_refresh(struct walk *w, int32_t from, int32_t end, int32_t own)
 		    (!fa_rule_is_plain(rule) ||
 		     ((rule & FA_RULE_MORTAL) != 0 && !fa_walk_check_module(w, rule, pc))))
 			break;
+		t->mortal |= (rule & FA_RULE_MORTAL) != 0;
 		word = pc | rule << 48;
 		t->ip[i] = pc;
 		t->rule[i] = rule;

@@ -105,6 +105,25 @@ SPEC(a_library_in_the_place_of_another_has_its_own_rules_and_module)
 	CHECK(same_places > 0);
 }
 
+/* As when another thread replaces the library, while the words on this one's stack are what they were. */
+SPEC(frames_taken_over_are_of_the_library_that_is_there_now)
+{
+	unsigned places = 0, modules = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct seen seen[2] = {{0}};
+
+		/* From one place: a compiler that unrolls the loop would make two. */
+		for (volatile unsigned k = 0; k < 2; k++)
+			run_library(k == 0 ? "a.so" : "like_a.so", &seen[k]);
+		places += FA_NODE_PC(seen[0].pc) == FA_NODE_PC(seen[1].pc);
+		modules += FA_NODE_PC(seen[0].pc) == FA_NODE_PC(seen[1].pc) &&
+			   FA_NODE_MODULE(seen[0].pc) != FA_NODE_MODULE(seen[1].pc);
+	}
+	printf("  %u of 20 at the same address, %u known as another\n", places, modules);
+	CHECK(places > 0 && modules == places);
+}
+
 /* What the walk was that is recalled, as the module of the library's frame; 0: none was. */
 struct recalled {
 	uint32_t module;
@@ -194,6 +213,7 @@ int main(void)
 	CHECK(make_library("b.so", 88, 1) == 0);
 	CHECK(make_library("like_a.so", 24, 2) == 0);
 	RUN(a_library_in_the_place_of_another_has_its_own_rules_and_module);
+	RUN(frames_taken_over_are_of_the_library_that_is_there_now);
 	RUN(a_recent_walk_is_not_that_of_a_library_in_the_place_of_another);
 	char command[64];
 
