@@ -12,11 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +69,7 @@ struct run {
 	int trace_error;   /* what ended the trace before its time */
 	uint64_t clock_ns; /* of the last CLOCK record */
 	uint64_t bytes;    /* of the file, when it is finished */
+	bool pack_later;   /* it is written as it comes, and compressed when it is finished */
 	bool progress;     /* may be shown */
 	bool progress_shown;
 };
@@ -128,37 +129,38 @@ static int write_session(struct run *run, char **argv)
 	return r;
 }
 
-/* Where the program and we share one processor, what compressing costs is the program's time. */
-static bool compress_later(void)
+/*
+ * What compressing costs is more than all else that we do, and on a busy machine it is the program's time:
+ * so it waits until the program has ended. Only a file can be written a second time.
+ */
+static bool may_pack_later(int file)
 {
-	cpu_set_t set;
+	struct stat st;
 
 	return (options.compress == NULL || strcmp(options.compress, "auto") == 0) &&
-	       sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
+	       fstat(file, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static uint32_t codec_to_use(void)
+static uint32_t codec_to_use(bool pack_later)
 {
 	if (options.compress != NULL && strcmp(options.compress, "lz4") == 0)
 		return FA_CODEC_LZ4;
 	if (options.compress != NULL && strcmp(options.compress, "none") == 0)
 		return FA_CODEC_RAW;
-	return compress_later() ? FA_CODEC_RAW : FA_CODEC_ZSTD;
+	return pack_later ? FA_CODEC_RAW : FA_CODEC_ZSTD;
 }
 
 /* Opens run->path and writes what stands first in a trace. 0 or -errno. */
 static int open_trace(struct run *run, char **argv)
 {
-	struct fa_trace_writer_options o = {
-		.block_size = (uint32_t)options.block_size,
-		.codec = codec_to_use(),
-		.unsynced = compress_later(),
-	};
+	struct fa_trace_writer_options o = {.block_size = (uint32_t)options.block_size};
 	int r;
 
 	run->file = open(run->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
 	if (run->file < 0)
 		return -errno;
+	run->pack_later = o.unsynced = may_pack_later(run->file);
+	o.codec = codec_to_use(run->pack_later);
 	r = fa_trace_writer_open(run->file, &o, &run->writer);
 	if (r == 0)
 		r = fa_drain_write_machine(&run->sink, fa_drain_clock_source());
@@ -311,7 +313,7 @@ static bool go_on_packing(void *ctx, uint64_t done, uint64_t size)
 static void pack_trace(struct run *run)
 {
 	run->bytes = fa_trace_writer_bytes(run->writer);
-	if (!compress_later())
+	if (!run->pack_later)
 		return;
 	if (run->trace_error != 0) {
 		(void)fdatasync(run->file);
@@ -563,11 +565,12 @@ const struct fa_command fa_cmd_run = {
 		"and refuses (a sanitizer, an allocator of its own); how many others CMD started "
 		"that could not load it is not known.\n"
 		"\n"
-		"The trace is compressed with zstd while it is written. Where CMD has only one "
-		"processor, that would be CMD's time: there it is written as it comes and "
-		"compressed when CMD has ended, into a file beside it that then takes its name "
-		"(SIGINT, or too little space, leaves it as it is). --compress none and lz4 cost "
-		"the least time, for two to three times the size.\n"
+		"The trace is written as it comes, so that as little as possible is taken from "
+		"CMD's time, and compressed with zstd when CMD has ended, into a file beside it "
+		"that then takes its name (SIGINT, or too little space, leaves it as it is). What "
+		"is no regular file is compressed while it is written. --compress zstd and lz4 do "
+		"that always: for sessions of hours, or little space. none: never, for two to "
+		"three times the size.\n"
 		"\n"
 		"SIGINT and SIGTERM are passed on to CMD; a second one ends the trace without "
 		"waiting for it.\n"

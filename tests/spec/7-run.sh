@@ -126,6 +126,10 @@ c = json.load(sys.stdin)["blocks"]
 print(" ".join(k for k in ("raw", "lz4", "zstd") if c[k]["count"] > 0))'
 }
 
+zstd_blocks() { # how many
+	"$FA" dump "$1" --stats --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["blocks"]["zstd"]["count"])'
+}
+
 compression() {
 	# PYTHONMALLOC: most of what pymalloc does is not seen
 	local work='x = [str(i) for i in range(30000)]' how
@@ -141,12 +145,22 @@ compression() {
 		blocks $how | grep -q zstd
 		test $(($(stat -c %s $how) * 3)) -lt $(($(stat -c %s none) * 2))
 	done
-	# Packed at the end, where there is one processor: one file, and it is packed altogether.
-	same "$(ls auto.1*)" auto.1
+	# Packed at the end: one file, and it is packed altogether. What cannot be packed later is at once.
+	same "$(ls auto auto.1* auto.[!1]* 2>/dev/null | tr '\n' ' ')" "auto auto.1 "
+	# Packing makes blocks of its own size, compressing at once does not.
+	for how in zstd auto; do
+		"$FA" run -o small.$how --block-size 4K --compress $how -- env PYTHONMALLOC=malloc python3 -c "$work"
+	done
+	[ $(($(zstd_blocks small.auto) * 2)) -lt "$(zstd_blocks small.zstd)" ]
+	mkfifo pipe && cat pipe >from_pipe &
+	wait_for 5 test -p pipe
+	"$FA" run -o pipe -- env PYTHONMALLOC=malloc python3 -c "$work"
+	wait $!
+	blocks from_pipe | grep -q zstd
 	"$FA" report auto.1 | grep -q python
 	same "$(status_of "$FA" run -o a --compress zip -- true)" 2
 }
-it 7.13 "--compress says how; with one processor the trace is packed at the end" compression
+it 7.13 "--compress says how; auto: packed at the end" compression
 
 # A file that was there stays what it is: another's stays his, a link a link, one of two names one file; and what
 # is packed anew keeps group and rights, but is no set-user-id file.
