@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
@@ -387,8 +388,10 @@ SPEC(a_child_that_executes_another_program_has_left)
 	CHECK(fa_family_reap(f.family, &sink, false) == 0);
 	CHECK(keeper_count(&out, FA_TAG_PROCESS_END) == 0);
 	CHECK(write(go[1], "", 1) == 1);
-	sleep_ms(100);
-	CHECK(fa_family_reap(f.family, &sink, false) == 0);
+	for (int i = 0; i < 200 && keeper_count(&out, FA_TAG_PROCESS_END) == 0; i++) {
+		CHECK(fa_family_reap(f.family, &sink, false) == 0);
+		sleep_ms(20);
+	}
 	CHECK(keeper_count(&out, FA_TAG_PROCESS_END) == 1);
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
@@ -402,6 +405,7 @@ SPEC(a_family_is_over_when_all_have_ended_and_are_drained)
 {
 	struct fake f = fake_new(FA_ARENA_MIN);
 	pid_t pid = start_child();
+	siginfo_t end;
 
 	/* The family's first process is the child here. */
 	f.h->pid = f.info.pid = pid;
@@ -410,7 +414,7 @@ SPEC(a_family_is_over_when_all_have_ended_and_are_drained)
 	CHECK(fa_family_reap(f.family, &sink, false) == 0);
 	CHECK(!fa_family_over(f.family));
 	(void)kill(pid, SIGTERM);
-	sleep_ms(50); /* a zombie is gone, too */
+	CHECK(waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) == 0); /* a zombie is gone, too */
 	CHECK(fa_family_reap(f.family, &sink, false) == 0);
 	CHECK(keeper_count(&out, FA_TAG_PROCESS_END) == 1);
 	CHECK(!fa_family_over(f.family)); /* a child may not have used the heap yet */
@@ -421,6 +425,8 @@ SPEC(a_family_is_over_when_all_have_ended_and_are_drained)
 	fake_done(&f);
 }
 
+static sem_t taken, may_end;
+
 static void *take_and_end(void *arg)
 {
 	struct fake_writer *w = arg;
@@ -428,7 +434,8 @@ static void *take_and_end(void *arg)
 	w->tid = (int32_t)syscall(SYS_gettid);
 	(void)prctl(PR_SET_NAME, "worker", 0, 0, 0);
 	(void)fake_alloc(w, 0x1000, 1, 1, 0);
-	sleep_ms(150);
+	(void)sem_post(&taken);
+	(void)sem_wait(&may_end);
 	return NULL;
 }
 
@@ -442,14 +449,16 @@ SPEC(a_dead_thread_gives_its_buffers_back)
 
 	CHECK(fake_adopt(&f) == 0);
 	CHECK(fake_alloc(&alive, 0x2000, 1, 1, 0));
+	CHECK(sem_init(&taken, 0, 0) == 0 && sem_init(&may_end, 0, 0) == 0);
 	CHECK(pthread_create(&thread, NULL, take_and_end, &dead) == 0);
-	sleep_ms(50);
+	CHECK(sem_wait(&taken) == 0);
 	CHECK(fa_family_reap(f.family, &sink, false) == 0);
 	k = keeper_find(&out, FA_TAG_THREAD, 1);
 	CHECK(k != NULL && strcmp((const char *)k->bytes + k->head_len, "worker") == 0);
 	CHECK(dead.buffer->state == FA_BUFFER_OWNED);
+	CHECK(sem_post(&may_end) == 0);
 	(void)pthread_join(thread, NULL);
-	for (int i = 0; i < 20 && dead.buffer->state == FA_BUFFER_OWNED; i++) {
+	for (int i = 0; i < 200 && dead.buffer->state == FA_BUFFER_OWNED; i++) {
 		CHECK(fa_family_reap(f.family, &sink, false) == 0);
 		sleep_ms(20);
 	}
