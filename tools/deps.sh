@@ -9,7 +9,8 @@ demo='git procps util-linux sqlite3'
 test='g++ libunwind-dev python3 perl binutils'
 
 # From here on: without them some claims are skipped.
-tools='lua5.4 valgrind man-db groff-base strace gdb systemd-container mmdebstrap zsh clang rustc libc6-i386'
+tools='lua5.4 valgrind man-db groff-base strace gdb systemd-container mmdebstrap zsh clang libclang-rt-dev rustc
+libc6-i386'
 # Programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh). Redis without its
 # package of a service that would start: the server is in redis-tools.
 makes='bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin

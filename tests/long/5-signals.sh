@@ -8,7 +8,7 @@ interrupted() { # how
 	rm -f "$T/err"
 	for _ in $(seq 20); do
 		rm -f "$O"
-		LD_PRELOAD=$P/guest_bump "$FA" run -o "$O" -- "$P/guest_signals" "$1" 30 >"$T/out" 2>"$T/err"
+		LD_PRELOAD=$P/guest_bump "$FA" run -o "$O" -- "$P/guest_signals" "$1" 30 5000 >"$T/out" 2>"$T/err"
 		same "$(cat "$T/out")" "signals ok"
 		"$FA" report --json "$O" >"$T/r.json"
 		same "$(json "$T/r.json" "j['lost']")" 0

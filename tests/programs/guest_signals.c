@@ -1,9 +1,10 @@
-/* guest_signals HOW SECONDS/10 - a timer's handler interrupts heap calls (and so the tracer) at any moment and
+/* guest_signals HOW SECONDS/10 [LEAST] - a timer's handler interrupts heap calls (and so the tracer) at any moment and
  *   alloc    allocates         jump   allocates and leaves by siglongjmp
  *   fork     forks: the child comes back out of the handler, goes on allocating and ends
  *   forkheap the same, allocating in the handler, too
  *   context  leaves by swapcontext and comes back later from another stack
- * With guest_bump preloaded behind the shim all of that is allowed. Prints "signals ok". */
+ * With guest_bump preloaded behind the shim all of that is allowed. It goes on until there were LEAST signals, too:
+ * a busy machine lets few come in a time. Prints "signals ok". */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
 	struct itimerval once = {{0, 0}, {0, 50}}, never = {{0, 0}, {0, 0}};
 	struct timespec t0, t;
 	double seconds = atoi(argv[2]) / 10.0;
+	int least = argc > 3 ? atoi(argv[3]) : 0;
 
 	how = strcmp(argv[1], "forkheap") == 0 ? 'F' : argv[1][0];
 	getcontext(&other);
@@ -104,7 +106,7 @@ int main(int argc, char **argv)
 				return 1;
 			}
 		clock_gettime(CLOCK_MONOTONIC, &t);
-	} while ((double)(t.tv_sec - t0.tv_sec) + (t.tv_nsec - t0.tv_nsec) / 1e9 < seconds);
+	} while (count < least || (double)(t.tv_sec - t0.tv_sec) + (t.tv_nsec - t0.tv_nsec) / 1e9 < seconds);
 	setitimer(ITIMER_REAL, &never, NULL);
 	if (child)
 		_exit(0);

@@ -23,19 +23,20 @@ traced() { # command...: as alone in output and status; its stderr in $T/err, th
 sum() { json "$T/r.json" "$1"; }
 
 # --- 8.1 signal handlers at random moments, with an allocator that handlers may call
-signals() { # how
-	LD_PRELOAD=$P/guest_bump traced "$P/guest_signals" "$1" 10
+signals() { # how, how many at least
+	LD_PRELOAD=$P/guest_bump traced "$P/guest_signals" "$1" 10 "$2"
 	same "$(cat "$T/out")" "signals ok"
 	same "$(sum "j['events']['alloc'] > 100000")" true
 }
-lossless_signals() { signals "$1"; same "$(sum "j['lost']")" 0; }
+lossless_signals() { signals "$1" 15000; same "$(sum "j['lost']")" 0; }
 it 8.1 "handlers that allocate: nothing is lost" lossless_signals alloc
 it 8.2 "handlers that leave by siglongjmp leave the thread traced" lossless_signals jump
 it 8.3 "handlers that switch to another stack and back" lossless_signals context
 fork_signals() {
-	signals "$1"
+	signals "$1" 60
 	# What a child does to the buffer that its parent was writing just then is at most counted.
-	same "$(sum "j['lost'] * 1000 < sum(j['events'].values()) and len(j['processes']) > 50")" true
+	json "$T/r.json" "(j['lost'], len(j['processes']))"
+	same "$(sum "j['lost'] < len(j['processes']) and len(j['processes']) > 50")" true
 }
 it 8.4 "a fork in a handler: the child comes back into the interrupted call" fork_signals fork
 it 8.5 "the same, allocating in the handler" fork_signals forkheap
@@ -108,29 +109,41 @@ bomb() {
 }
 it 8.37 "127 programs that each fork and execute two" bomb
 TURNS=20000000 # long enough for the slowest tool to attach, also where an event costs little
-stepped() { # pattern, tool: attached and detached again and again while the program runs
-	local pattern=$1 i run pid status=0 seen=0
+stepped_once() { # pattern, tool: attached and detached again and again while the program runs
+	local pattern=$1 run pid='' status=0
 	shift
 	rm -f "$O"
 	"$FA" run -o "$O" -- "$P/guest_watched" loop $TURNS >"$T/out" 2>"$T/err" &
 	run=$!
-	for i in $(seq 50); do
-		pid=$(pgrep -P $run -x guest_watched) && break
-		sleep 0.01
-	done
+	while kill -0 $run && [ -z "$pid" ]; do pid=$(pgrep -P $run -x guest_watched) || true; done
 	while kill -0 "$pid" 2>/dev/null; do
 		"$@" "$pid" </dev/null >"$T/tool" 2>&1 || true
 		grep -q "$pattern" "$T/tool" && seen=$((seen + 1))
 	done
 	wait $run || status=$?
-	echo "attached $seen times"
-	[ $seen -ge 1 ]
 	same "$status $(cat "$T/out")" "0 $("$P/guest_watched" loop $TURNS)"
 	"$FA" report --json "$O" >"$T/r.json"
 	same "$(sum "j['lost'] == 0 and j['events']['alloc'] >= $TURNS")" true
 }
-strace_watches() { stepped 'Process [0-9]* detached' timeout -s INT 0.03 strace -f -p; }
-gdb_watches() { stepped 'main (argc' timeout 5 gdb -q -nx -batch -ex bt -p; }
+stepped() { # on a busy machine the tool may come too late
+	local seen=0
+	for _ in 1 2 3 4 5; do
+		[ $seen -gt 0 ] || stepped_once "$@"
+	done
+	echo "attached $seen times"
+	[ $seen -ge 1 ]
+}
+strace_once() { # PID: until it is attached
+	local tool
+	strace -f -p "$1" &
+	tool=$!
+	came() { grep -q attached "$T/tool" || ! kill -0 "$1"; }
+	wait_for 20 came "$1"
+	kill $tool
+	wait $tool
+}
+strace_watches() { stepped 'Process [0-9]* detached' strace_once; }
+gdb_watches() { stepped 'main (argc' timeout 60 gdb -q -nx -batch -ex bt -p; }
 if strace -o /dev/null true 2>/dev/null; then
 	it 8.38 "strace attaches and leaves while it is traced" strace_watches
 else
@@ -151,7 +164,8 @@ stopped() {
 	rm -f "$O"
 	"$FA" run -o "$O" -- "$P/guest_loop" 30000000 2>"$T/err" &
 	run=$!
-	sleep 0.15
+	at_work() { [ "$(stat -c %s "$O")" -gt 50000 ]; }
+	wait_for 20 at_work
 	kill -STOP $run
 	sleep 2
 	kill -CONT $run
