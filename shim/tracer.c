@@ -138,6 +138,23 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 	return NULL;
 }
 
+/*
+ * Hand the buffer over. It is let go before: if a handler interrupts us here and leaves by siglongjmp, it must
+ * not be handed over once more when it may be another's already. What is committed in it is read in any case.
+ */
+static void hand_over(struct fa_writer *w)
+{
+	struct fa_arena_buffer *b = w->buffer;
+
+	w->at = NULL;
+	w->end = NULL;
+	__asm__ volatile("" : : : "memory");
+	w->buffer = NULL;
+	__asm__ volatile("" : : : "memory");
+	if (b != NULL)
+		__atomic_store_n(&b->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
+}
+
 /* What stamp_in begins with after a stamp. */
 static FA_INLINE uint32_t stamp_again(void)
 {
@@ -153,11 +170,7 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 
 	if (!is_ours(w, regs))
 		return false;
-	if (w->buffer != NULL)
-		__atomic_store_n(&w->buffer->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
-	w->buffer = NULL;
-	w->at = NULL;
-	w->end = NULL;
+	hand_over(w);
 	w->state.addr = 0;
 	w->state.stack = 0;
 	w->state.stamp = fa_stamp();
@@ -219,11 +232,7 @@ static void begin_anew(struct fa_writer *w)
 		fa_writer_reset(w);
 		return;
 	}
-	if (w->buffer != NULL)
-		__atomic_store_n(&w->buffer->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
-	w->buffer = NULL;
-	w->at = NULL;
-	w->end = NULL;
+	hand_over(w);
 	w->guard = 0;
 }
 
@@ -473,26 +482,32 @@ void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, 
  * a register that must be saved.
  */
 
-/* Nothing was recorded: leave, and let the other begin, unless the process is traced no more. */
-static FA_NOINLINE void free_otherwise(const void *p, const struct fa_regs *regs)
+/* We have not entered. A guard that stands is another's, even if his frame was where ours is: he has left
+ * by siglongjmp then, and what he left half done is for enter_slow() to find. */
+static FA_NOINLINE void free_slowly(const void *p, const struct fa_regs *regs)
 {
-	struct fa_thread *t = self;
-
-	if (t != NULL && t->writer[0].guard != 0)
-		leave(&t->writer[0], regs);
 	if (fa_active())
 		fa_record_free(regs, p);
 }
 
-static FA_NOINLINE void *malloc_otherwise(void *p, size_t size, const struct fa_regs *regs)
+static FA_NOINLINE void *malloc_slowly(void *p, size_t size, const struct fa_regs *regs)
 {
-	struct fa_thread *t = self;
-
-	if (t != NULL && t->writer[0].guard != 0)
-		leave(&t->writer[0], regs);
 	if (fa_active())
 		fa_record_alloc(regs, p, size, FA_FN_MALLOC, 0);
 	return p;
+}
+
+/* Nothing was recorded: leave, and let the other begin, unless the process is traced no more. */
+static FA_NOINLINE void free_otherwise(const void *p, const struct fa_regs *regs)
+{
+	leave(&self->writer[0], regs);
+	free_slowly(p, regs);
+}
+
+static FA_NOINLINE void *malloc_otherwise(void *p, size_t size, const struct fa_regs *regs)
+{
+	leave(&self->writer[0], regs);
+	return malloc_slowly(p, size, regs);
 }
 
 /* Of `regs`, rip and rsp are valid, nothing else. */
@@ -502,8 +517,10 @@ void fa_record_free_quick(const void *p, const struct fa_regs *regs)
 	struct fa_writer *w;
 	unsigned char *at;
 
-	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
-		goto otherwise;
+	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0)) {
+		free_slowly(p, regs);
+		return;
+	}
 	w = set_guard(t, regs);
 	at = w->at;
 	if (FA_UNLIKELY(ticked(w) || at >= w->end || w->stamp_in <= 1))
@@ -567,7 +584,7 @@ void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
 	struct fa_writer *w;
 
 	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
-		return malloc_otherwise(p, size, regs);
+		return malloc_slowly(p, size, regs);
 	w = set_guard(t, regs);
 	if (FA_UNLIKELY(ticked(w) || w->at >= w->end))
 		return malloc_otherwise(p, size, regs);
