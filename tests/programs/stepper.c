@@ -1,13 +1,16 @@
-/* stepper HOW WHAT STRIDE - a program that is interrupted at each instruction of its heap calls. It watches a
+/* stepper HOW WHAT STRIDE [PLACES] - a program that is interrupted at each instruction of its heap calls. It watches a
  * child, which makes one round of malloc, realloc and free again and again; round k is stepped through up
- * to its k * STRIDE-th instruction, where a signal comes whose handler does HOW:
+ * to its k * STRIDE-th instruction, where a signal comes whose handler does HOW. Only the shim's instructions
+ * (and the few of the round itself) are stepped and counted: what it calls is run to its return. PLACES are
+ * the only ones in the shim, "FROM+SIZE " each in hex, from the beginning of its file.
  *   alloc   allocates            jump   allocates and leaves by siglongjmp
  *   fork    forks; the child comes back out of the handler, ends its round, makes some more and ends
  * WHAT is where the calls come from: `same` place each time, in `turns` from some, each time a `new` one.
  * With guest_bump preloaded, which may be called by handlers. Prints "stepped"; counts go to stderr: rounds,
- * those that were left by a jump, forks. */
+ * those that were left by a jump, forks, and the instructions of the last. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -169,21 +172,103 @@ static int go_on(pid_t pid, int sig, int *status)
 	return WIFSTOPPED(*status) && WSTOPSIG(*status) == SIGTRAP ? 0 : -1;
 }
 
-static int watch(pid_t pid, long stride)
+static struct text {
+	unsigned long from, to;
+} texts[256];
+static int n_texts;
+
+static void find_places(unsigned long base, const char *places)
+{
+	struct text t;
+	int n;
+
+	for (; sscanf(places, "%lx+%lx %n", &t.from, &t.to, &n) == 2 && n_texts < 256; places += n)
+		texts[n_texts++] = (struct text){base + t.from, base + t.from + t.to};
+}
+
+static void find_texts(const char *places)
+{
+	static char maps[65536]; /* not a stdio file, which allocates */
+	char rights[8], path[300];
+	unsigned long offset;
+	struct text t;
+	int fd = open("/proc/self/maps", O_RDONLY);
+	size_t size = 0;
+
+	for (ssize_t n; (n = read(fd, maps + size, sizeof(maps) - 1 - size)) > 0;)
+		size += n;
+	close(fd);
+	for (char *line = strtok(maps, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %299s", &t.from, &t.to, rights, &offset, path) != 5 ||
+		    rights[2] != 'x')
+			continue;
+		if (strstr(path, "libfirstalloc_preload") != NULL && places != NULL)
+			find_places(t.from - offset, places);
+		else if (strstr(path, "libfirstalloc_preload") != NULL ||
+			 (t.from <= (unsigned long)find_texts && (unsigned long)find_texts < t.to))
+			texts[n_texts++] = t;
+	}
+}
+
+static int is_stepped(unsigned long pc)
+{
+	for (int i = 0; i < n_texts; i++)
+		if (pc >= texts[i].from && pc < texts[i].to)
+			return 1;
+	return 0;
+}
+
+/* Once by ptrace `how`, and what SIGCHLD stops is let on. 0: it has stopped by SIGTRAP. */
+static int move(pid_t pid, int how, int *status)
+{
+	do {
+		if (ptrace(how, pid, NULL, NULL) < 0 || waitpid(pid, status, 0) != pid || !WIFSTOPPED(*status))
+			return -1;
+	} while (WSTOPSIG(*status) == SIGCHLD);
+	return WSTOPSIG(*status) == SIGTRAP ? 0 : -1;
+}
+
+/* It has been called just now: on to where it returns. */
+static int run_out(pid_t pid, int *status)
+{
+	struct user_regs_struct r;
+	long back, word;
+
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &r) < 0)
+		return -1;
+	back = ptrace(PTRACE_PEEKDATA, pid, (void *)r.rsp, NULL);
+	word = ptrace(PTRACE_PEEKTEXT, pid, (void *)back, NULL);
+	ptrace(PTRACE_POKETEXT, pid, (void *)back, (void *)((word & ~0xffl) | 0xcc));
+	if (move(pid, PTRACE_CONT, status) < 0 || ptrace(PTRACE_GETREGS, pid, NULL, &r) < 0 ||
+	    r.rip != (unsigned long)back + 1)
+		return -1;
+	r.rip = back;
+	ptrace(PTRACE_POKETEXT, pid, (void *)back, (void *)word);
+	return ptrace(PTRACE_SETREGS, pid, NULL, &r) < 0 ? -1 : 0;
+}
+
+/* One instruction, and what is no instruction of ours behind it. */
+static int step(pid_t pid, int *status)
+{
+	if (move(pid, PTRACE_SINGLESTEP, status) < 0)
+		return -1;
+	if (!is_stepped(ptrace(PTRACE_PEEKUSER, pid, (void *)offsetof(struct user, regs.rip), NULL)))
+		return run_out(pid, status);
+	return 0;
+}
+
+static int watch(pid_t pid, long stride, const char *places)
 {
 	long steps = 0;
 	int status, r = waitpid(pid, &status, 0) == pid ? 0 : -1;
+
+	find_texts(places);
 
 	for (; r == 0; steps += stride) {
 		long i = 0;
 
 		for (; i < steps && !shared->over; i++) {
-			if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 ||
-			    waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
-				return fail("step", status);
-			if (WSTOPSIG(status) == SIGCHLD)
-				continue;
-			if (WSTOPSIG(status) != SIGTRAP)
+			if (step(pid, &status) < 0)
 				return fail("step", status);
 			shared->over = at_end(pid);
 		}
@@ -197,7 +282,7 @@ static int watch(pid_t pid, long stride)
 	}
 	if (r < 0)
 		return fail("it stopped", status);
-	fprintf(stderr, "%ld %ld %ld\n", shared->rounds, shared->jumps, shared->forks);
+	fprintf(stderr, "%ld %ld %ld %ld\n", shared->rounds, shared->jumps, shared->forks, steps);
 	puts("stepped");
 	return 0;
 }
@@ -219,5 +304,5 @@ int main(int argc, char **argv)
 	pid = fork();
 	if (pid == 0)
 		be_stepped();
-	return pid < 0 ? 2 : watch(pid, atol(argv[3]));
+	return pid < 0 ? 2 : watch(pid, atol(argv[3]), argc > 4 ? argv[4] : NULL);
 }
