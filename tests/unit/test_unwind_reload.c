@@ -70,7 +70,8 @@ static int make_library(const char *name, unsigned room, int mark)
 	return system(command);
 }
 
-static void run_library(const char *name, struct seen *ret)
+/* The library is there while it calls back with each of the n arguments, and gone afterwards. */
+static void run_library(const char *name, void (*back)(void *), unsigned n, void *const args[])
 {
 	char path[128];
 
@@ -82,7 +83,8 @@ static void run_library(const char *name, struct seen *ret)
 	if (library == NULL)
 		return;
 	*(void **)&run = dlsym(library, "run");
-	run(called_back, ret);
+	for (volatile unsigned i = 0; i < n; i++) /* all from one place */
+		run(back, args[i]);
 	(void)dlclose(library);
 }
 
@@ -92,8 +94,8 @@ SPEC(a_library_in_the_place_of_another_has_its_own_rules_and_module)
 		struct seen a = {0};
 		struct seen b = {0};
 
-		run_library("a.so", &a);
-		run_library("b.so", &b);
+		run_library("a.so", called_back, 1, (void *[]){&a});
+		run_library("b.so", called_back, 1, (void *[]){&b});
 		same_stacks += a.equal && b.equal;
 		if (FA_NODE_PC(a.pc) == FA_NODE_PC(b.pc)) {
 			same_places++;
@@ -152,26 +154,6 @@ static void called_back_to_look_back(void *arg)
 	__asm__ volatile("" ::: "memory");
 }
 
-/* Twice, so that the second walk may be recalled. */
-static void run_twice(const char *name, struct recalled ret[2])
-{
-	char path[128];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	void *library = dlopen(path, RTLD_NOW);
-	void (*run)(void (*)(void *), void *) = NULL;
-
-	CHECK(library != NULL);
-	if (library == NULL)
-		return;
-	*(void **)&run = dlsym(library, "run");
-	/* In a traced program dlopen() allocates: the walk before is another. */
-	fa_unwind_forget(thread_of(&memory));
-	for (volatile int i = 0; i < 2; i++)
-		run(called_back_to_look_back, &ret[i]);
-	(void)dlclose(library);
-}
-
 SPEC(a_recent_walk_is_not_that_of_a_library_in_the_place_of_another)
 {
 	unsigned alike = 0;
@@ -182,7 +164,11 @@ SPEC(a_recent_walk_is_not_that_of_a_library_in_the_place_of_another)
 		uint64_t rsp_before = 0;
 
 		for (unsigned k = 0; k < 2; k++) {
-			run_twice(k == 0 ? "a.so" : "like_a.so", r);
+			/* In a traced program dlopen() allocates: the walk before is another. */
+			fa_unwind_forget(thread_of(&memory));
+			/* Twice, so that the second walk may be recalled. */
+			run_library(k == 0 ? "a.so" : "like_a.so", called_back_to_look_back, 2,
+				    (void *[]){&r[0], &r[1]});
 			/* That of the library that is there now, which may have lain here before. */
 			CHECK(r[0].module == 0 || r[0].module == FA_NODE_MODULE(r[0].pc));
 			CHECK(r[1].module == FA_NODE_MODULE(r[1].pc));
