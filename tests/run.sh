@@ -42,7 +42,7 @@ for f in "$B"/tests/fuzz/fuzz_*; do
 	[ -d "$corpus" ] && one "fuzz/${f##*/fuzz_}" 60 sh -c "\"\$0\" \"\$1\"/* && echo \"\$(ls \"\$1\" | wc -l) passed, 0 failed\"" "$f" "$corpus"
 done
 for s in tests/spec/[0-9]*.sh; do
-	one "spec/$(basename "$s" .sh)" 300 bash "$s"
+	one "spec/$(basename "$s" .sh)" 600 bash "$s" # ten times what it needs
 done
 if [ "$long" = --long ]; then
 	for s in tests/long/*.sh; do

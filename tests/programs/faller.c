@@ -1,5 +1,5 @@
-/* faller MS [SIGNAL] - a block of 77 bytes each millisecond or so for MS milliseconds, then dies by SIGNAL.
- * Prints "up" when it has begun. */
+/* faller MS [SIGNAL] - a block of 77 bytes each millisecond or so for MS milliseconds or until SIGTERM, then dies by
+ * SIGNAL. Prints "up" when it has begun. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,14 @@ static double now(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
+static volatile sig_atomic_t over;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	over = 1;
+}
+
 int main(int argc, char **argv)
 {
 	double end = now() + atof(argv[1]);
@@ -20,11 +28,13 @@ int main(int argc, char **argv)
 
 	setrlimit(RLIMIT_CORE, &none);
 	free(malloc(77));
+	signal(SIGTERM, on_term);
 	write(1, "up\n", 3);
-	while (now() < end) {
+	while (!over && now() < end) {
 		free(malloc(77));
 		usleep(1000);
 	}
+	signal(SIGTERM, SIG_DFL);
 	if (argc > 2)
 		kill(getpid(), atoi(argv[2]));
 	return 0;

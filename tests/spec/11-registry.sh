@@ -114,8 +114,9 @@ it 11.6 "plain and scoped rules of one image stand side by side; the same scope 
 outlook() {
 	fresh
 	cp /bin/sleep "$T/fa-spec-nap"
-	"$T/fa-spec-nap" 20 &
+	"$T/fa-spec-nap" 600 &
 	local pid=$!
+	wait_for 20 executes $pid "$T/fa-spec-nap"
 	status 0 fa enable fa-spec-nap
 	kill $pid || true
 	wait $pid 2>/dev/null || true

@@ -13,6 +13,7 @@ watched=1
 
 cat >"$T/p.c" <<'C'
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ static void *work(void *a) { for (int i = 0; i < 500; i++) free(malloc(i + 1)); 
 int main(int argc, char **argv)
 {
 	pthread_t t[3];
+	sigset_t wake;
+	sigemptyset(&wake);
+	sigaddset(&wake, SIGCONT);
+	sigprocmask(SIG_BLOCK, &wake, NULL);
 	for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, work, NULL);
 	for (int i = 0; i < 3; i++) pthread_join(t[i], NULL);
 	char *p = strdup("program ok");
@@ -28,7 +33,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	fprintf(stderr, "to stderr\n");
 	free(p);
-	if (argc > 1 || getenv("NAP")) nanosleep(&(struct timespec){0, atoi(argc > 1 ? argv[1] : getenv("NAP")) * 1000000L}, NULL);
+	/* So many seconds, or until it is woken: who is to be looked at must live until then. */
+	if (argc > 1 || getenv("NAP")) sigtimedwait(&wake, NULL, &(struct timespec){atoi(argc > 1 ? argv[1] : getenv("NAP")), 0});
 	return 3;
 }
 C
@@ -43,6 +49,13 @@ trace=$T/m/t.falloc
 is_listed() { # IMAGE
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "any(m['image'] == '$1' for m in j['coverage']['missed'])")" true
+}
+# A program that is not traced naps at its end, as who is gone before the daemon looks is counted as unknown, and not
+# listed; until it is listed.
+wake_when_listed() { # IMAGE
+	wait_for 20 is_listed "$1"
+	# shellcheck disable=SC2046 # a list of numbers
+	kill -CONT $(json "$T/st.json" "' '.join(str(m['pid']) for m in j['coverage']['missed'] if m['image'] == '$1')") 2>/dev/null
 }
 run_once() { # pass, command...: what it prints, complains and returns
 	local pass=$1 status=0
@@ -61,10 +74,15 @@ judged() {
 	run_once dormant "$@"
 	$fa enable "$image" ${rule_options:-} >/dev/null 2>&1
 	$fa start spec -o "$trace" --overwrite --min-free 0 >/dev/null 2>&1 || { rm -f "$trace"; $fa start spec -o "$trace" --min-free 0 >/dev/null; }
-	run_once traced "$@"
+	if [ -n "${unseen:-}" ] && [ -n "$watched" ]; then
+		NAP=${nap:-0} run_once traced "$@" &
+		wake_when_listed "$image" || true # it has ended already
+		wait
+		is_listed "$image"
+	else
+		run_once traced "$@"
+	fi
 	$fa status --json >"$T/st.json"
-	# The daemon waits a while for who does not ring.
-	[ -z "${unseen:-}" ] || [ -z "$watched" ] || wait_for 20 is_listed "$image"
 	rm -f /etc/ld.so.preload
 	$fa stop spec >/dev/null
 	$fa disable "$image" >/dev/null
@@ -81,9 +99,7 @@ traced() { # IMAGE command...: and it is in the trace, without loss
 not_traced() { # IMAGE REASON command...: and it is not, which is said with the reason
 	local image=$1 reason=$2
 	shift 2
-	# It naps at its end: who is gone before the daemon looks is counted as unknown, and not listed.
-	export NAP=100
-	unseen=1 judged "$image" "$@"
+	unseen=1 nap=60 judged "$image" "$@"
 	same "$(json "$T/r.json" "[p for p in j['processes'] if p['image'] == '$image']")" "[]"
 	[ -n "$watched" ] || return 0
 	same "$(json "$T/st.json" "sorted({m['reason'] for m in j['coverage']['missed'] if m['image'] == '$image'})")" "['$reason']"
@@ -120,8 +136,12 @@ bits32() {
 	cat >"$T/b.c" <<-'C'
 		void _start(void)
 		{
-			int nap[2] = {0, 200000000}, r;
-			__asm__ volatile("int $0x80" : "=a"(r) : "a"(162), "b"(nap), "c"(0) : "memory");
+			int *stack = (int *)__builtin_frame_address(0) + 1, nap[2] = {60, 0}, r; /* argc, argv, environment */
+			unsigned wake[2] = {1u << 17, 0}; /* SIGCONT */
+			__asm__ volatile("int $0x80" : "=a"(r) : "a"(175), "b"(0), "c"(wake), "d"(0), "S"(8) : "memory");
+			for (char **e = (char **)stack + *stack + 2; *e; e++)
+				if (*(int *)*e == ('N' | 'A' << 8 | 'P' << 16 | '=' << 24))
+					__asm__ volatile("int $0x80" : "=a"(r) : "a"(177), "b"(wake), "c"(0), "d"(nap), "S"(8) : "memory");
 			__asm__ volatile("int $0x80" : : "a"(1), "b"(5));
 		}
 	C
@@ -210,7 +230,7 @@ for a in libjemalloc.so.2 libmimalloc.so.2 libtcmalloc_minimal.so.4; do
 		echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 		$fa enable "pre-${a%%.*}" >/dev/null
 		rm -f "$T/nap" # of the allocator before, or the wait below is none
-		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 999 >"$T/nap" 2>&1 &
+		LD_PRELOAD="$LIBS/$a" "$T/m/bin/pre-${a%%.*}" 60 >"$T/nap" 2>&1 &
 		wait_for 20 test -s "$T/nap"
 		$fa status --json --pid $! >"$T/st.json"
 		rm -f /etc/ld.so.preload
@@ -371,18 +391,22 @@ it 17.62 "a script whose interpreter cannot be traced is listed by its own name"
 
 # --- 17.70 starts that nobody could look at
 storm() {
-	local known unknown
+	local known unknown before
 	built stormy gcc -static
 	$fa status --json >"$T/st.json"
 	known=$(json "$T/st.json" "j['coverage']['unknown']")
 	$fa enable stormy >/dev/null
 	for _ in $(seq 400); do "$T/m/bin/stormy" >/dev/null 2>&1 & done
 	wait
-	sleep 0.8
-	$fa status --json >"$T/st.json"
+	before=$known
+	seen() {
+		$fa status --json >"$T/st.json"
+		unknown=$(json "$T/st.json" "j['coverage']['unknown'] - $before")
+		known=$(json "$T/st.json" "len([m for m in j['coverage']['missed'] if m['image'] == 'stormy'])")
+		[ $((known + unknown)) -ge 400 ]
+	}
+	wait_for 20 seen || true
 	$fa disable stormy >/dev/null
-	unknown=$(json "$T/st.json" "j['coverage']['unknown'] - $known")
-	known=$(json "$T/st.json" "len([m for m in j['coverage']['missed'] if m['image'] == 'stormy'])")
 	echo "listed $known, unknown $unknown"
 	[ $((known + unknown)) -ge 400 ] && [ "$known" -le 400 ]
 }
@@ -391,7 +415,7 @@ count_quick() { # FILE LIST: how many of quick-* with which reason
 }
 # Gone before anybody could look at them: but each has told why it refuses.
 refused() {
-	local a
+	local a every="[('asan', 'SANITIZER', 100), ('pid1', 'PID1', 100), ('pre', 'OWN_ALLOCATOR', 100), ('small', 'NO_MEMORY', 100), ('suid', 'SECURE', 100)]"
 	printf '#include <stdlib.h>\nint main(void) { free(malloc(9)); return 0; }\n' >"$T/q.c"
 	gcc -O0 -fno-builtin -fsanitize=address -o "$T/m/bin/quick-asan" "$T/q.c"
 	gcc -O0 -fno-builtin -o "$T/m/bin/quick-suid" "$T/q.c"
@@ -409,14 +433,14 @@ refused() {
 		LD_PRELOAD=$LIBS/libjemalloc.so.2 "$T/m/bin/quick-pre"
 	done 2>/dev/null
 	rm -f /etc/ld.so.preload
-	sleep 1
-	$fa status --json >"$T/st.json"
+	all_told() { $fa status --json >"$T/st.json"; same "$(count_quick "$T/st.json" "j['coverage']['missed']")" "$every"; }
+	wait_for 20 all_told || true
 	$fa stop spec >/dev/null
 	for a in asan suid pid1 small pre; do $fa disable quick-$a >/dev/null; done
 	"$FA" report --json "$trace" >"$T/r.json"
 	count_quick "$T/st.json" "j['coverage']['missed']" >"$T/in-status"
 	count_quick "$T/r.json" "j['coverage']" >"$T/in-trace"
-	same "$(cat "$T/in-status")" "[('asan', 'SANITIZER', 100), ('pid1', 'PID1', 100), ('pre', 'OWN_ALLOCATOR', 100), ('small', 'NO_MEMORY', 100), ('suid', 'SECURE', 100)]"
+	same "$(cat "$T/in-status")" "$every"
 	same "$(cat "$T/in-trace")" "$(cat "$T/in-status")"
 }
 if has 17.71 "short-lived programs that refuse" $LIBS/libjemalloc.so.2; then

@@ -132,7 +132,9 @@ else
 fi
 
 lines() {
-	traced sh -c "echo 100 | timeout -s KILL 1 $P/leak_server"
+	echo 100 >"$T/requests"
+	: >"$T/served"
+	traced sh -c "$P/leak_server $T/requests >$T/served & until grep -q done $T/served; do sleep 0.05; done; kill -9 \$!; wait"
 	rows outstanding --function open_session
 	same "$(json "$T/v.json" "[(r['blocks'], r['bytes'], r['stack'][0]['function'], r['stack'][0]['file'].split('/')[-1], r['stack'][0]['line'] > 0) for r in j['rows']]")" \
 		"[(100, 20800, 'open_session', 'leak_server.c', True)]"

@@ -60,7 +60,7 @@ begin() { # session [options]: with the program flagged, and started in the back
 	$fa start "$1" -o "$T/$1.falloc" --min-free 0 "${@:2}" >/dev/null
 	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 	"$P/steady" 4 "$T/stop" >"$T/steady" & program=$!
-	sleep 0.3
+	wait_for 20 traced_now $program
 	rm -f /etc/ld.so.preload
 }
 # The program's longest call is below two seconds, the trace ends properly and has each event once.

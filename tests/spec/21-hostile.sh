@@ -76,15 +76,17 @@ it 21.7 "mappings of all sizes offered as arenas" attack 2 as $ALICE "$T/m/bin/h
 it 21.8 "a program that executes itself while it is attached" attack 2 as $ALICE "$T/m/bin/hostile" exec $((ms / 10))
 explained() { # status reads the block of a process that writes nonsense into it
 	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
-	as $ALICE "$T/m/bin/hostile" block $ms >/dev/null & p=$!
+	setpriv --reuid $ALICE --regid $ALICE --clear-groups "$T/m/bin/hostile" block 600000 >/dev/null & p=$!
 	rm -f "$T/explained"
-	sleep 0.2
+	loaded() { executes $p "$T/m/bin/hostile" && grep -q libfirstalloc "/proc/$p/maps"; }
+	wait_for 20 loaded
 	rm -f /etc/ld.so.preload
 	for _ in $(seq 20); do
 		$fa status --pid $p --json >>"$T/explained" 2>&1 && s=0 || s=$?
 		[ "$s" -lt 126 ]
 	done
-	wait $p
+	kill $p # it has been there all the time
+	wait $p || true
 }
 it 21.9 "status --pid of a process that overwrites its block ends with a word, not a signal" explained
 $fa stop s >/dev/null

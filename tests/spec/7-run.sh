@@ -94,7 +94,7 @@ terminated() {
 it 7.9 "SIGTERM goes on to the command, and the trace is ended properly" terminated
 
 left_behind() {
-	"$FA" run -o a -- sh -c '(sleep 0.3; ls / >/dev/null) &'
+	"$FA" run -o a -- sh -c '(sleep 5; ls / >/dev/null) &' # long after the end of the trace
 	"$FA" run -o b --wait -- sh -c '(sleep 0.3; ls / >/dev/null) &'
 	same "$("$FA" dump a --no-events | grep -c 'exe="[^"]*/ls"')" 0
 	same "$("$FA" dump b --no-events | grep -c 'exe="[^"]*/ls"')" 1
@@ -104,7 +104,7 @@ it 7.10 "the trace ends with the command, with --wait with the last of its proce
 arguments() {
 	"$FA" run -o a -- sh -c ': secret' >/dev/null
 	! "$FA" dump a --no-events | grep -q secret
-	"$FA" run -o b --record-args -- sh -c ': secret; sleep 0.1' >/dev/null
+	"$FA" run -o b --record-args -- sh -c ': secret; sleep 1' >/dev/null
 	"$FA" dump b --no-events | grep ' process ' | grep -q secret
 }
 it 7.11 "arguments are written only when asked for" arguments

@@ -10,6 +10,9 @@ P=$B/tests/programs
 T=$(mktemp -d /tmp/firstalloc-spec.XXXXXX)
 trap 'chmod -R u+w "$T" 2>/dev/null; rm -rf "$T"' EXIT
 passed=0 failed=0 skipped=0
+# Itself: the name may be a script that picks a version, each time anew.
+PYTHON=$(python3 -c 'import sys; print(sys.executable)')
+python3() { "$PYTHON" "$@"; }
 
 it() {
 	local number=$1 claim=$2
