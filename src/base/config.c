@@ -98,6 +98,7 @@ static struct fa_autologger *find_or_add(struct reading *r, const char *name)
 	memset(a, 0, sizeof(*a));
 	(void)snprintf(a->name, sizeof(a->name), "%s", name);
 	(void)snprintf(a->file_name, sizeof(a->file_name), FA_DIR_LOG "/%s.falloc", name);
+	(void)snprintf(a->mode, sizeof(a->mode), "sequential");
 	(void)snprintf(a->source, sizeof(a->source), "%s", r->path);
 	return a;
 }
@@ -181,6 +182,25 @@ static void daemon_value(struct reading *r, const char *key, const char *value)
 		add_problem(r, NULL, key, ": '%s' is not what is expected: %s", value, what);
 }
 
+/* append and newfile are for sessions that somebody starts: a boot has nothing of its own to append to. */
+static int take_mode(struct fa_autologger *a, const char *value)
+{
+	static const char *const modes[] = {"sequential", "circular", "buffering"};
+	size_t len = strcspn(value, " ,");
+	const char *rest = value + len + strspn(value + len, " ,");
+
+	if (*rest != '\0' && strcmp(rest, "preallocate") != 0)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strlen(modes[i]) != len || strncmp(modes[i], value, len) != 0)
+			continue;
+		(void)snprintf(a->mode, sizeof(a->mode), "%s", modes[i]);
+		a->preallocate = *rest != '\0';
+		return 1;
+	}
+	return -EINVAL;
+}
+
 /* Values that are no numbers. 1 taken, 0 no such key, -EINVAL. */
 static int autologger_word(struct fa_autologger *a, const char *key, const char *value,
 			   const char **ret_what)
@@ -193,8 +213,8 @@ static int autologger_word(struct fa_autologger *a, const char *key, const char 
 		return 1;
 	}
 	if (strcmp(key, "LogFileMode") == 0) {
-		*ret_what = "sequential";
-		return strcmp(value, "sequential") == 0 ? 1 : -EINVAL;
+		*ret_what = "sequential, circular or buffering, and 'preallocate' behind a comma";
+		return take_mode(a, value);
 	}
 	if (strcmp(key, "Policy") == 0) {
 		*ret_what = "wait or count";

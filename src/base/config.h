@@ -33,6 +33,8 @@ struct fa_autologger {
 	uint32_t flush_timer;     /* FlushTimer, seconds */
 	uint64_t max_file_size;   /* MaxFileSize (MB), here bytes; 0: no limit */
 	uint64_t min_free;        /* MinFree (MB), here bytes; ~0: default */
+	char mode[16];            /* LogFileMode: sequential (default), circular, buffering */
+	bool preallocate;         /* LogFileMode = MODE, preallocate */
 	bool count;               /* Policy: wait (default) or count */
 	char file_name[256];      /* FileName, default /var/log/firstalloc/NAME.falloc */
 	char source[256];         /* the file in which the section was met first */

@@ -66,7 +66,8 @@ static void show_json(struct fa_json *j, const struct fa_cli *cli, const struct 
 	fa_json_string(j, "name", a->name);
 	fa_json_bool(j, "Start", a->start);
 	fa_json_string(j, "FileName", a->file_name);
-	fa_json_string(j, "LogFileMode", "sequential");
+	fa_json_string(j, "LogFileMode", a->mode);
+	fa_json_bool(j, "Preallocate", a->preallocate);
 	fa_json_string(j, "Policy", a->count ? "count" : "wait");
 	fa_json_u64(j, "BufferSize", (a->buffer_size ? a->buffer_size : 65536) / 1024);
 	fa_json_u64(j, "MinimumBuffers", a->minimum_buffers);
@@ -135,8 +136,9 @@ static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 	}
 	read_last_start(cli, a->name, &l);
 	printf("[Autologger %s]   first met in %s\n", a->name, a->source);
-	printf("Start = %d\nFileName = %s\nLogFileMode = sequential\nPolicy = %s\n", a->start,
-	       a->file_name, a->count ? "count" : "wait");
+	printf("Start = %d\nFileName = %s\nLogFileMode = %s%s\nPolicy = %s\n", a->start,
+	       a->file_name, a->mode, a->preallocate ? ", preallocate" : "",
+	       a->count ? "count" : "wait");
 	printf("BufferSize = %u\nMinimumBuffers = %u\nMaximumBuffers = %u\nFlushTimer = %u\n",
 	       (a->buffer_size ? a->buffer_size : 65536) / 1024, a->minimum_buffers,
 	       a->maximum_buffers, a->flush_timer ? a->flush_timer : 1);
@@ -301,7 +303,7 @@ const struct fa_command fa_cmd_autologger = {
 		"file in /etc/firstalloc/firstalloc.ini.d, with ETW's value names: Start, "
 		"BufferSize "
 		"(KB), MinimumBuffers, MaximumBuffers, FlushTimer (seconds), LogFileMode "
-		"(sequential), "
+		"(sequential, circular, buffering), "
 		"MaxFileSize (MB, 0: no limit) and FileName (default "
 		"/var/log/firstalloc/NAME.falloc; an existing file is moved to NAME.falloc.1). "
 		"When "

@@ -1,5 +1,6 @@
 /* cmd_start.c - begin a session: open its trace file as the caller, hand it to firstallocd. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/paths.h"
+#include "cli/append.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "registry/registry.h"
@@ -21,6 +23,9 @@ static struct {
 	uint64_t flush_timer_ns;
 	uint64_t max_file_size;
 	uint64_t min_free;
+	const char *mode;
+	bool preallocate;
+	uint64_t ring_size;
 	bool user;
 } given = {.min_free = ~0ull};
 
@@ -29,6 +34,13 @@ static const struct fa_option options[] = {
 	 "the trace file (default NAME.falloc here); never overwritten", NULL},
 	{0, "image", "NAME", FA_OPT_LIST, &given.images,
 	 "only processes of this image; may come several times", NULL},
+	{0, "mode", "MODE", FA_OPT_CHOICE, &given.mode,
+	 "what becomes of the file (default sequential): see below",
+	 "sequential|circular|append|buffering"},
+	{0, "preallocate", NULL, FA_OPT_FLAG, &given.preallocate,
+	 "reserve --max-file-size bytes of the disk at once", NULL},
+	{0, "ring-size", "SIZE", FA_OPT_SIZE, &given.ring_size,
+	 "mode buffering: of the ring in memory, 1M to 1G (default 16M)", NULL},
 	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
 	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
 	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
@@ -47,9 +59,32 @@ static const struct fa_option options[] = {
 	 NULL},
 	{0}};
 
+static int fill_mode(const struct fa_cli *cli, struct fa_session_options *o)
+{
+	uint64_t buffer = o->buffer_size ? o->buffer_size : FA_DEFAULT_BUFFER_SIZE;
+	const char *fault;
+
+	o->log_file_mode = fa_log_mode_of(given.mode != NULL ? given.mode : "sequential");
+	if (given.preallocate)
+		o->log_file_mode |= FA_LOG_PREALLOCATE;
+	if (given.ring_size != 0 && (o->log_file_mode & FA_LOG_BUFFERING) == 0)
+		return fa_usage(cli, "--ring-size is for --mode buffering");
+	if (given.ring_size != 0 && given.minimum_buffers != 0)
+		return fa_usage(cli, "--ring-size is --minimum-buffers * --buffer-size: give one");
+	if (given.ring_size > FA_RING_MAX)
+		return fa_usage(cli, "--ring-size: at most 1G");
+	if (given.ring_size != 0)
+		o->minimum_buffers = (uint32_t)((given.ring_size + buffer - 1) / buffer);
+	if (given.output != NULL && (o->log_file_mode & FA_LOG_BUFFERING) != 0)
+		return fa_usage(cli, "a session that buffers has no file: 'firstalloc save' writes one");
+	fault = fa_session_mode_fault(o);
+	return fault != NULL ? fa_usage(cli, "%s", fault) : 0;
+}
+
 static int fill_options(const struct fa_cli *cli, const char *name, struct fa_session_options *o)
 {
 	const char *what = "name";
+	int e;
 
 	if (!fa_session_name_ok(name))
 		return fa_usage(cli,
@@ -81,6 +116,9 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	o->buffer_size = (uint32_t)given.buffer_size;
 	if (given.max_file_size != 0 && given.max_file_size < 65536)
 		return fa_usage(cli, "--max-file-size: at least 64K");
+	e = fill_mode(cli, o);
+	if (e != 0)
+		return e;
 	if (fa_session_options_check(o, &what) < 0)
 		return fa_usage(cli, "%s is out of its range", what);
 	return 0;
@@ -94,6 +132,24 @@ static int fail_to_open(const char *path, int e)
 			       "name another file with -o",
 			       path);
 	return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
+}
+
+/* 0, or the exit status after a line that says why. -1: there is none in this mode. */
+static int open_file(const char *path, struct fa_session_options *o, int *ret, bool *ret_made)
+{
+	int e;
+
+	*ret_made = false;
+	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
+		return 0;
+	if ((o->log_file_mode & FA_LOG_APPEND) != 0) {
+		*ret = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (*ret >= 0)
+			return fa_append_check(path, *ret, &o->first_id);
+	}
+	e = fa_client_open_trace(path, ret);
+	*ret_made = e == 0;
+	return e < 0 ? fail_to_open(path, e) : 0;
 }
 
 /* Connected, after having started a firstallocd where none was running. */
@@ -129,15 +185,16 @@ static int fail_to_connect(const struct fa_cli *cli, int e)
 }
 
 static void print_started(const struct fa_cli *cli, const struct fa_control_reply *reply,
-			  const char *name, const char *path, const char *how)
+			  const struct fa_session_options *o, const char *path, const char *how)
 {
 	struct fa_json j;
 
 	if (cli->json) {
 		fa_json_init(&j, stdout, true);
 		fa_json_object(&j, NULL);
-		fa_json_string(&j, "session", name);
-		fa_json_string(&j, "file", path);
+		fa_json_string(&j, "session", o->name);
+		fa_json_string(&j, "mode", fa_log_mode_name(o->log_file_mode));
+		fa_json_string(&j, "file", (o->log_file_mode & FA_LOG_BUFFERING) != 0 ? NULL : path);
 		fa_json_u64(&j, "joined", reply->pending_families);
 		fa_json_string(&j, "daemon_started", how);
 		fa_json_end_object(&j);
@@ -146,7 +203,9 @@ static void print_started(const struct fa_cli *cli, const struct fa_control_repl
 	}
 	if (how != NULL)
 		printf("firstallocd started %s.\n", how);
-	printf("session %s: flagged programs%s that start now are traced into %s\n", name,
+	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
+		path = "memory: 'firstalloc save' writes them to a file, 'stop' does not";
+	printf("session %s: flagged programs%s that start now are traced into %s\n", o->name,
 	       geteuid() == 0 && !given.user ? "" : " of yours", path);
 	if (reply->pending_families > 0)
 		printf("%u running already joined.\n", reply->pending_families);
@@ -162,6 +221,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	struct fa_control_reply reply;
 	const char *how = NULL;
 	char path[600];
+	bool made;
 	int e;
 
 	if (argc != 1)
@@ -175,15 +235,16 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	sock = connect_or_start(cli, &how);
 	if (sock < 0)
 		return fail_to_connect(cli, sock);
-	e = fa_client_open_trace(path, &fd);
-	if (e < 0)
-		return fail_to_open(path, e);
+	e = open_file(path, &request.session, &fd, &made);
+	if (e != 0)
+		return e;
 	e = fa_client_ask(sock, &request, fd, &reply, NULL);
 	if (e < 0 || reply.error != 0) {
-		fa_client_drop_trace(path, fd);
+		if (made)
+			fa_client_drop_trace(path, fd);
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
-	print_started(cli, &reply, argv[0], path, how);
+	print_started(cli, &reply, &request.session, path, how);
 	if (fa_registry_off(cli->root) != 0)
 		fa_warn("tracing is switched off: nothing comes into it ('firstalloc status' says "
 			"how)");
@@ -208,11 +269,22 @@ const struct fa_command fa_cmd_start = {
 		"all "
 		"users; everybody else from own programs only, and --user says so explicitly.\n"
 		"\n"
+		"Modes. sequential: the file grows, and at --max-file-size the session ends. circular: at "
+		"--max-file-size (at least 1M) the oldest events are written over; what the others need, "
+		"stacks and modules above all, is kept. append: an existing trace of this machine and this "
+		"boot goes on; its END is replaced. buffering: the newest events are kept in memory, "
+		"--ring-size bytes of them, until 'firstalloc save' writes them to a file. With --preallocate "
+		"the disk cannot become too full for a file; what was not used is given back at the end. All of them "
+		"outlive a firstallocd whose collector is killed. Programs whose earlier events were written over are said to have run "
+		"before the trace began; frees of blocks from that time are counted, and are no errors.\n"
+		"\n"
 		"When no firstallocd is running, root's 'start' starts one: its systemd unit where "
 		"there is one, else a process in the background.",
 	.examples =
 		"firstalloc start daily -o daily.falloc # trace all flagged programs from now on\n"
-		"firstalloc start web --image nginx --max-file-size 2G # one program, bounded\n",
+		"firstalloc start web --image nginx --max-file-size 2G # one program, bounded\n"
+		"firstalloc start last --mode circular --max-file-size 1G # the newest gigabyte, for weeks\n"
+		"firstalloc start flight --mode buffering --ring-size 64M # the newest, in memory\n",
 	.options = options,
 	.run = run,
 };

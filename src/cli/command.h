@@ -23,6 +23,7 @@
 	X(start)                                                                                   \
 	X(stop)                                                                                    \
 	X(mark)                                                                                    \
+	X(save)                                                                                    \
 	X(status)                                                                                  \
 	X(run)                                                                                     \
 	X(report)                                                                                  \

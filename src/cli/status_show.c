@@ -79,7 +79,8 @@ static void text_session(const struct fa_status_session *e)
 	       e->processes == 1 ? "" : "es", fa_format_size(bytes, sizeof(bytes), e->bytes),
 	       e->flags & FA_SESSION_AUTOLOGGER ? "  autologger" : "",
 	       e->flags & FA_SESSION_USER ? "  own processes only" : "");
-	printf("    %s, of %s, policy %s", shown(e->file, sizeof(e->file)), user_name(e->uid, user, sizeof(user)),
+	printf("    %s, %s, of %s, policy %s", shown(e->file, sizeof(e->file)),
+	       fa_log_mode_name(e->log_file_mode), user_name(e->uid, user, sizeof(user)),
 	       e->policy ? "count" : "wait");
 	for (uint32_t i = 0; i < e->image_count && i < FA_SESSION_IMAGES; i++)
 		printf("%s%s", i == 0 ? ", only " : ", ", shown(e->image[i], sizeof(e->image[i])));
@@ -221,7 +222,9 @@ static void json_sessions(struct fa_json *j, const struct fa_status *s)
 		fa_json_u64(j, "events", e->events);
 		fa_json_u64(j, "events_lost", e->events_lost);
 		fa_json_u64(j, "buffers_written", e->buffers_written);
+		fa_json_u64(j, "buffers_overwritten", e->buffers_overwritten);
 		fa_json_u64(j, "log_buffers_lost", e->log_buffers_lost);
+		fa_json_string(j, "mode", fa_log_mode_name(e->log_file_mode));
 		fa_json_u64(j, "bytes", e->bytes);
 		fa_json_u64(j, "started", e->started_real);
 		fa_json_u64(j, "buffer_size", e->buffer_size);

@@ -131,6 +131,9 @@ size_t fa_family_save(const struct fa_family *f, void *to, size_t size);
 int fa_family_restore(struct fa_family *f, const void *from, size_t len) FA_MUST_USE;
 /* Of a family that cannot be had again: the processes that lived. Returns how many, at most `most`. */
 size_t fa_family_saved_processes(const void *from, size_t len, uint32_t *ret_process, size_t most);
+/* Of all its segments; *ret_free: that no thread has, and that need not be read. */
+uint32_t fa_family_buffers(const struct fa_family *f, uint32_t *ret_free);
+uint32_t fa_family_arena(const struct fa_family *f); /* id in the trace */
 uint64_t fa_family_mapped_bytes(const struct fa_family *f);
 void fa_family_free(struct fa_family *f); /* NULL is fine */
 

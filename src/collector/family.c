@@ -364,6 +364,19 @@ void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t 
 	*ret_lost = f->lost;
 }
 
+uint32_t fa_family_buffers(const struct fa_family *f, uint32_t *ret_free)
+{
+	unsigned slots, full, taken = family_count_taken(f, &slots, &full);
+
+	*ret_free = f->buffers > taken ? f->buffers - taken : 0;
+	return f->buffers;
+}
+
+uint32_t fa_family_arena(const struct fa_family *f)
+{
+	return f->arena;
+}
+
 uint64_t fa_family_mapped_bytes(const struct fa_family *f)
 {
 	uint64_t bytes = 0;

@@ -104,7 +104,8 @@ static void fill_options(const struct fa_autologger *a, struct fa_session_option
 	o->minimum_buffers = a->minimum_buffers;
 	o->maximum_buffers = a->maximum_buffers;
 	o->flush_timer = a->flush_timer;
-	o->log_file_mode = FA_LOG_SEQUENTIAL;
+	o->log_file_mode =
+		fa_log_mode_of(a->mode) | (a->preallocate ? (uint32_t)FA_LOG_PREALLOCATE : 0);
 	o->maximum_file_size = a->max_file_size;
 	o->minimum_free = a->min_free;
 }
@@ -117,24 +118,29 @@ static struct kept *free_kept(struct keeper *k)
 	return NULL;
 }
 
-static int start(struct keeper *k, int i)
+static int start(struct keeper *k, int i, const char **ret_what)
 {
 	const struct fa_autologger *a = &k->settings->config.autologger[i];
 	struct fa_part_msg m = {0};
 	struct kept *kept = free_kept(k);
-	int fd, e;
+	int fd = -1, e = 0;
 
 	if (kept == NULL)
 		return -E2BIG;
-	e = open_file(k, a, &fd);
+	fill_options(a, &m.u.session.options);
+	*ret_what = fa_session_mode_fault(&m.u.session.options);
+	if (*ret_what != NULL)
+		return -EINVAL;
+	/* Its ring is made by the collector, which gives it to us to keep. */
+	if ((m.u.session.options.log_file_mode & FA_LOG_BUFFERING) == 0)
+		e = open_file(k, a, &fd);
 	if (e < 0)
 		return e;
-	fill_options(a, &m.u.session.options);
 	m.u.session.id = fa_real_ns() + (uint64_t)i;
 	m.u.session.started_real = fa_real_ns();
 	e = msg_send(k->part[PART_COLLECTOR].fd, &m, FA_MSG_SESSION, &fd, 1);
 	if (e < 0) {
-		close(fd);
+		close_fds(&fd, 1);
 		return e;
 	}
 	k->given++;
@@ -154,6 +160,7 @@ static bool may_change(const struct keeper *k, int e)
 static void try_one(struct keeper *k, int i)
 {
 	const struct fa_autologger *a = &k->settings->config.autologger[i];
+	const char *what = NULL;
 	int e;
 
 	if (!a->start) {
@@ -166,12 +173,14 @@ static void try_one(struct keeper *k, int i)
 		k->autologger[i] = AL_FAILED;
 		return;
 	}
-	e = start(k, i);
+	e = start(k, i, &what);
 	if (e == 0) {
 		k->autologger[i] = AL_GIVEN;
 	} else if (!may_change(k, e)) {
-		log_line("autologger %s: %s: %s", a->name, a->file_name, text_of(e));
-		write_status(k, a->name, -e, text_of(e));
+		if (what == NULL)
+			what = text_of(e);
+		log_line("autologger %s: %s: %s", a->name, a->file_name, what);
+		write_status(k, a->name, -e, what);
 		k->autologger[i] = AL_FAILED;
 	}
 }

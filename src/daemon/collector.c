@@ -154,6 +154,8 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 			 s->file);
 		(void)families_join(c, s);
 		journal_commit(c);
+		if (fd < 0) /* its ring is of our making */
+			session_keep(c, s);
 		sessions_say_wants(c);
 	}
 }

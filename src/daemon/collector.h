@@ -40,7 +40,7 @@ struct family {
 	uint64_t gone_ns; /* its first process ended then, 0: it lives */
 	unsigned interval_ms;
 	uint64_t due_ns;
-	uint64_t events, lost; /* counted into sessions so far */
+	uint64_t events, lost[FA_LOST_CAUSES]; /* counted into sessions so far */
 	unsigned asked;        /* segment that was asked for, 0: none */
 	uint64_t asked_ns;
 	bool refused_segment;
@@ -58,10 +58,13 @@ struct session {
 	uint32_t uid;
 	int fd;
 	struct fa_trace_writer *w;
+	uint32_t block_size; /* effective BufferSize */
 	int error; /* of the last write, -errno: to be ended at the end of this turn */
 	uint32_t end_reason, end_error;
-	uint64_t events, lost, bytes, blocks, blocks_lost;
-	uint64_t paid; /* of the bytes, by written.c */
+	uint64_t events, lost, bytes, blocks, blocks_lost, blocks_overwritten;
+	uint64_t lost_by[FA_LOST_CAUSES]; /* lost, by cause */
+	uint64_t written; /* bytes, those that were written over among them */
+	uint64_t paid;    /* of these, by written.c */
 	uint32_t processes;
 	uint64_t started_real, started_mono;
 	uint64_t flushed_ns;
@@ -150,6 +153,10 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
 		    size_t tail2_len);
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
+/* The keeper is to have a duplicate, for the collector that may have to follow us. */
+void session_keep(struct collector *c, const struct session *s);
+/* The ring of a session that buffers, into an empty file. */
+int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_bytes) FA_MUST_USE;
 void session_forget(struct session *s);
 void sessions_turn(struct collector *c, uint64_t now);
 void sessions_write_out(struct collector *c); /* to the kernel, which outlives us */
@@ -163,8 +170,8 @@ bool written_may_start(struct collector *c, uint32_t uid, uint64_t now);
 /* journal.c */
 void journal_open(struct collector *c, int fd);
 bool journal_followed(const struct collector *c); /* our predecessor left one that says all */
-/* What it says about this session: how long the trace was, and counters. false: nothing. */
-bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_bytes);
+/* What it says about this session: how far the trace had come, and counters. false: nothing. */
+bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_mark);
 /* The family's place; where our predecessor had it, that, and it is restored. -errno: its state is bad. */
 int journal_family(struct collector *c, struct family *fam) FA_MUST_USE;
 void journal_drop(struct collector *c, struct family *fam);

@@ -222,9 +222,52 @@ static const char *refuse_file(const struct client *cl, int fd)
 			return "the trace file is open for synchronous writing";
 		what = refuse_mount(&x);
 	}
-	if (what == NULL && S_ISREG(x.stx_mode) && lseek(fd, 0, SEEK_END) != 0)
-		what = "the trace file is not empty";
 	return what;
+}
+
+/* The same, for what is to be done with it. */
+static const char *refuse_start_file(const struct collector *c, const struct client *cl,
+				     const struct fa_session_options *o, int fd)
+{
+	const char *what;
+	struct stat st, other;
+
+	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
+		return fd < 0 ? NULL : "a session that buffers has no file";
+	what = refuse_file(cl, fd);
+	if (what != NULL || fstat(fd, &st) < 0)
+		return what;
+	if (!S_ISREG(st.st_mode))
+		return (o->log_file_mode & ~(uint32_t)FA_LOG_SEQUENTIAL) != 0
+			       ? "a pipe takes a sequential trace only"
+			       : NULL;
+	if (st.st_size != 0 && (o->log_file_mode & FA_LOG_APPEND) == 0)
+		return "the trace file is not empty";
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && c->session[i].fd >= 0 &&
+		    fstat(c->session[i].fd, &other) == 0 && other.st_dev == st.st_dev &&
+		    other.st_ino == st.st_ino)
+			return "another session writes into that file";
+	return NULL;
+}
+
+/* Rings are our own memory: NULL, or why this caller gets no more of it. */
+static const char *refuse_ring(const struct collector *c, const struct client *cl,
+			       const struct fa_session_options *o)
+{
+	uint64_t sum = 0;
+
+	if ((o->log_file_mode & FA_LOG_BUFFERING) == 0 || cl->system)
+		return NULL;
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
+		const struct session *s = &c->session[i];
+
+		if (s->used && s->uid == cl->uid && (s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
+			sum += fa_session_ring_size(&s->o);
+	}
+	return sum + fa_session_ring_size(o) > FA_RING_USER_MAX
+		       ? "the rings of one user's sessions have at most 64 MB together"
+		       : NULL;
 }
 
 static unsigned sessions_of(const struct collector *c, uint32_t uid)
@@ -260,26 +303,16 @@ static bool name_taken(const struct collector *c, const struct client *cl,
 	return false;
 }
 
-/* Keeper: keep a duplicate, for the collector that may have to follow us. */
-static void give_to_keeper(struct collector *c, const struct session *s)
-{
-	struct fa_part_msg m = {0};
-
-	m.u.session.id = s->id;
-	m.u.session.uid = s->uid;
-	m.u.session.started_real = s->started_real;
-	m.u.session.options = s->o;
-	tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
-}
-
 /* false: *fd was taken over and the reply follows later. */
 static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int *fd)
 {
 	struct fa_msg_session want = {.uid = cl->uid};
-	const char *what = refuse_file(cl, *fd);
+	const char *what = refuse_start_file(c, cl, o, *fd);
 	struct session *s;
 	int e;
 
+	if (what == NULL)
+		what = refuse_ring(c, cl, o);
 	o->flags &= FA_SESSION_USER;
 	if (!cl->system)
 		o->flags |= FA_SESSION_USER;
@@ -314,7 +347,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	cl->reply.session_id = s->id;
 	cl->reply.pending_families = families_join(c, s);
 	journal_commit(c); /* before the keeper has it for a successor */
-	give_to_keeper(c, s);
+	session_keep(c, s);
 	sessions_say_wants(c);
 	cl->waits_for = c->wants_number;
 	cl->since_ns = fa_mono_ns();
@@ -348,6 +381,32 @@ static struct session *find_or_say(struct collector *c, struct client *cl,
 		say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
 		    cl->system ? "" : " of yours");
 	return s;
+}
+
+static void do_save(struct collector *c, struct client *cl, const struct fa_control_request *q,
+		    int fd)
+{
+	struct session *s = find_or_say(c, cl, q);
+	const char *what = refuse_file(cl, fd);
+	struct stat st;
+	int e;
+
+	if (s == NULL)
+		return;
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) == 0) {
+		say(cl, EINVAL, "session %s does not buffer: its trace is %.128s", s->o.name, s->file);
+	} else if (s->ended) {
+		say(cl, EINVAL, "session %s has ended", s->o.name);
+	} else if (what != NULL || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0) {
+		say(cl, EINVAL, "%s", what != NULL ? what : "the trace file is no empty file");
+	} else {
+		e = session_save(c, s, fd, &cl->reply.bytes);
+		if (e < 0)
+			say(cl, e, "its trace file: %s",
+			    e == -ENOSPC ? "too little space is left on its disk" : fa_strerror(e));
+		cl->reply.events = s->events;
+		cl->reply.lost = s->lost;
+	}
 }
 
 static void flush_one(struct collector *c, struct client *cl, struct session *s)
@@ -438,6 +497,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		return true;
 	case FA_CONTROL_FLUSH:
 		do_flush(c, cl, q);
+		return true;
+	case FA_CONTROL_SAVE:
+		do_save(c, cl, q, *fd);
 		return true;
 	case FA_CONTROL_STATUS:
 		e = status_build(c, cl);

@@ -94,10 +94,19 @@ static struct fa_sink sink_of(struct family *fam)
 	return (struct fa_sink){.record = fan_out, .ctx = fam};
 }
 
+/* Smaller when a process that ended long ago was forgotten. */
+static uint64_t grown(uint64_t *counted, uint64_t now)
+{
+	uint64_t more = now > *counted ? now - *counted : 0;
+
+	*counted = now;
+	return more;
+}
+
 /* What the family has recorded since we last asked, into the counters of its sessions. */
 static void count_events(struct family *fam)
 {
-	uint64_t events = 0, lost = 0, more_events, more_lost;
+	uint64_t events = 0, lost[FA_LOST_CAUSES] = {0}, all = 0;
 
 	for (size_t i = 0; i < fa_family_processes(fam->f); i++) {
 		struct fa_family_process p;
@@ -105,18 +114,18 @@ static void count_events(struct family *fam)
 		fa_family_process_at(fam->f, i, &p);
 		events += p.events;
 		for (int k = 0; k < FA_LOST_CAUSES; k++)
-			lost += p.lost[k];
+			lost[k] += p.lost[k];
 	}
-	/* Smaller when a process that ended long ago was forgotten. */
-	more_events = events > fam->events ? events - fam->events : 0;
-	more_lost = lost > fam->lost ? lost - fam->lost : 0;
-	fam->events = events;
-	fam->lost = lost;
+	events = grown(&fam->events, events);
+	for (int k = 0; k < FA_LOST_CAUSES; k++)
+		all += lost[k] = grown(&fam->lost[k], lost[k]);
 	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
 		struct session *s = &fam->c->session[__builtin_ctzll(m)];
 
-		s->events += more_events;
-		s->lost += more_lost;
+		s->events += events;
+		s->lost += all;
+		for (int k = 0; k < FA_LOST_CAUSES && all != 0; k++)
+			s->lost_by[k] += lost[k];
 	}
 }
 
@@ -161,6 +170,12 @@ static void let_go(struct collector *c, size_t i)
 {
 	struct family *fam = c->family[i];
 
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		struct session *s = &c->session[__builtin_ctzll(m)];
+
+		if (s->w != NULL)
+			fa_trace_writer_forget(s->w, fa_family_arena(fam->f));
+	}
 	crashes_left(fam);
 	say_drained(c, fam->info.handle);
 	journal_drop(c, fam);

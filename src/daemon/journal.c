@@ -2,8 +2,8 @@
  * journal.c - what a collector leaves to its successor, so that a killed one costs nothing: not an event
  * twice, not one less.
  *
- * The keeper holds the memory (a memfd) and never reads it. In it stand, as of the last commit: how long
- * each session's trace was, and how far each family was read. A commit comes when buffers wait to be given
+ * The keeper holds the memory (a memfd) and never reads it. In it stand, as of the last commit: how far
+ * each session's trace had come, and how far each family was read. A commit comes when buffers wait to be given
  * back, and with each FlushTimer:
  *
  *   1. all traces are written out;
@@ -39,7 +39,8 @@ struct mark {
 	uint32_t next_arena, next_process;
 	struct {
 		uint64_t id; /* 0: free */
-		uint64_t bytes, events, lost;
+		uint64_t mark, events, lost;
+		uint64_t lost_by[FA_LOST_CAUSES];
 		uint64_t processes;
 	} session[FA_SESSIONS_MAX];
 };
@@ -115,14 +116,15 @@ bool journal_followed(const struct collector *c)
 	return c->journal != NULL && mine.followed && mine.opened_ns != 0;
 }
 
-bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_bytes)
+bool journal_session(const struct collector *c, struct session *s, uint64_t *ret_mark)
 {
 	for (unsigned i = 0; i < FA_SESSIONS_MAX && journal_followed(c); i++) {
 		if (mine.before.session[i].id != s->id)
 			continue;
-		*ret_bytes = mine.before.session[i].bytes;
+		*ret_mark = mine.before.session[i].mark;
 		s->events = mine.before.session[i].events;
 		s->lost = mine.before.session[i].lost;
+		memcpy(s->lost_by, mine.before.session[i].lost_by, sizeof(s->lost_by));
 		s->processes = (uint32_t)mine.before.session[i].processes;
 		return true;
 	}
@@ -233,10 +235,10 @@ static void save_sessions(struct collector *c, struct mark *m)
 		m->session[i].id = s->used && !s->ended ? s->id : 0;
 		if (m->session[i].id == 0)
 			continue;
-		sessions_update_bytes(s);
-		m->session[i].bytes = s->bytes;
+		m->session[i].mark = fa_trace_writer_mark(s->w);
 		m->session[i].events = s->events;
 		m->session[i].lost = s->lost;
+		memcpy(m->session[i].lost_by, s->lost_by, sizeof(s->lost_by));
 		m->session[i].processes = s->processes;
 	}
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -16,15 +17,49 @@
 #include "base/err.h"
 #include "daemon/collector.h"
 #include "format/index_format.h"
+#include "trace/save.h"
+
+/* What is appended has ids of its own behind those that the file has. PASS names its family, too, but
+ * only to tell sweeps apart. */
+static const void *shift_ids(unsigned tag, const void *head, size_t head_len, uint32_t by,
+			     void *copy, size_t size)
+{
+	struct fa_rec_process *p = copy;
+	uint32_t *first = copy;
+
+	if (by == 0 || head_len > size)
+		return head;
+	memcpy(copy, head, head_len);
+	switch (tag) {
+	case FA_TAG_PROCESS:
+		p->process += by;
+		p->arena += by;
+		p->parent += p->parent != 0 ? by : 0;
+		return copy;
+	case FA_TAG_PROCESS_END:
+	case FA_TAG_THREAD:
+	case FA_TAG_MODULE:
+	case FA_TAG_NODES:
+	case FA_TAG_EVENTS:
+	case FA_TAG_LOST:
+	case FA_TAG_THREAD_END:
+		*first += by;
+		return copy;
+	default:
+		return head;
+	}
+}
 
 void session_record(struct session *s, struct beat *beat, unsigned tag, const void *head,
 		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
 		    size_t tail2_len)
 {
+	_Alignas(8) unsigned char copy[128];
 	int e;
 
 	if (s->error != 0 || s->w == NULL)
 		return;
+	head = shift_ids(tag, head, head_len, s->o.first_id, copy, sizeof(copy));
 	/* A disk may keep us waiting for longer than the keeper's patience with silence. */
 	atomic_store(&beat->writing_ns, fa_mono_ns());
 	e = fa_trace_write(s->w, tag, head, head_len, tail, tail_len, tail2, tail2_len);
@@ -75,11 +110,11 @@ static void write_preface(struct collector *c, struct session *s)
 	struct fa_rec_session r = {
 		.start_real = s->started_real,
 		.uid = s->uid,
-		.buffer_size = o->buffer_size ? o->buffer_size : FA_TRACE_DEFAULT_BLOCK,
+		.buffer_size = s->block_size,
 		.minimum_buffers = o->minimum_buffers,
 		.maximum_buffers = o->maximum_buffers,
 		.flush_timer = o->flush_timer ? o->flush_timer : 1,
-		.log_file_mode = FA_LOG_SEQUENTIAL,
+		.log_file_mode = o->log_file_mode,
 		.maximum_file_size = o->maximum_file_size,
 		.policy = o->policy,
 		.autologger = (o->flags & FA_SESSION_AUTOLOGGER) != 0,
@@ -123,14 +158,46 @@ static struct session *free_session(struct collector *c)
 	return NULL;
 }
 
+/* A ring in memory is a circular trace in a file that nobody else can open. */
+static int make_ring(struct session *s)
+{
+	s->fd = memfd_create("firstalloc-ring", MFD_CLOEXEC);
+	if (s->fd < 0)
+		return -errno;
+	/* root could open it through /proc; nobody else is to */
+	return fchmod(s->fd, 0) < 0 ? -errno : 0;
+}
+
+/* Room that is there for sure. It is not part of the file until it is written to. */
+static int preallocate(const struct session *s)
+{
+	if ((s->o.log_file_mode & FA_LOG_PREALLOCATE) == 0)
+		return 0;
+	return fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)s->o.maximum_file_size) < 0 ? -errno
+											   : 0;
+}
+
+static void trim(const struct session *s)
+{
+	struct stat st;
+
+	if ((s->o.log_file_mode & FA_LOG_PREALLOCATE) == 0 || fstat(s->fd, &st) < 0)
+		return;
+	if ((uint64_t)st.st_size < s->o.maximum_file_size)
+		(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, st.st_size,
+				(off_t)s->o.maximum_file_size - st.st_size);
+}
+
 static int open_writer(struct collector *c, struct session *s, bool resumed)
 {
+	const uint32_t mode = s->o.log_file_mode;
 	uint64_t keep = UINT64_MAX;
 	struct stat st;
 	struct fa_trace_writer_options options = {
 		.block_size = s->o.buffer_size,
 		.codec = FA_CODEC_ZSTD,
 		.maximum_bytes = s->o.maximum_file_size,
+		.circular = (mode & (FA_LOG_CIRCULAR | FA_LOG_BUFFERING)) != 0,
 	};
 
 	if (resumed)
@@ -140,9 +207,12 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
 	if (S_ISFIFO(st.st_mode))
 		(void)fcntl(s->fd, F_SETFL, O_NONBLOCK | O_WRONLY);
-	else
+	else if ((mode & FA_LOG_BUFFERING) == 0)
 		options.minimum_free = minimum_free(c, &s->o, s->fd);
-	if (resumed)
+	if ((mode & FA_LOG_BUFFERING) != 0)
+		options.maximum_bytes = fa_session_ring_size(&s->o);
+	options.append = !resumed && (mode & FA_LOG_APPEND) != 0 && st.st_size > 0;
+	if (resumed || options.append)
 		return fa_trace_writer_resume(s->fd, &options, keep, &s->w);
 	return fa_trace_writer_open(s->fd, &options, &s->w);
 }
@@ -155,6 +225,8 @@ static void name_file(struct session *s)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
 	n = readlink(path, s->file, sizeof(s->file) - 1);
 	s->file[n > 0 ? n : 0] = '\0';
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
+		(void)snprintf(s->file, sizeof(s->file), "(memory)");
 }
 
 /* fd is taken over on success. */
@@ -176,7 +248,16 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	s->lost = want->lost;
 	s->fd = fd;
 	*ret_what = "its trace file";
-	e = open_writer(c, s, want->resumed);
+	e = fd < 0 && (s->o.log_file_mode & FA_LOG_BUFFERING) != 0 ? make_ring(s) : 0;
+	if (e == 0)
+		e = preallocate(s);
+	if (e == 0)
+		e = open_writer(c, s, want->resumed);
+	if (e == 0) {
+		s->block_size = fa_trace_writer_block_size(s->w);
+		if (!want->resumed) /* what it goes on in was paid for, or is the header */
+			s->paid = fa_trace_writer_bytes(s->w);
+	}
 	if (e == 0 && !want->resumed)
 		write_preface(c, s);
 	if (e == 0 && s->error == 0) /* shows at once whether the disk takes it */
@@ -185,6 +266,8 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 		e = s->error;
 	if (e < 0) {
 		fa_trace_writer_free(s->w);
+		if (fd < 0)
+			close_fds(&s->fd, 1);
 		memset(s, 0, sizeof(*s));
 		return e;
 	}
@@ -198,8 +281,28 @@ void sessions_update_bytes(struct session *s)
 {
 	if (s->w == NULL)
 		return;
-	s->bytes = fa_trace_writer_bytes(s->w);
+	s->bytes = s->written = fa_trace_writer_bytes(s->w);
+	if ((s->o.log_file_mode & FA_LOG_CIRCULAR) != 0 && s->bytes > s->o.maximum_file_size)
+		s->bytes = s->o.maximum_file_size;
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 && s->bytes > fa_session_ring_size(&s->o))
+		s->bytes = fa_session_ring_size(&s->o);
 	s->blocks = fa_trace_writer_blocks(s->w);
+	s->blocks_overwritten = fa_trace_writer_overwritten(s->w);
+}
+
+static void flush(struct collector *c, struct session *s, bool sync)
+{
+	int e;
+
+	if (s->error != 0)
+		return;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_flush(s->w);
+	if (e == 0 && sync)
+		fa_trace_writer_sync(s->w);
+	atomic_store(&c->beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
 }
 
 static uint32_t reason_of(int error)
@@ -241,9 +344,44 @@ static void end_trace(struct collector *c, struct session *s)
 			s->end_error = (uint32_t)-e;
 	}
 	sessions_update_bytes(s);
+	trim(s);
 	fa_trace_writer_free(s->w);
 	s->w = NULL;
 	close_fds(&s->fd, 1);
+}
+
+int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_bytes)
+{
+	struct fa_rec_end end = {
+		.stamp = fa_drain_stamp(c->clock_source),
+		.events = s->events,
+		.lost = s->lost,
+		.reason = FA_END_SAVED,
+	};
+	int e;
+
+	families_drain_session(c, s);
+	write_clock(c, s);
+	flush(c, s, false);
+	if (s->error != 0)
+		return s->error;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_save(s->fd, fd, minimum_free(c, &s->o, fd), &end,
+			  fa_end_reason_text(FA_END_SAVED), ret_bytes);
+	atomic_store(&c->beat->writing_ns, 0);
+	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	return e;
+}
+
+void session_keep(struct collector *c, const struct session *s)
+{
+	struct fa_part_msg m = {0};
+
+	m.u.session.id = s->id;
+	m.u.session.uid = s->uid;
+	m.u.session.started_real = s->started_real;
+	m.u.session.options = s->o;
+	tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
 }
 
 static void say_over(struct collector *c, const struct session *s)
@@ -296,21 +434,6 @@ void sessions_say_wants(struct collector *c)
 	c->wants_sent_ns = fa_mono_ns();
 	if (c->peer_fd >= 0)
 		(void)msg_send(c->peer_fd, &m, FA_MSG_WANTS, NULL, 0);
-}
-
-static void flush(struct collector *c, struct session *s, bool sync)
-{
-	int e;
-
-	if (s->error != 0)
-		return;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_writer_flush(s->w);
-	if (e == 0 && sync)
-		fa_trace_writer_sync(s->w);
-	atomic_store(&c->beat->writing_ns, 0);
-	if (e < 0)
-		s->error = e;
 }
 
 /* To the kernel; to the disk at FlushTimer. */

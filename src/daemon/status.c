@@ -9,7 +9,21 @@
 #include "base/io.h"
 #include "daemon/collector.h"
 
-static void add_session(struct fa_buf *b, struct session *s)
+/* Those in which programs record for this session. */
+static void count_buffers(const struct collector *c, const struct session *s,
+			  struct fa_status_session *e)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		uint32_t unused;
+
+		if (!(c->family[i]->mask >> s->index & 1))
+			continue;
+		e->number_of_buffers += fa_family_buffers(c->family[i]->f, &unused);
+		e->free_buffers += unused;
+	}
+}
+
+static void add_session(struct fa_buf *b, const struct collector *c, struct session *s)
 {
 	struct fa_status_session e = {
 		.id = s->id,
@@ -25,7 +39,13 @@ static void add_session(struct fa_buf *b, struct session *s)
 		.events_lost = s->lost,
 		.log_buffers_lost = s->blocks_lost,
 		.started_real = s->started_real / 1000000000u,
-		.buffer_size = s->o.buffer_size ? s->o.buffer_size : FA_TRACE_DEFAULT_BLOCK,
+		.requested_buffer_size = s->o.buffer_size,
+		.requested_flush_timer = s->o.flush_timer,
+		.requested_minimum_buffers = s->o.minimum_buffers,
+		.requested_maximum_buffers = s->o.maximum_buffers,
+		.buffer_size = s->block_size,
+		.log_file_mode = s->o.log_file_mode,
+		.index = s->index,
 		.flush_timer = s->o.flush_timer ? s->o.flush_timer : 1,
 		.minimum_buffers = s->o.minimum_buffers,
 		.maximum_buffers = s->o.maximum_buffers,
@@ -35,6 +55,11 @@ static void add_session(struct fa_buf *b, struct session *s)
 	sessions_update_bytes(s);
 	e.bytes = s->bytes;
 	e.buffers_written = s->blocks;
+	e.buffers_overwritten = s->blocks_overwritten;
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
+		e.minimum_buffers = (uint32_t)(fa_session_ring_size(&s->o) / s->block_size);
+	count_buffers(c, s, &e);
+	memcpy(e.lost_by, s->lost_by, sizeof(e.lost_by));
 	memcpy(e.name, s->o.name, sizeof(e.name));
 	memcpy(e.image, s->o.image, sizeof(e.image));
 	memcpy(e.file, s->file, sizeof(e.file));
@@ -58,6 +83,8 @@ static uint32_t add_family(struct fa_buf *b, const struct family *fam, const str
 		e.uid = p.uid;
 		e.events = p.events;
 		e.bytes = p.bytes;
+		e.sessions = fam->mask;
+		memcpy(e.lost_by, p.lost, sizeof(e.lost_by));
 		for (int k = 0; k < FA_LOST_CAUSES; k++)
 			e.lost += p.lost[k];
 		strncpy(e.image, fa_base_name(p.image), sizeof(e.image) - 1);
@@ -146,7 +173,7 @@ int status_build(struct collector *c, const struct client *cl)
 
 		if (!s->used || (!cl->system && s->uid != cl->uid))
 			continue;
-		add_session(&b, s);
+		add_session(&b, c, s);
 		h.sessions++;
 	}
 	h.processes = add_processes(&b, c, cl);

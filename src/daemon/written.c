@@ -56,8 +56,8 @@ bool written_too_much(struct collector *c, struct session *s, uint64_t now)
 	if (!is_capped(c, s))
 		return false;
 	sessions_update_bytes(s);
-	more = s->bytes > s->paid ? s->bytes - s->paid : 0;
-	s->paid = s->bytes;
+	more = s->written > s->paid ? s->written - s->paid : 0;
+	s->paid = s->written;
 	w = purse_of(c, s->uid, now);
 	w->left = more < w->left ? w->left - more : 0;
 	return w->left == 0;

@@ -45,6 +45,74 @@ int fa_mark_text_ok(const char *text)
 	return len > 0 && len < FA_MARK_TEXT;
 }
 
+static const struct {
+	uint32_t mode;
+	const char *name;
+} mode_names[] = {
+	{FA_LOG_SEQUENTIAL, "sequential"}, {FA_LOG_CIRCULAR, "circular"},
+	{FA_LOG_APPEND, "append"},         {FA_LOG_NEWFILE, "newfile"},
+	{FA_LOG_BUFFERING, "buffering"},
+};
+
+enum { MODES = sizeof(mode_names) / sizeof(mode_names[0]) };
+
+const char *fa_log_mode_name(uint32_t log_file_mode)
+{
+	for (int i = 1; i < MODES; i++)
+		if ((log_file_mode & mode_names[i].mode) != 0)
+			return mode_names[i].name;
+	return mode_names[0].name;
+}
+
+uint32_t fa_log_mode_of(const char *name)
+{
+	for (int i = 0; i < MODES; i++)
+		if (strcmp(mode_names[i].name, name) == 0)
+			return mode_names[i].mode;
+	return 0;
+}
+
+uint64_t fa_session_ring_size(const struct fa_session_options *o)
+{
+	uint64_t buffer = o->buffer_size ? o->buffer_size : FA_DEFAULT_BUFFER_SIZE;
+
+	return o->minimum_buffers == 0 ? FA_RING_DEFAULT : o->minimum_buffers * buffer;
+}
+
+static const char *buffering_fault(const struct fa_session_options *o)
+{
+	if ((o->log_file_mode & FA_LOG_PREALLOCATE) != 0)
+		return "preallocation is of a file, and buffering has none";
+	if (o->maximum_file_size != 0)
+		return "MaximumFileSize is of a file, and buffering has none: MinimumBuffers "
+		       "buffers are its ring";
+	if (fa_session_ring_size(o) < FA_RING_MIN || fa_session_ring_size(o) > FA_RING_MAX)
+		return "the ring of a session that buffers (MinimumBuffers * BufferSize) has 1 MB "
+		       "to 1 GB";
+	return NULL;
+}
+
+const char *fa_session_mode_fault(const struct fa_session_options *o)
+{
+	uint32_t mode = o->log_file_mode & FA_LOG_MODES;
+
+	if ((o->log_file_mode & ~(uint32_t)(FA_LOG_MODES | FA_LOG_PREALLOCATE)) != 0)
+		return "there is no such LogFileMode";
+	if ((mode & (mode - 1)) != 0)
+		return "sequential, circular, append, newfile and buffering exclude each other";
+	if (mode == FA_LOG_BUFFERING)
+		return buffering_fault(o);
+	if (mode == FA_LOG_CIRCULAR && o->maximum_file_size < FA_CIRCULAR_MIN)
+		return "circular needs a MaximumFileSize of at least 1 MB";
+	if (mode == FA_LOG_NEWFILE)
+		return "newfile is a mode that firstallocd does not have";
+	if ((o->log_file_mode & FA_LOG_PREALLOCATE) != 0 && mode == FA_LOG_APPEND)
+		return "a file that is appended to is not preallocated";
+	if ((o->log_file_mode & FA_LOG_PREALLOCATE) != 0 && o->maximum_file_size == 0)
+		return "preallocation needs a MaximumFileSize";
+	return NULL;
+}
+
 int fa_session_options_check(const struct fa_session_options *o, const char **ret_what)
 {
 	const char *what = NULL;
@@ -57,8 +125,10 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 		what = "MinimumBuffers";
 	else if (o->flush_timer > 3600)
 		what = "FlushTimer";
-	else if (o->log_file_mode > FA_LOG_SEQUENTIAL)
-		what = "LogFileMode";
+	else if ((what = fa_session_mode_fault(o)) != NULL)
+		; /* that says it */
+	else if (o->first_id > FA_FIRST_ID_MAX || o->reserved != 0)
+		what = "first_id";
 	else if (o->policy > FA_POLICY_COUNT)
 		what = "policy";
 	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER)) != 0)
@@ -89,7 +159,8 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 		/* fall through */
 	case FA_CONTROL_STOP:
 	case FA_CONTROL_FLUSH:
-		if (r->all || r->session_id != 0 ||
+	case FA_CONTROL_SAVE:
+		if ((r->all && r->verb != FA_CONTROL_SAVE) || r->session_id != 0 ||
 		    (terminated(r->session.name, sizeof(r->session.name)) &&
 		     fa_session_name_ok(r->session.name)))
 			return 0;
@@ -127,6 +198,7 @@ const char *fa_end_reason_text(unsigned reason)
 		"the file could not be written",
 		"its target ended",
 		"its user's limit for written bytes was reached (WrittenPerUser)",
+		"saved while the session went on",
 	};
 
 	return reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";

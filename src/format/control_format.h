@@ -24,7 +24,7 @@
 #define FA_CONTROL_MAGIC 0x4c4f525443414646ULL
 
 enum {
-	FA_CONTROL_VERSION = 1,
+	FA_CONTROL_VERSION = 2,
 	FA_SESSION_NAME = 64, /* bytes of a session's name, NUL included */
 	FA_MARK_TEXT = 256, /* of a mark, NUL included */
 	FA_SESSION_IMAGES = 16,
@@ -40,10 +40,29 @@ enum fa_control_verb {
 	FA_CONTROL_STATUS = 4,
 	FA_CONTROL_MARK = 17,  /* `text` into the session, or into all that the caller may stop */
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
+	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
 };
 
-/* ETW's LogFileMode values; one mode so far. */
-enum fa_log_file_mode { FA_LOG_SEQUENTIAL = 1 };
+/* ETW's LogFileMode values: bits, but the first five exclude each other. */
+enum fa_log_file_mode {
+	FA_LOG_SEQUENTIAL = 0x1,
+	FA_LOG_CIRCULAR = 0x2,
+	FA_LOG_APPEND = 0x4,
+	FA_LOG_NEWFILE = 0x8,
+	FA_LOG_BUFFERING = 0x400, /* a ring in memory: minimum_buffers * buffer_size */
+	FA_LOG_PREALLOCATE = 0x20,
+};
+#define FA_LOG_MODES (FA_LOG_SEQUENTIAL | FA_LOG_CIRCULAR | FA_LOG_APPEND | FA_LOG_NEWFILE | FA_LOG_BUFFERING)
+
+enum {
+	FA_CIRCULAR_MIN = 1 << 20,   /* MaximumFileSize */
+	FA_DEFAULT_BUFFER_SIZE = 64 << 10,
+	FA_RING_MIN = 1 << 20,       /* of a session that buffers */
+	FA_RING_DEFAULT = 16 << 20,
+	FA_RING_MAX = 1 << 30,
+	FA_RING_USER_MAX = 64 << 20, /* all of a user's who is not of the group */
+	FA_FIRST_ID_MAX = 1 << 30,
+};
 
 enum fa_session_flags {
 	FA_SESSION_USER = 1 << 0,       /* only processes of the uid that started it */
@@ -63,10 +82,12 @@ struct fa_session_options {
 		maximum_buffers; /* with buffer_size: how far one family's arena may grow, 0: as far
 				     as it can */
 	uint32_t flush_timer;    /* seconds, 0: 1 */
-	uint32_t log_file_mode;  /* enum fa_log_file_mode, 0: sequential */
+	uint32_t log_file_mode;  /* enum fa_log_file_mode; none of FA_LOG_MODES: sequential */
 	uint32_t image_count;
 	uint64_t maximum_file_size; /* bytes, 0: no limit */
 	uint64_t minimum_free;      /* bytes, 0: the larger of 5 % and 1 GB; ~0: not watched */
+	uint32_t first_id; /* append: ids of the file's processes and families up to this are taken */
+	uint32_t reserved;
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME]; /* base names; none: all flagged images */
 };
 
@@ -141,10 +162,23 @@ struct fa_status_session {
 	uint64_t log_buffers_lost;
 	uint64_t bytes;
 	uint64_t started_real; /* seconds */
+	uint64_t buffers_overwritten;    /* circular and buffering, of those that were written */
+	uint64_t real_time_buffers_lost;
+	uint64_t lost_by[FA_LOST_CAUSES]; /* events_lost, by enum fa_lost_cause */
+	/* What was asked for; 0: nothing, and the default was taken. */
+	uint32_t requested_buffer_size;
+	uint32_t requested_flush_timer;
+	uint32_t requested_minimum_buffers;
+	uint32_t requested_maximum_buffers;
+	/* What holds. */
 	uint32_t buffer_size;
 	uint32_t flush_timer;
 	uint32_t minimum_buffers;
-	uint32_t maximum_buffers;
+	uint32_t maximum_buffers; /* 0: as many as there is room for */
+	uint32_t log_file_mode;
+	uint32_t index;             /* bit of struct fa_status_process.sessions */
+	uint32_t number_of_buffers; /* of the programs that are traced now */
+	uint32_t free_buffers;
 	uint64_t maximum_file_size;
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME];
 	char file[256]; /* as the kernel names the descriptor; may be cut */
@@ -164,6 +198,8 @@ struct fa_status_process {
 	uint64_t events;
 	uint64_t lost;
 	uint64_t bytes;
+	uint64_t sessions; /* bit i: it is in the session with that index */
+	uint64_t lost_by[FA_LOST_CAUSES];
 	char image[FA_IMAGE_NAME];
 };
 
@@ -194,6 +230,15 @@ int fa_control_check(const struct fa_control_request *r, size_t len,
 
 /* Do the counts of a status agree with its length? 0 or -EPROTO. */
 int fa_status_check(const void *bytes, size_t len) FA_MUST_USE;
+
+/* What is wrong with the mode and what it needs, as a sentence; NULL: nothing. Pure. */
+const char *fa_session_mode_fault(const struct fa_session_options *o);
+/* "circular", ...; the mode with preallocation is the one without. */
+const char *fa_log_mode_name(uint32_t log_file_mode);
+/* The mode of that name (without preallocation), 0: there is none. */
+uint32_t fa_log_mode_of(const char *name);
+/* Bytes of the ring of a session that buffers. */
+uint64_t fa_session_ring_size(const struct fa_session_options *o);
 
 /* "0" stopped, 1 size limit, ... as text for users. */
 const char *fa_end_reason_text(unsigned reason);

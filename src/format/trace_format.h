@@ -256,13 +256,22 @@ struct fa_rec_thread_end {
 	uint64_t stamp;
 };
 
+enum fa_end_reason {
+	FA_END_STOPPED = 0,
+	FA_END_SIZE = 1,
+	FA_END_DISK = 2,
+	FA_END_WRITE = 3,
+	FA_END_TARGET = 4,
+	FA_END_WRITTEN = 5, /* WrittenPerUser */
+	FA_END_SAVED = 6,   /* a copy of a ring; the session went on */
+};
+
 /* END: the trace was ended properly. Then a sentence. */
 struct fa_rec_end {
 	uint64_t stamp;
 	uint64_t events;
 	uint64_t lost;
-	uint32_t reason; /* 0 stopped, 1 size limit, 2 disk, 3 write error, 4 target ended,
-			  * 5 WrittenPerUser */
+	uint32_t reason; /* enum fa_end_reason */
 	uint32_t error;  /* errno of a write error */
 };
 #pragma GCC diagnostic pop

@@ -231,6 +231,27 @@ static bool cut_block(struct fa_trace_writer *w)
 	       lseek(w->fd, (off_t)w->bytes, SEEK_SET) == (off_t)w->bytes;
 }
 
+/* `block`: room for the header, then the stored bytes. */
+static int write_stored(struct fa_trace_writer *w, struct fa_block_header *header,
+			unsigned char *block)
+{
+	size_t len = sizeof(*header) + header->stored_size;
+	int r;
+
+	header->checksum = fa_hash64(header, offsetof(struct fa_block_header, checksum), 0);
+	header->checksum =
+		fa_hash64(block + sizeof(*header), header->stored_size, header->checksum);
+	memcpy(block, header, sizeof(*header));
+	r = fa_write_all(w->fd, block, len);
+	if (r < 0)
+		return r;
+	w->bytes += len;
+	w->at += len;
+	w->blocks++;
+	w->raw_len = 0;
+	return 0;
+}
+
 /* One block with what was gathered; it may be empty only for the last one. */
 int writer_block(struct fa_trace_writer *w, uint8_t flags)
 {
@@ -243,22 +264,9 @@ int writer_block(struct fa_trace_writer *w, uint8_t flags)
 		.raw_size = (uint32_t)w->raw_len,
 		.sequence = w->blocks,
 	};
-	int r;
 
-	if (stored_size == 0)
-		stored_size = w->raw_len;
-	header.stored_size = (uint32_t)stored_size;
-	header.checksum = fa_hash64(&header, offsetof(struct fa_block_header, checksum), 0);
-	header.checksum = fa_hash64(block + sizeof(header), stored_size, header.checksum);
-	memcpy(block, &header, sizeof(header));
-	r = fa_write_all(w->fd, block, sizeof(header) + stored_size);
-	if (r < 0)
-		return r;
-	w->bytes += sizeof(header) + stored_size;
-	w->at += sizeof(header) + stored_size;
-	w->blocks++;
-	w->raw_len = 0;
-	return 0;
+	header.stored_size = (uint32_t)(stored_size ? stored_size : w->raw_len);
+	return write_stored(w, &header, block);
 }
 
 /* Is there enough free space? Asked of the kernel each second, and after half of what is left or 4 MB. */
@@ -373,6 +381,28 @@ int fa_trace_writer_flush(struct fa_trace_writer *w)
 	return cut_block(w) ? writer_fail_limit(w, r) : fail(w, r);
 }
 
+int fa_trace_writer_copy(struct fa_trace_writer *w, const struct fa_block_header *block,
+			 const void *stored)
+{
+	struct fa_block_header header = *block;
+	int r = fa_trace_writer_flush(w);
+
+	if (r == 0)
+		r = writer_reserve(w, header.stored_size);
+	if (r < 0)
+		return fail(w, r);
+	r = begin_block(w, header.stored_size);
+	if (r < 0)
+		return r;
+	header.flags = 0;
+	header.sequence = w->blocks;
+	memcpy(w->raw + sizeof(header), stored, header.stored_size);
+	r = write_stored(w, &header, w->raw);
+	if (r == 0)
+		return 0;
+	return cut_block(w) ? writer_fail_limit(w, r) : fail(w, r);
+}
+
 void fa_trace_writer_sync(struct fa_trace_writer *w)
 {
 	/* Refused for pipes and by some file systems: then the kernel's own write-back has to do. */
@@ -420,6 +450,11 @@ uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w)
 uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w)
 {
 	return w->defs != NULL ? w->blocks : w->bytes;
+}
+
+uint32_t fa_trace_writer_block_size(const struct fa_trace_writer *w)
+{
+	return w->block_size;
 }
 
 uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w)

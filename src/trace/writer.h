@@ -58,6 +58,10 @@ int fa_trace_write(struct fa_trace_writer *w, unsigned tag, const void *head, si
 /* Write out the block that is being filled, if it has records. */
 int fa_trace_writer_flush(struct fa_trace_writer *w) FA_MUST_USE;
 
+/* A block of another trace, as it is stored there. Errors as fa_trace_write(). */
+int fa_trace_writer_copy(struct fa_trace_writer *w, const struct fa_block_header *block,
+			 const void *stored) FA_MUST_USE;
+
 /* Start write-back of what was written since the last call (sync_file_range). Errors are ignored. */
 void fa_trace_writer_sync(struct fa_trace_writer *w);
 
@@ -72,6 +76,7 @@ void fa_trace_writer_forget(struct fa_trace_writer *w, uint32_t arena);
 uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w);
 
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w);  /* written to the file */
+uint32_t fa_trace_writer_block_size(const struct fa_trace_writer *w); /* that it took */
 uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w); /* of its blocks */
 uint64_t fa_trace_writer_blocks(const struct fa_trace_writer *w); /* written to the file */
 void fa_trace_writer_free(struct fa_trace_writer *w);             /* NULL is fine; writes nothing */

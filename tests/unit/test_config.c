@@ -54,7 +54,7 @@ SPEC(every_value_is_read_in_its_unit)
 	put(FA_PATH_INI,
 	    "; comment\n[Daemon]\nWorkers = 8\nMappedPerUser=3\nWrittenPerUser = 2\n\n"
 	    "[Autologger boot]\nStart=1\nBufferSize = 128\nMinimumBuffers = 2\n"
-	    "MaximumBuffers = 64\nFlushTimer = 5\nLogFileMode = sequential\n"
+	    "MaximumBuffers = 64\nFlushTimer = 5\nLogFileMode = circular, preallocate\n"
 	    "MaxFileSize = 10\nFileName = /var/log/x.falloc\nPolicy = count\nStatus = 0\n");
 	CHECK(fa_config_read(root, &c) == 0);
 	CHECK(c.problems == 0);
@@ -62,7 +62,8 @@ SPEC(every_value_is_read_in_its_unit)
 	a = fa_config_autologger(&c, "boot");
 	CHECK(a != NULL && a->start && a->buffer_size == 128 << 10 && a->minimum_buffers == 2 &&
 	      a->maximum_buffers == 64 && a->flush_timer == 5 && a->max_file_size == 10 << 20 &&
-	      a->count && strcmp(a->file_name, "/var/log/x.falloc") == 0);
+	      a->count && a->preallocate && strcmp(a->mode, "circular") == 0 &&
+	      strcmp(a->file_name, "/var/log/x.falloc") == 0);
 }
 
 SPEC(a_heading_alone_has_all_defaults)
@@ -72,7 +73,8 @@ SPEC(a_heading_alone_has_all_defaults)
 	put(FA_PATH_INI, "[Autologger quiet]\n");
 	CHECK(fa_config_read(root, &c) == 0);
 	a = fa_config_autologger(&c, "quiet");
-	CHECK(a != NULL && !a->start && a->problem[0] == '\0' &&
+	CHECK(a != NULL && !a->start && a->problem[0] == '\0' && !a->preallocate &&
+	      strcmp(a->mode, "sequential") == 0 &&
 	      strcmp(a->file_name, FA_DIR_LOG "/quiet.falloc") == 0);
 }
 

@@ -126,9 +126,53 @@ SPEC(a_status_whose_counts_do_not_fit_its_length_is_refused)
 
 SPEC(every_end_reason_has_a_text)
 {
-	for (unsigned i = 0; i < 6; i++)
+	for (unsigned i = 0; i < 7; i++)
 		CHECK(strcmp(fa_end_reason_text(i), "?") != 0);
-	CHECK(strcmp(fa_end_reason_text(6), "?") == 0);
+	CHECK(strcmp(fa_end_reason_text(7), "?") == 0);
+}
+
+/* NULL when the mode is fine. */
+static const char *fault(uint32_t mode, uint64_t size, uint32_t buffers)
+{
+	struct fa_control_request r = start_request();
+	const char *what, *text;
+
+	r.session.log_file_mode = mode;
+	r.session.maximum_file_size = size;
+	r.session.minimum_buffers = buffers;
+	text = fa_session_mode_fault(&r.session);
+	CHECK((check(&r, &what) == 0) == (text == NULL));
+	return text;
+}
+
+SPEC(modes_that_make_no_sense_are_refused_by_both_sides)
+{
+	const uint64_t mb = 1 << 20;
+
+	CHECK(fault(0, 0, 0) == NULL && fault(FA_LOG_SEQUENTIAL, mb, 2) == NULL);
+	CHECK(fault(FA_LOG_CIRCULAR, mb, 0) == NULL && fault(FA_LOG_APPEND, mb, 0) == NULL);
+	CHECK(fault(FA_LOG_BUFFERING, 0, 0) == NULL && fault(FA_LOG_BUFFERING, 0, 16) == NULL);
+	CHECK(fault(FA_LOG_PREALLOCATE, mb, 0) == NULL);
+	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_PREALLOCATE, mb, 0) == NULL);
+	CHECK(fault(FA_LOG_CIRCULAR, mb - 1, 0) != NULL && fault(FA_LOG_NEWFILE, mb, 0) != NULL);
+	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_SEQUENTIAL, mb, 0) != NULL);
+	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_BUFFERING, mb, 0) != NULL);
+	CHECK(fault(FA_LOG_PREALLOCATE, 0, 0) != NULL);
+	CHECK(fault(FA_LOG_APPEND | FA_LOG_PREALLOCATE, mb, 0) != NULL);
+	CHECK(fault(FA_LOG_BUFFERING | FA_LOG_PREALLOCATE, 0, 0) != NULL);
+	CHECK(fault(FA_LOG_BUFFERING, mb, 0) != NULL && fault(FA_LOG_BUFFERING, 0, 15) != NULL);
+	CHECK(fault(FA_LOG_BUFFERING, 0, 1 << 20) != NULL && fault(0x10, 0, 0) != NULL);
+	CHECK(fault(0x100, 0, 0) != NULL && fault(1u << 31, 0, 0) != NULL);
+}
+
+SPEC(a_mode_and_its_name_go_together)
+{
+	static const char *const names[] = {"sequential", "circular", "append", "buffering"};
+
+	for (int i = 0; i < 4; i++)
+		CHECK(strcmp(fa_log_mode_name(fa_log_mode_of(names[i]) | FA_LOG_PREALLOCATE),
+			     names[i]) == 0);
+	CHECK(fa_log_mode_of("ring") == 0 && strcmp(fa_log_mode_name(0), "sequential") == 0);
 }
 
 int main(void)
@@ -139,5 +183,7 @@ int main(void)
 	RUN(numbers_outside_their_range_are_named);
 	RUN(a_status_whose_counts_do_not_fit_its_length_is_refused);
 	RUN(every_end_reason_has_a_text);
+	RUN(modes_that_make_no_sense_are_refused_by_both_sides);
+	RUN(a_mode_and_its_name_go_together);
 	return TEST_RESULT();
 }
