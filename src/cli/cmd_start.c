@@ -44,7 +44,7 @@ static const struct fa_option options[] = {
 	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
 	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
 	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
-	 "of a block of the trace, 4K to 4M (default 64K)", NULL},
+	 "of a block of the trace, 4K to 1M (default 64K); see 'firstalloc query' for what was taken", NULL},
 	{0, "minimum-buffers", "N", FA_OPT_U32, &given.minimum_buffers,
 	 "recorded in the trace; a program's first buffers are its arena's", NULL},
 	{0, "maximum-buffers", "N", FA_OPT_U32, &given.maximum_buffers,

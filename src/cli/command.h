@@ -25,6 +25,7 @@
 	X(mark)                                                                                    \
 	X(save)                                                                                    \
 	X(status)                                                                                  \
+	X(query)                                                                                   \
 	X(run)                                                                                     \
 	X(report)                                                                                  \
 	X(dump)                                                                                    \

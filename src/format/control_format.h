@@ -57,6 +57,7 @@ enum fa_log_file_mode {
 enum {
 	FA_CIRCULAR_MIN = 1 << 20,   /* MaximumFileSize */
 	FA_DEFAULT_BUFFER_SIZE = 64 << 10,
+	FA_BUFFER_SIZE_MAX = 1 << 20, /* more than that is taken as that */
 	FA_RING_MIN = 1 << 20,       /* of a session that buffers */
 	FA_RING_DEFAULT = 16 << 20,
 	FA_RING_MAX = 1 << 30,

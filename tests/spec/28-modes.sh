@@ -8,14 +8,10 @@
 #   28.10       preallocate: the room is there, and given back
 #   28.11       mixes that make no sense are refused with the reason
 #   28.12       autologgers
+#   28.13-28.14 query: counters, what was asked for and what holds; a loss by its cause, with what helps
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
-if [ "$(id -u)" != 0 ]; then
-	skip 28 "modes of sessions" "needs root"
-	results
-	exit
-fi
-private_machine
+private_machine 28 "modes of sessions"
 lib=$T/m/libfirstalloc_preload.so
 mkdir "$T/small"
 modes_leave() { umount -l "$T/small" 2>/dev/null; leave_machine; }
@@ -335,4 +331,63 @@ autologgers() {
 	done
 }
 it 28.12 "autologgers: circular and buffering, and what is wrong is told" autologgers
+
+query() {
+	rm -f "$T/q.falloc"
+	begin q -o "$T/q.falloc" --max-file-size 1M --buffer-size 1M --flush-timer 2s
+	noisy
+	recorded() { $fa query q --json >"$T/q.json" && same "$(json "$T/q.json" "j['BuffersWritten'] > 1 and j['events'] > 1000 and len(j['processes']) == 1")" true; }
+	wait_for 20 recorded
+	same "$(json "$T/q.json" "(j['BufferSize'], j['FlushTimer'], j['MaximumFileSize'], j['LogFileMode'])")" "({'requested': 1024, 'effective': 64}, {'requested': 2, 'effective': 2}, 1, 'sequential')"
+	same "$(json "$T/q.json" "(j['EventsLost'], j['LogBuffersLost'], j['lost_by_cause'], j['remedies'])")" "(0, 0, {}, [])"
+	same "$(json "$T/q.json" "j['NumberOfBuffers'] > j['FreeBuffers'] > 0")" true
+	same "$(json "$T/q.json" "[(p['image'], p['events'] > 0, p['EventsLost']) for p in j['processes']]")" "[('noisy', True, 0)]"
+	$fa query q >"$T/o"
+	grep -q 'BufferSize  *64 KB (asked for: 1,024 KB)' "$T/o"
+	grep -q 'EventsLost  *0$' "$T/o"
+	end_noisy
+	$fa stop q
+	rm "$T/q.falloc"
+	$fa start q -o "$T/q.falloc" --min-free 0 --buffer-size 2M
+	same "$($fa query q --json | json /dev/stdin "(j['BufferSize'], j['MaximumBuffers'], j['NumberOfBuffers'])")" "({'requested': 2048, 'effective': 1024}, {'requested': None, 'effective': None}, 0)"
+	$fa stop q
+	! $fa query q 2>"$T/e"
+	grep -q "no session called 'q'" "$T/e"
+}
+it 28.13 "query: ETW's counters, of the session and its processes; what was asked for and what holds" query
+
+# The collector does not read for a second, until the keeper replaces it, and the program does not wait.
+count_loss() {
+	rm -f "$T/l.falloc" "$T/stop" "$T/own.falloc"
+	touch "$T/stop"
+	read -r rounds slowest < <("$FA" run -o "$T/own.falloc" -- "$P/steady" 8 "$T/stop")
+	rm -f "$T/stop"
+	report "$T/own.falloc"
+	own=$(value "j['events']['alloc'] + j['events']['free'] - 2 * $rounds") # beside the rounds
+	$fa enable steady --starts 1000 >/dev/null
+	begin l -o "$T/l.falloc" --policy count
+	rm -f "$T/stop"
+	echo "$lib" >/etc/ld.so.preload
+	"$P/steady" 8 "$T/stop" >"$T/steady" & program=$!
+	here() { $fa query l --json >"$T/q.json" && same "$(json "$T/q.json" "[p['events'] > 0 for p in j['processes']]")" "[True]"; }
+	wait_for 20 here
+	rm -f /etc/ld.so.preload
+	for _ in $(seq 10); do
+		pid=$(part collector)
+		kill -STOP "$pid"
+		wait_for 20 replaced "$pid"
+		wait_for 20 here
+		[ "$(json "$T/q.json" "j['EventsLost']")" = 0 ] || break
+	done
+	touch "$T/stop"
+	wait $program
+	read -r rounds slowest <"$T/steady"
+	same "$(json "$T/q.json" "j['EventsLost'] == sum(j['lost_by_cause'].values()) > 0")" true
+	same "$(json "$T/q.json" "[list(j['lost_by_cause']), len(j['remedies'])]")" "[['no-buffer'], 1]"
+	$fa stop l
+	"$FA" report --json --tolerate-lost "$T/l.falloc" >"$T/r.json"
+	same "$(value "j['events']['alloc'] + j['events']['free'] + j['lost'] - 2 * $rounds")" "$own"
+	! grep -q 'newer version' "$T/r.json"
+}
+it 28.14 "policy count: what the program produced = what is in the trace + what was lost, by its cause" count_loss
 results
