@@ -124,6 +124,7 @@ static FA_INLINE int fa_recall_is_turn(struct fa_recalls *r)
 
 	return r->turn++ % (r->in_vain < FA_RECALL_PATIENCE ? ONE_IN : IN_VAIN) == 0;
 }
+
 /* NULL: it cannot. */
 FA_HIDDEN struct fa_recall *fa_recall_keep(struct fa_recalls *r, const struct fa_unwind_thread *t,
 					   const struct fa_regs *regs, uint32_t id);

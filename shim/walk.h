@@ -1,6 +1,6 @@
 /*
  * walk.h - one walk at work, and the memory of the walk before: shared by unwind.c, walk*.c and
- * recall.c only, but for fa_walk_is_same(), which the tracer asks on every event.
+ * recall.c only, but for fa_walk_is_same(), which stack.c asks where nothing was recalled.
  *
  * A frame is a return address (ip), the stack slot that it was read from, and, where a frame further
  * out computes its CFA from rbp, the value of rbp. In regular frames rsp is slot + 8. So a walk is
