@@ -27,6 +27,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/run_child.h"
+#include "cli/run_starts.h"
 #include "cli/words.h"
 #include "collector/families.h"
 #include "collector/unseen.h"
@@ -53,6 +54,8 @@ static struct {
 struct run {
 	struct fa_rundir *dir;
 	struct fa_families *families;
+	struct fa_run_starts *starts;
+	uint64_t not_come; /* programs that it started and that are not traced */
 	struct fa_trace_writer *writer;
 	struct fa_sink sink;
 	struct fa_run_child child;
@@ -210,7 +213,7 @@ static void give_trace_up(struct run *run, int error)
 
 /*
  * The command itself, when nothing came of it. Its file is opened as long as it runs. Of what it starts
- * only those are known that load the shim and refuse; nobody tells of the others.
+ * those that load the shim and refuse leave a note, and of the others the kernel tells (run_starts.h).
  */
 static void remember_command(struct run *run)
 {
@@ -261,6 +264,17 @@ static int write_coverage(struct run *run)
 				strlen(image) + 1, NULL, 0);
 }
 
+/* The command itself is write_coverage()'s, when it did not come. */
+static int write_starts(struct run *run)
+{
+	pid_t but = fa_families_came(run->families) ? 0 : run->child.pid;
+	int64_t n = fa_run_starts_finish(run->starts, but, options.only.item, options.only.count,
+					 &run->sink);
+
+	run->not_come = n > 0 ? (uint64_t)n : 0;
+	return n < 0 ? (int)n : 0;
+}
+
 static void end_trace(struct run *run)
 {
 	struct fa_families_totals t;
@@ -271,6 +285,8 @@ static void end_trace(struct run *run)
 		r = fa_families_finish(run->families);
 	if (r == 0)
 		r = write_coverage(run);
+	if (r == 0)
+		r = write_starts(run);
 	if (r == 0)
 		r = fa_drain_write_clock(&run->sink, fa_drain_clock_source());
 	t = fa_families_total(run->families);
@@ -394,6 +410,7 @@ static void collect(struct run *run)
 
 		if (run->trace_error == 0) {
 			wait_ms = fa_families_turn(run->families);
+			fa_run_starts_turn(run->starts); /* behind it: who came need not be looked at */
 			r = wait_ms < 0 ? wait_ms : refresh_trace(run);
 			if (r < 0) {
 				give_trace_up(run, r);
@@ -410,9 +427,9 @@ static void tell_summary(const struct run *run)
 	struct fa_families_totals t = fa_families_total(run->families);
 	char events[32], lost[32], size[32], refusing[64] = "";
 
-	if (t.refusing != 0)
+	if (t.refusing + run->not_come != 0)
 		(void)snprintf(refusing, sizeof(refusing), ", %llu not traced",
-			       (unsigned long long)t.refusing);
+			       (unsigned long long)(t.refusing + run->not_come));
 	if (!options.verbose && !isatty(STDERR_FILENO))
 		return;
 	fprintf(stderr, "firstalloc: %s events, %s lost, %llu process%s%s, %s: %s\n",
@@ -427,6 +444,7 @@ static void tell_summary(const struct run *run)
 static void free_run(struct run *run)
 {
 	fa_families_free(run->families);
+	fa_run_starts_free(run->starts);
 	fa_trace_writer_free(run->writer);
 	fa_rundir_free(run->dir);
 	fa_close(&run->signals);
@@ -453,8 +471,13 @@ static int prepare(struct run *run, const char *library, const char *shim_opts, 
 		r = block_signals(run);
 	if (r == 0)
 		r = fa_run_child_fork(argv, &run->old_mask, &run->child);
-	if (r == 0)
+	if (r == 0) {
 		fa_families_expect(run->families, run->child.pid);
+		run->starts = fa_run_starts_new();
+		fa_run_starts_watch(run->starts, run->child.pid);
+		if (run->starts != NULL)
+			fa_families_tell(run->families, fa_run_starts_came, run->starts);
+	}
 	if (r < 0)
 		return fa_fail(RUN_FAILED, "cannot start %s: %s", argv[0], fa_strerror(r));
 	r = name_trace(run, argv[0]);
@@ -561,9 +584,11 @@ const struct fa_command fa_cmd_run = {
 		"The trace ends with CMD; processes that it leaves behind are traced until then, "
 		"with --wait until they end. Programs that change their user, are statically "
 		"linked, or drop LD_PRELOAD from their environment are not traced. CMD itself is "
-		"then in the trace with the reason, and so is every program that loads the shim "
-		"and refuses (a sanitizer, an allocator of its own); how many others CMD started "
-		"that could not load it is not known.\n"
+		"then in the trace with the reason, and so is every program that it starts: the "
+		"reason is unknown for one that had ended before it was looked at. Of the latter "
+		"only those are known that load the shim and refuse (a sanitizer, an allocator of "
+		"its own) where the kernel does not tell us of starts: without root before Linux "
+		"6.6, and in containers.\n"
 		"\n"
 		"The trace is written as it comes, so that as little as possible is taken from "
 		"CMD's time, and compressed with zstd when CMD has ended, into a file beside it "

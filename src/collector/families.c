@@ -57,6 +57,8 @@ struct fa_families {
 	int32_t expected_pid;
 	bool expected_came;
 	uint32_t expected_refusal; /* enum fa_reason, 0 none */
+	void (*came)(void *ctx, int32_t pid); /* NULL: nobody wants to know */
+	void *came_ctx;
 };
 
 static int keep_pass_back(void *ctx, unsigned tag, const void *head, size_t head_len,
@@ -216,6 +218,8 @@ static int adopt_arena(struct fa_families *s, struct fa_run_arena *a)
 	take_exe(a, &info);
 	wanted = is_wanted(s, fa_base_name(info.exe));
 	s->expected_came |= info.pid == s->expected_pid;
+	if (s->came != NULL)
+		s->came(s->came_ctx, info.pid);
 	r = fa_family_new(a->fd, a->size, &info, &s->ids, &f);
 	if (r < 0) {
 		fa_close(&a->fd);
@@ -243,6 +247,8 @@ static int take_note(struct fa_families *s, const struct fa_run_arena *a)
 
 	if (a->own_pid == s->expected_pid)
 		s->expected_refusal = a->reason;
+	if (s->came != NULL)
+		s->came(s->came_ctx, a->own_pid);
 	if (!is_wanted(s, a->image))
 		return 0;
 	s->past.refusing++;
@@ -417,6 +423,12 @@ void fa_families_exited(struct fa_families *s, int32_t pid, int32_t status)
 void fa_families_expect(struct fa_families *s, int32_t pid)
 {
 	s->expected_pid = pid;
+}
+
+void fa_families_tell(struct fa_families *s, void (*came)(void *ctx, int32_t pid), void *ctx)
+{
+	s->came = came;
+	s->came_ctx = ctx;
 }
 
 bool fa_families_came(const struct fa_families *s)

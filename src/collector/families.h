@@ -45,6 +45,9 @@ bool fa_families_came(const struct fa_families *s);
 /* Why the expected process refused (enum fa_reason); 0: it said nothing. */
 uint32_t fa_families_refusal(const struct fa_families *s);
 
+/* Of each process whose arena, or whose word that it refuses, comes from now on. */
+void fa_families_tell(struct fa_families *s, void (*came)(void *ctx, int32_t pid), void *ctx);
+
 /* No family is left. */
 bool fa_families_empty(const struct fa_families *s);
 

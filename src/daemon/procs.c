@@ -17,19 +17,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/cn_proc.h>
-#include <linux/connector.h>
-#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "collector/connector.h"
 #include "collector/procfs.h"
 #include "daemon/doorman.h"
 #include "format/index_format.h"
@@ -39,59 +36,6 @@ enum {
 	VERIFY_EACH_TURN = 64,
 	RECEIVE_BUFFER = 8 << 20,
 };
-/* include/linux/proc_ns.h: the inode numbers of the first namespaces are fixed. */
-#define FIRST_PID_NS  0xEFFFFFFCu
-#define FIRST_USER_NS 0xEFFFFFFDu
-
-static bool in_namespace(const char *path, ino_t first)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && st.st_ino == first;
-}
-
-static int listen_to_kernel(int fd)
-{
-	const struct nlmsghdr head = {
-		.nlmsg_len = NLMSG_LENGTH(sizeof(struct cn_msg) + sizeof(uint32_t)),
-		.nlmsg_type = NLMSG_DONE,
-	};
-	const struct cn_msg cn = {
-		.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC},
-		.len = sizeof(uint32_t),
-	};
-	const uint32_t op = PROC_CN_MCAST_LISTEN;
-	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
-	char m[64] FA_ALIGNED(8);
-
-	memset(m, 0, sizeof(m));
-	memcpy(m, &head, sizeof(head));
-	memcpy(m + NLMSG_HDRLEN, &cn, sizeof(cn));
-	memcpy(m + NLMSG_HDRLEN + sizeof(cn), &op, sizeof(op));
-	return sendto(fd, m, head.nlmsg_len, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
-											: 0;
-}
-
-static int connector(void)
-{
-	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
-	int size = RECEIVE_BUFFER, e;
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
-
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		e = -errno;
-	else
-		e = listen_to_kernel(fd);
-	if (e < 0) {
-		close(fd);
-		return e;
-	}
-	return fd;
-}
-
 void procs_open(struct door *d)
 {
 	d->connector_fd = -1;
@@ -100,17 +44,14 @@ void procs_open(struct door *d)
 	d->known = calloc(1, KNOWN_PIDS / 8);
 	if (d->known == NULL)
 		return;
-	if (!in_namespace("/proc/self/ns/pid", FIRST_PID_NS) ||
-	    !in_namespace("/proc/self/ns/user", FIRST_USER_NS)) {
+	d->connector_fd = fa_connector_open(RECEIVE_BUFFER);
+	if (d->connector_fd == -ENODEV)
 		log_line("not in the first pid namespace: program starts cannot be watched");
-		return;
-	}
-	d->connector_fd = connector();
-	if (d->connector_fd < 0) {
+	else if (d->connector_fd < 0)
 		log_line("proc connector: %s: program starts cannot be watched",
 			 fa_strerror(d->connector_fd));
+	if (d->connector_fd < 0)
 		d->connector_fd = -1;
-	}
 }
 
 static bool is_known(const struct door *d, int32_t pid)
@@ -367,8 +308,9 @@ static void waiting_ended(struct door *d, int32_t pid, int32_t status)
 			d->waiting[i].status = status;
 }
 
-static void on_event(struct door *d, const struct proc_event *e)
+static void on_event(void *ctx, const struct proc_event *e)
 {
+	struct door *d = ctx;
 	uint64_t when = e->timestamp_ns;
 
 	switch ((unsigned)e->what) {
@@ -400,34 +342,13 @@ static void on_event(struct door *d, const struct proc_event *e)
 
 void procs_read(struct door *d)
 {
-	char buf[16384] FA_ALIGNED(8);
+	int r = 1;
 
 	learn_arrivals(d);
-	for (int turn = 0; turn < 256; turn++) {
-		struct sockaddr_nl from = {0};
-		struct proc_event event;
-		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(d->connector_fd, buf, sizeof(buf), 0, (struct sockaddr *)&from,
-				     &from_len);
-		unsigned left = n < 0 ? 0 : (unsigned)n;
-
-		if (n < 0 && errno == ENOBUFS)
-			d->unknown_starts++; /* at least one */
-		if (n < 0)
-			return;
-		if (from.nl_pid != 0) /* only the kernel */
-			continue;
-		for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, left);
-		     h = NLMSG_NEXT(h, left)) {
-			const struct cn_msg *cn = NLMSG_DATA(h);
-
-			if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*cn) + sizeof(struct proc_event)) ||
-			    cn->id.idx != CN_IDX_PROC || cn->id.val != CN_VAL_PROC)
-				continue;
-			memcpy(&event, cn->data, sizeof(event)); /* it stands unaligned */
-			on_event(d, &event);
-		}
-	}
+	for (int turn = 0; turn < 256 && r == 1; turn++)
+		r = fa_connector_read(d->connector_fd, on_event, d);
+	if (r == -ENOBUFS)
+		d->unknown_starts++; /* at least one */
 }
 
 /* Who started and has not rung: passed on with its executable. */

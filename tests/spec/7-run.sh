@@ -181,4 +181,34 @@ same_file() {
 }
 it 7.14 "a trace that is packed replaces only a file of ours, of one name; group and rights stay" same_file
 
+# Programs that CMD starts and that cannot load the library. Those that live for a moment are named; the others
+# are counted, each once, and none that is traced.
+starts() {
+	echo 'int usleep(unsigned); int main(int n) { if (n > 1) usleep(900000); return 0; }' >s.c
+	gcc -w -static -o still s.c && gcc -w -o owned s.c
+	"$FA" run -v -o s -- sh -c './still x; env -i ./owned x; /bin/true; exec ./owned' 2>s.err
+	cat s.err
+	"$FA" dump s --no-events | sed -n 's/.* coverage .*reason=\([A-Z_]*\) .*image="\(.*\)"/\1 \2/p' >s.list
+	same "$(cat s.list)" "STATIC still
+NOT_LOADED owned"
+	grep -q ', 2 not traced' s.err
+	same "$(records s process)" 4 # sh, env, true, owned
+	"$FA" run -v -o s -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do ./still; /bin/true; done' 2>s.err
+	same "$(records s coverage)" 10
+	grep -q ', 10 not traced' s.err
+	"$FA" run -v -o s --only owned -- sh -c './still; env -i ./owned x; ./owned' 2>s.err
+	same "$("$FA" dump s --no-events | grep -c 'coverage .*image="owned"')" 1
+	same "$(records s coverage)" 1
+	[ "$(id -u)" = 0 ] || return 0
+	chmod 755 "$T" && cp owned lent && chmod 4755 lent && mkdir -m 777 -p ours
+	setpriv --reuid 23451 --regid 23451 --clear-groups "$FA" run -o ours/s -- sh -c './lent x; ./still x'
+	"$FA" dump ours/s --no-events | grep -q 'coverage .*reason=SECURE .*image="lent"'
+	"$FA" dump ours/s --no-events | grep -q 'coverage .*reason=STATIC .*image="still"'
+}
+if [ "$(stat -Lc %i /proc/self/ns/pid) $(stat -Lc %i /proc/self/ns/user)" != "4026531836 4026531837" ]; then
+	skip 7.15 "programs that cannot load the library are listed with the reason" "not in the first namespaces"
+else
+	it 7.15 "programs that cannot load the library are listed with the reason, or counted as unknown" starts
+fi
+
 results
