@@ -313,6 +313,8 @@ static void on_event(void *ctx, const struct proc_event *e)
 	struct door *d = ctx;
 	uint64_t when = e->timestamp_ns;
 
+	/* Who rang did so before this, but perhaps after we began to read. */
+	learn_arrivals(d);
 	switch ((unsigned)e->what) {
 	case PROC_EVENT_FORK:
 		if (e->event_data.fork.child_pid == e->event_data.fork.child_tgid &&
@@ -344,7 +346,6 @@ void procs_read(struct door *d)
 {
 	int r = 1;
 
-	learn_arrivals(d);
 	for (int turn = 0; turn < 256 && r == 1; turn++)
 		r = fa_connector_read(d->connector_fd, on_event, d);
 	if (r == -ENOBUFS)
