@@ -411,14 +411,14 @@ written() {
 		as 23453 "$gate" -n 200000 >/dev/null
 	done
 	kill -9 "$(pid_of collector)" # what stands in Bob's and root's traces is paid once more
-	wait_for 5 $fa status
-	wait_for 5 eval 'as $BOB "$gate" -n 1000 | grep -q "answer 1 "'
+	wait_for 20 $fa status
+	wait_for 20 eval 'as $BOB "$gate" -n 1000 | grep -q "answer 1 "'
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "sorted((s['name'], s['state']) for s in j['sessions'])")" "[('bobs', 'running'), ('rooted', 'running')]"
 	[ "$(stat -c %s "$W/rooted.falloc")" -gt 1048576 ]
 	rm "$R/etc/firstalloc/firstalloc.ini"
 	kill "$(pid_of keeper)"
-	wait_for 5 test ! -e "$C"
+	wait_for 20 test ! -e "$C"
 }
 it 13.25 "what is written for one user has a cap: his sessions end and say why, others' go on" written
 results

@@ -123,14 +123,14 @@ both_kill() { # in the same moment: the first would be replaced before the secon
 	kill -STOP "$(part keeper)"
 	kill -9 $doorman $collector
 	kill -CONT "$(cat "$R/run/firstalloc/firstallocd.pid")"
-	wait_for 4 replaced doorman $doorman
-	wait_for 4 replaced collector $collector
+	wait_for 20 replaced doorman $doorman
+	wait_for 20 replaced collector $collector
 }
 recording() { # session: since now
 	local before now
 	before=$(recorded "$1")
 	more() { now=$(recorded "$1") && [ "$now" -gt "$before" ]; }
-	wait_for 8 more "$1"
+	wait_for 20 more "$1"
 }
 recorded() {
 	$fa status --json >"$T/st.json" && json "$T/st.json" "[s['events'] for s in j['sessions'] if s['name'] == '$1'][0]"
@@ -158,7 +158,7 @@ orphan_found() {
 	"$T/m/heirs" 23453 "$T/stop" "$T/ready" & program=$!
 	wait $program # it ends, its child goes on
 	rm -f /etc/ld.so.preload
-	wait_for 4 test -s "$T/ready"
+	wait_for 20 test -s "$T/ready"
 	child=$(cat "$T/ready")
 	mkdir -m 777 -p "$T/m/u3"
 	setpriv --reuid 23453 --regid 23453 --clear-groups $fa start own -o "$T/m/u3/own.falloc" --min-free 0 >/dev/null
@@ -168,7 +168,7 @@ orphan_found() {
 	same "$(json "$T/st.json" "[(p['pid'], p['uid'], p['state']) for p in j['processes']]")" "[($child, 23453, 'traced')]"
 	touch "$T/stop"
 	gone() { [ ! -d "/proc/$child" ]; }
-	wait_for 8 gone
+	wait_for 20 gone
 	$fa stop own >/dev/null
 	$fa stop o >/dev/null
 	$fa disable heirs >/dev/null
