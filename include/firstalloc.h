@@ -56,7 +56,7 @@ enum {
 /* LogFileMode, as in Windows. What this version cannot do is answered with FA_ERROR_NOT_SUPPORTED. */
 enum fa_trace_mode {
 	FA_TRACE_MODE_SEQUENTIAL = 0x1, /* ends at maximum_file_size */
-	FA_TRACE_MODE_CIRCULAR = 0x2,
+	FA_TRACE_MODE_CIRCULAR = 0x2,   /* there the oldest events are written over; at least 1 MB */
 	FA_TRACE_MODE_APPEND = 0x4,
 	FA_TRACE_MODE_NEWFILE = 0x8,
 	FA_TRACE_MODE_PREALLOCATE = 0x20,

@@ -142,9 +142,12 @@ static int check_mode(uint32_t mode)
 	     (place & ~(uint32_t)FA_TRACE_MODE_APPEND) != 0))
 		return fa_api_fail(FA_ERROR_INVALID_FLAGS,
 				   "log_file_mode 0x%x: these exclude each other", mode);
-	if ((mode & ~(uint32_t)FA_TRACE_MODE_SEQUENTIAL) != 0)
+	if ((mode & ~(uint32_t)(FA_TRACE_MODE_SEQUENTIAL | FA_TRACE_MODE_CIRCULAR |
+				FA_TRACE_MODE_PREALLOCATE)) != 0)
 		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-				   "log_file_mode 0x%x: this version knows sequential only", mode);
+				   "log_file_mode 0x%x: from C there are sequential, circular and "
+				   "preallocation so far",
+				   mode);
 	return FA_OK;
 }
 
@@ -210,6 +213,9 @@ static int fill_options(const struct fa_trace_properties *p, const char *name,
 	o->flush_timer = s->flush_timer;
 	o->log_file_mode = s->log_file_mode;
 	o->maximum_file_size = (uint64_t)s->maximum_file_size * MB;
+	what = fa_session_mode_fault(o);
+	if (what != NULL)
+		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "%s", what);
 	if (fa_session_options_check(o, &what) < 0)
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "%s is out of its range", what);
 	return FA_OK;

@@ -28,9 +28,12 @@ begin() { # session options: with the programs flagged
 }
 traced() { echo "$lib" >/etc/ld.so.preload; "$@"; rm -f /etc/ld.so.preload; }
 run_threads() { same "$(traced "$P/threads" 4 "$1")" "threads ok"; }
-noisy() { # in the background
+noisy() { # in the background; the preload line stays until it is attached
 	rm -f "$T/stop"
-	traced eval "\"\$P/noisy\" 2 \"\$T/stop\" >\"\$T/noisy\" & program=\$!"
+	echo "$lib" >/etc/ld.so.preload
+	"$P/noisy" 2 "$T/stop" >"$T/noisy" & program=$!
+	wait_for 30 traced_now $program
+	rm -f /etc/ld.so.preload
 }
 end_noisy() { touch "$T/stop"; wait $program; read -r rounds <"$T/noisy"; }
 part() { $fa status --json >"$T/st.json" && json "$T/st.json" "j['daemon']['$1'] or 0"; }
