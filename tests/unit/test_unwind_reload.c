@@ -117,7 +117,8 @@ SPEC(frames_taken_over_are_of_the_library_that_is_there_now)
 
 		/* From one place: a compiler that unrolls the loop would make two. */
 		for (volatile unsigned k = 0; k < 2; k++)
-			run_library(k == 0 ? "a.so" : "like_a.so", &seen[k]);
+			run_library(k == 0 ? "a.so" : "like_a.so", called_back, 1,
+				    (void *[]){&seen[k]});
 		places += FA_NODE_PC(seen[0].pc) == FA_NODE_PC(seen[1].pc);
 		modules += FA_NODE_PC(seen[0].pc) == FA_NODE_PC(seen[1].pc) &&
 			   FA_NODE_MODULE(seen[0].pc) != FA_NODE_MODULE(seen[1].pc);
