@@ -136,7 +136,8 @@ void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
 	char why[160];
 	int e;
 
-	if (!have_registry(k, fa_mono_ns()))
+	/* At once, though it was damaged a moment ago: it is not said twice. */
+	if (rules_open(k) < 0)
 		return;
 	r = find_rule(k, m->rule_id);
 	if (r == NULL || m->uid == FA_USER_ANY || !concerns(r, m))
