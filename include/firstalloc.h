@@ -99,6 +99,8 @@ struct fa_trace_properties {
 	uint64_t events_lost;
 	uint64_t buffers_written;
 	uint64_t log_buffers_lost;
+	uint32_t number_of_buffers; /* of the programs that are traced now */
+	uint32_t free_buffers;
 	uint64_t bytes_written;
 	uint64_t start_time; /* seconds since 1970 */
 	uint32_t processes; /* that were ever in it */

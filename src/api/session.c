@@ -243,7 +243,9 @@ static void show_settings(const struct fa_status_session *s, struct fa_trace_set
 		.maximum_buffers = s->maximum_buffers,
 		.maximum_file_size = (uint32_t)((s->maximum_file_size + MB - 1) / MB),
 		.flush_timer = s->flush_timer,
-		.log_file_mode = FA_LOG_SEQUENTIAL,
+		.log_file_mode = s->log_file_mode | ((s->log_file_mode & FA_LOG_MODES) == 0
+							     ? (uint32_t)FA_LOG_SEQUENTIAL
+							     : 0u),
 		.policy = s->policy,
 		.flags = (s->flags & FA_SESSION_USER) != 0 ? FA_TRACE_OWN_USER : 0,
 	};
@@ -259,6 +261,8 @@ static void show_session(const struct fa_client_status *st, const struct fa_stat
 	p->events_lost = s->events_lost;
 	p->buffers_written = s->buffers_written;
 	p->log_buffers_lost = s->log_buffers_lost;
+	p->number_of_buffers = s->number_of_buffers;
+	p->free_buffers = s->free_buffers;
 	p->bytes_written = s->bytes;
 	p->start_time = s->started_real;
 	p->processes = s->processes;

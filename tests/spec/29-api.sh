@@ -204,6 +204,11 @@ effective() {
 	call OK query eff
 	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
 	call OK stop eff
+	call OK start eff "$(fresh eff)" mode=0x22 size=3
+	grep -qx ' effective: buffer [1-9][0-9]* minimum 0 maximum 0 size 3 timer 1 mode 34 policy 0 flags 0' "$T/o"
+	[ "$(stat -c %b "$T/eff.falloc")" -ge 6144 ]
+	call OK stop eff
+	"$FA" report --json "$T/eff.falloc" >/dev/null
 }
 it 29.7 "properties tell what was asked for and what holds" effective
 
