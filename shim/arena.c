@@ -18,6 +18,8 @@ static uint64_t soft_limit(int resource)
 {
 	struct rlimit limit = {0, 0};
 
+	if (resource == RLIMIT_AS && fa_arena.address_limit != 0)
+		return fa_arena.address_limit;
 	if (fa_sys_call4(SYS_prlimit64, 0, resource, 0, (long)&limit) != 0)
 		return UINT64_MAX;
 	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
@@ -83,9 +85,10 @@ static int create_run_file(uint32_t size)
 	return fd;
 }
 
-static bool map_at(uint64_t address, uint64_t size)
+/* how: may what lies there be replaced? */
+static bool map_at(uint64_t address, uint64_t size, int how)
 {
-	int flags = MAP_SHARED | MAP_NORESERVE | FA_MAP_FIXED_NOREPLACE;
+	int flags = MAP_SHARED | MAP_NORESERVE | how;
 	int fd = -1;
 	void *p;
 
@@ -153,6 +156,9 @@ static void write_head(const struct fa_start *start)
 	h->want_segment = fa_arena.mapped;
 	h->node_count = 1;  /* 0 is the root */
 	h->buffer_hint = 1; /* so many are looked at */
+	h->block = (uint64_t)&firstalloc_process_block;
+	h->block_nonce = firstalloc_process_block.nonce;
+	h->joined = 1;
 	fa_text_copy(h->exec_path, sizeof(h->exec_path), start->exec_path);
 	if (start->exe_path != NULL)
 		fa_text_copy(h->exe_path, sizeof(h->exe_path), start->exe_path);
@@ -161,7 +167,10 @@ static void write_head(const struct fa_start *start)
 
 	p->pid = fa_arena.pid;
 	p->parent_slot = ~0u;
-	p->origin = FA_ORIGIN_EXEC;
+	p->origin = start->woken ? FA_ORIGIN_WOKEN : FA_ORIGIN_EXEC;
+	/* Nobody knows yet who will come, and a program that runs is not to wait for it. */
+	if (start->woken)
+		h->answer.policy = FA_POLICY_COUNT;
 	p->start_stamp = h->start_stamp;
 	p->fork_thread = ~0u;
 	__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
@@ -174,16 +183,14 @@ static void add_segments(uint32_t segments)
 		add_segment(k, fa_arena.base + fa_arena_segment_at(fa_arena.size0, k));
 }
 
-unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
-			 uint32_t segments)
+static void describe(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
+		     uint32_t size)
 {
-	uint32_t size = first_size(start->run_dir != NULL);
-
-	if (size == 0)
-		return FA_REASON_NO_MEMORY;
 	fa_arena.wish = *wish;
 	fa_arena.pid = pid;
 	fa_arena.size0 = size;
+	fa_arena.process = 0;
+	fa_arena.process_generation = 0;
 	fa_arena.most = soft_limit(RLIMIT_AS) / 4;
 	if (fa_arena.most > FA_ARENA_SPAN)
 		fa_arena.most = FA_ARENA_SPAN;
@@ -191,6 +198,16 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 	fa_arena.euid = start->euid;
 	fa_arena.clock_source = (uint8_t)fa_clock_source();
 	fa_arena.run_mode = start->run_dir != NULL;
+}
+
+unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,
+			 uint32_t segments)
+{
+	uint32_t size = first_size(start->run_dir != NULL);
+
+	if (size == 0)
+		return FA_REASON_NO_MEMORY;
+	describe(start, wish, pid, size);
 	if (fa_arena.run_mode) {
 		if (fa_text_length(start->run_dir) >= sizeof(fa_arena.run_dir))
 			return FA_REASON_RUN_DIR;
@@ -200,7 +217,7 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 		uint64_t address = fa_arena_slot_address(slot);
 
 		fa_arena.slot = slot;
-		if (!map_at(address, fa_arena_segment_at(size, segments))) {
+		if (!map_at(address, fa_arena_segment_at(size, segments), FA_MAP_FIXED_NOREPLACE)) {
 			if (fa_arena.run_mode)
 				return FA_REASON_RUN_DIR;
 			continue;
@@ -220,10 +237,27 @@ void fa_arena_destroy(void)
 	fa_arena.mapped = 0;
 }
 
-enum { WAIT_SLOT_NS = 20000000 };
-
 /* A thread of this process is mapping a segment. */
 static uint32_t growing;
+
+unsigned fa_arena_renew(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
+{
+	uint64_t had = fa_arena_segment_at(fa_arena.size0, fa_arena.mapped);
+	uint32_t size = fa_arena.size0;
+
+	/* One call: at no moment may somebody else map something there. */
+	if (!map_at((uint64_t)fa_arena.base, size, MAP_FIXED))
+		return FA_REASON_NO_MEMORY;
+	if (had > size)
+		(void)fa_sys_munmap(fa_arena.base + size, had - size);
+	describe(start, wish, pid, size);
+	growing = 0; /* in a child of a fork a thread that is not here may have been at it */
+	add_segments(1);
+	write_head(start);
+	return 0;
+}
+
+enum { WAIT_SLOT_NS = 20000000 };
 
 static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
 {
@@ -252,6 +286,7 @@ static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint
 		fa_arena.process = i;
 		fa_arena.process_generation = p->generation;
 		fa_arena.pid = pid;
+		__atomic_fetch_add(&fa_arena_head()->joined, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&p->state, FA_PROCESS_LIVE, __ATOMIC_RELEASE);
 		return true;
 	}

@@ -39,6 +39,7 @@ struct fa_arena {
 	uint8_t clock_source;
 	uint32_t euid;
 	uint64_t nonce;
+	uint64_t address_limit; /* RLIMIT_AS, when it may not be asked; 0: ask */
 	char run_dir[256];
 };
 extern FA_HIDDEN struct fa_arena fa_arena;
@@ -56,6 +57,9 @@ unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wis
 /* The folder of `firstalloc run`: it is believed only when it is the user's alone. */
 int fa_arena_open_run_dir(const char *path, uint32_t euid);
 void fa_arena_destroy(void); /* only before anything was recorded */
+/* The same address range again, with nothing in it, for this process alone. Only while no thread is at work in
+ * the old one, whose memory goes. Returns 0 or the reason. */
+unsigned fa_arena_renew(const struct fa_start *start, const struct fa_wish *wish, int32_t pid);
 
 uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record */
 
@@ -93,10 +97,12 @@ uint32_t fa_arena_module(const struct fa_module_seen *seen);
 
 /* The clock of stamps, and CLOCK_MONOTONIC ns without a system call (0: not to be had). */
 void fa_clock_init(void);
+void fa_clock_begin(uint32_t source); /* the same, when somebody else knows what the kernel trusts */
 uint32_t fa_clock_source(void);
 uint64_t fa_clock_mono_ns(void);
 uint64_t fa_clock_real_seconds(void);
 void fa_clock_forbid(void); /* from here on no clock may be read: it would be answered by SIGSEGV */
+bool fa_clock_is_forbidden(void);
 
 static FA_INLINE uint64_t fa_rdtsc(void)
 {

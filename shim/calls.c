@@ -9,6 +9,7 @@
 #include "shim/real.h"
 #include "shim/state.h"
 #include "shim/tracer.h"
+#include "shim/wake.h"
 
 static unsigned log2_of(size_t alignment)
 {
@@ -136,6 +137,9 @@ void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
 void fa_before_prctl(int option, unsigned long argument)
 {
 	(void)fa_real_resolve();
+	/* Who sleeps may be woken later. */
+	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV && fa_state_now() != FA_ACTIVE)
+		fa_clock_forbid();
 	if (fa_state_now() != FA_ACTIVE)
 		return;
 	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV)
@@ -144,6 +148,5 @@ void fa_before_prctl(int option, unsigned long argument)
 		return;
 	/* Not a clock, not a page more: nothing can be promised from here on. */
 	fa_arena_count_lost(FA_LOST_UNKNOWN, 1);
-	firstalloc_process_block.reason = FA_REASON_STRICT;
-	fa_state_set(FA_DORMANT);
+	fa_wake_end(FA_REASON_STRICT);
 }

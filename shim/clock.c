@@ -8,6 +8,7 @@
 static struct {
 	int (*gettime)(clockid_t id, struct timespec *ret);
 	uint32_t source;
+	bool forbidden;
 } clocks;
 
 /* "tsc" in sysfs; where sysfs is hidden, the processor's word that its TSC is invariant. */
@@ -32,15 +33,25 @@ static bool kernel_trusts_tsc(void)
 	return (d & 1 << 8) != 0;
 }
 
-void fa_clock_init(void)
+void fa_clock_begin(uint32_t source)
 {
-	for (const struct link_map *o = fa_objects(); o != NULL && clocks.gettime == NULL;
-	     o = o->l_next) {
+	for (const struct link_map *o = fa_objects();
+	     o != NULL && clocks.gettime == NULL && !clocks.forbidden; o = fa_startup_next(o)) {
 		void *p = fa_object_symbol(o, "__vdso_clock_gettime");
 
 		clocks.gettime = (int (*)(clockid_t, struct timespec *))(uintptr_t)p;
 	}
-	clocks.source = kernel_trusts_tsc() ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC;
+	clocks.source = source;
+}
+
+void fa_clock_init(void)
+{
+	fa_clock_begin(kernel_trusts_tsc() ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC);
+}
+
+bool fa_clock_is_forbidden(void)
+{
+	return clocks.forbidden;
 }
 
 uint32_t fa_clock_source(void)
@@ -50,6 +61,7 @@ uint32_t fa_clock_source(void)
 
 void fa_clock_forbid(void)
 {
+	clocks.forbidden = true;
 	clocks.gettime = NULL;
 }
 

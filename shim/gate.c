@@ -19,6 +19,7 @@
 #include "shim/sys.h"
 #include "shim/text.h"
 #include "shim/tracer.h"
+#include "shim/wake.h"
 
 /*
  * How these lie decides what every start of every program costs. The first page of our writable mapping
@@ -26,12 +27,16 @@
  * block fill the second and last (tools/check-shim.sh counts). What is large is mapped when it is needed.
  */
 struct fa_state_page fa_state_page FA_ALIGNED(4096) __attribute__((section(".data.rel.ro.first")));
-uint8_t fa_dormant;
 uint8_t fa_state_in_use;
 FA_EXPORT struct fa_process_block firstalloc_process_block = {
 	.magic = FA_BLOCK_MAGIC,
-	.version = 1,
+	.version = 2,
 };
+/* A name of our own for its byte: by that of the block it could only be had through a table. */
+#define TEXT_OF(number) #number
+#define TEXT(number)    TEXT_OF(number)
+__asm__(".globl fa_dormant\n.hidden fa_dormant\n"
+	".set fa_dormant, firstalloc_process_block + " TEXT(FA_BLOCK_DORMANT));
 
 /* Where ld.so found argc on the stack: for when fa_init() has not brought it. */
 extern void *__libc_stack_end __attribute__((weak));
@@ -82,6 +87,18 @@ static const char *env_value(const char *entry, const char *name)
 	return *name == '\0' && *entry == '=' ? entry + 1 : NULL;
 }
 
+/*
+ * A number that is this start's, and no other program's in the same process: made of what the kernel
+ * gave it, from which neither of libc's two secrets made of the same can be had back.
+ */
+static uint64_t nonce_of(const void *random)
+{
+	uint64_t word[2];
+
+	memcpy(word, random, sizeof(word));
+	return (word[0] * 0x9e3779b97f4a7c15ULL) ^ (word[1] * 0x9fb21c651e98df25ULL);
+}
+
 static void read_auxv(const ElfW(auxv_t) * aux, struct fa_start *start)
 {
 	for (; aux->a_type != AT_NULL; aux++) {
@@ -95,6 +112,8 @@ static void read_auxv(const ElfW(auxv_t) * aux, struct fa_start *start)
 			start->euid = (uint32_t)aux->a_un.a_val;
 		else if (aux->a_type == AT_PHDR)
 			start->phdr = aux->a_un.a_val;
+		else if (aux->a_type == AT_RANDOM)
+			firstalloc_process_block.nonce = nonce_of((const void *)aux->a_un.a_val);
 	}
 }
 
@@ -294,7 +313,7 @@ bool fa_has_sanitizer(void)
 					 "__hwasan_init"};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (fa_symbol_from(fa_objects(), names[i]) != NULL)
+		if (fa_startup_symbol(names[i]) != NULL)
 			return true;
 	return false;
 }
@@ -339,6 +358,17 @@ static unsigned standing_down(const struct fa_start *start, const struct fa_wish
 	return 0;
 }
 
+unsigned fa_unfit(const struct fa_wish *wish)
+{
+	if (is_second_copy())
+		return FA_REASON_UNDER_RUN;
+	if (is_own_program(fa_text_base(fa_wake_exec_path)))
+		return FA_REASON_OWN_PROGRAM;
+	if (fa_has_sanitizer() && (wish->options & FA_RULE_SANITIZER) == 0)
+		return FA_REASON_SANITIZER;
+	return has_own_allocator() ? FA_REASON_OWN_ALLOCATOR : 0;
+}
+
 /* Why a flagged process is not traced all the same; 0: nothing speaks against it. */
 static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish, int32_t pid)
 {
@@ -346,11 +376,7 @@ static unsigned refusal(const struct fa_start *start, const struct fa_wish *wish
 		return FA_REASON_SECURE;
 	if (pid == 1 && (wish->options & FA_RULE_PID1) == 0)
 		return FA_REASON_PID1;
-	if (fa_has_sanitizer() && (wish->options & FA_RULE_SANITIZER) == 0)
-		return FA_REASON_SANITIZER;
-	if (has_own_allocator())
-		return FA_REASON_OWN_ALLOCATOR;
-	return 0;
+	return fa_unfit(wish);
 }
 
 /* What the answer means: 0 record, else the reason to stay dormant. */
@@ -374,9 +400,13 @@ static unsigned judge_answer(bool autologger)
  * The kernel wipes only pages that no file is behind: one is put in the place of ours. Before there is an
  * arena: until then nobody looks at it.
  */
-static bool use_state_page(void)
+bool fa_state_page_use(void)
 {
-	void *p = fa_sys_mmap(&fa_state_page, sizeof(fa_state_page), PROT_READ | PROT_WRITE,
+	void *p;
+
+	if (fa_state_in_use)
+		return true;
+	p = fa_sys_mmap(&fa_state_page, sizeof(fa_state_page), PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
 	if (fa_sys_failed((long)p))
@@ -384,6 +414,11 @@ static bool use_state_page(void)
 	fa_state_in_use = 1;
 	fa_state_set(FA_BUSY);
 	return true;
+}
+
+bool fa_state_page_wipe(void)
+{
+	return fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) == 0;
 }
 
 /*
@@ -407,10 +442,10 @@ static unsigned prepare(const struct fa_start *start, const struct fa_wish *wish
 
 	if (reason != 0)
 		return reason;
-	if (!use_state_page())
+	if (!fa_state_page_use())
 		return FA_REASON_NO_MEMORY;
 	fa_clock_init();
-	reason = fa_tracer_init();
+	reason = fa_tracer_init(pid, false);
 	return reason != 0 ? reason : fa_arena_create(start, wish, pid, 1);
 }
 
@@ -440,8 +475,7 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bo
 		if (reason == 0)
 			reason = make_room(start, wish, pid);
 	}
-	if (reason == 0 &&
-	    fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) != 0)
+	if (reason == 0 && !fa_state_page_wipe())
 		reason = FA_REASON_NO_MEMORY; /* a fork child would write into our buffers */
 	if (reason != 0) {
 		if (fa_arena.base != NULL)
@@ -449,7 +483,6 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bo
 		return reason;
 	}
 	b->arena = (uint64_t)fa_arena.base;
-	b->nonce = fa_arena.nonce;
 	return FA_REASON_TRACED;
 }
 
@@ -505,6 +538,7 @@ static void gate(int argc, char **argv)
 	struct index index;
 
 	read_start(argc, argv, &start);
+	fa_wake_exec_path = start.exec_path;
 	index.room = NULL;
 	if (start.run_dir != NULL && !is_second_copy()) {
 		start.exe_path = read_exe_path(&start, first_lines, &index);
@@ -565,7 +599,9 @@ static void ask(int argc, char **argv)
 
 void fa_ask(void)
 {
-	if (&__libc_stack_end == NULL)
+	if (FA_UNLIKELY(fa_wake_is_due()))
+		fa_wake();
+	else if (&__libc_stack_end == NULL)
 		ask(0, NULL);
 	else
 		ask(*(int *)__libc_stack_end, (char **)__libc_stack_end + 1);

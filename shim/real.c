@@ -193,6 +193,24 @@ void *fa_symbol_from(const struct link_map *from, const char *name)
 	return NULL;
 }
 
+const struct link_map *fa_startup_next(const struct link_map *object)
+{
+	if (&_r_debug != NULL && object->l_addr == _r_debug.r_ldbase)
+		return NULL;
+	return object->l_next;
+}
+
+void *fa_startup_symbol(const char *name)
+{
+	for (const struct link_map *o = fa_objects(); o != NULL; o = fa_startup_next(o)) {
+		void *p = fa_object_symbol(o, name);
+
+		if (p != NULL)
+			return p;
+	}
+	return NULL;
+}
+
 /* Names in the order of struct fa_real. */
 static const char names[][20] = {
 	"malloc",        "free",     "calloc", "realloc", "reallocarray", "posix_memalign",

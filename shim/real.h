@@ -39,6 +39,10 @@ bool fa_object_is_self(const struct link_map *object);
 
 /* Address of a defined symbol of this object, NULL: it has none of that name. */
 void *fa_object_symbol(const struct link_map *object, const char *name);
+/* The first definition among the objects that were loaded with the program, up to the dynamic linker: those
+ * are never unloaded, so this may be asked at any time. */
+void *fa_startup_symbol(const char *name);
+const struct link_map *fa_startup_next(const struct link_map *object); /* NULL: that was the last */
 /* The first definition in load order, starting at `from`. */
 void *fa_symbol_from(const struct link_map *from, const char *name);
 

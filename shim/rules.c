@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
+#include <string.h>
 
 #include "shim/sys.h"
 
@@ -362,6 +363,29 @@ static struct fa_rule_table *new_table(uint32_t entries)
 		return NULL;
 	table->mask = (entries - 1ULL) * sizeof(struct fa_rule_entry);
 	return table;
+}
+
+/* New pages in the place of what lies there. Where that fails, it is cleared. */
+static void clear(void *p, size_t bytes)
+{
+	if (fa_sys_failed((long)fa_sys_mmap(p, bytes, PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+					    -1, 0)))
+		memset(p, 0, bytes);
+}
+
+void fa_rules_reset(void)
+{
+	struct fa_rule_table *table = fa_rules();
+	uint32_t entries = table_size(table);
+
+	rules.module_count = 0;
+	if (rules.modules != NULL)
+		clear(rules.modules, MODULES * sizeof(struct module));
+	if (entries == 1) /* the empty one */
+		return;
+	clear(table, sizeof(*table) + entries * sizeof(struct fa_rule_entry));
+	table->mask = (entries - 1ULL) * sizeof(struct fa_rule_entry);
 }
 
 /* Puts a rule into a table: 0, or -ENOSPC when it is too full to be quick. Entries never move and are

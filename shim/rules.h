@@ -100,6 +100,7 @@ static FA_INLINE uint64_t fa_rule_find(const struct fa_rule_table *table, uint64
 }
 
 FA_HIDDEN int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);
+FA_HIDDEN void fa_rules_reset(void); /* see fa_unwind_reset() */
 
 /* Compile the rule for return address pc and keep it. FA_RULE_NONE with FA_MODULE_UNKNOWN when no
  * module has it. */

@@ -10,6 +10,7 @@
  *   ACTIVE   heap calls are recorded
  *     -> DORMANT   sessions ended: fa_tick()
  *     -> ASK       in a fork child only, by the kernel
+ *   DORMANT, or never flagged: an order of the doorman (fa_wake()) -> ACTIVE
  */
 #ifndef FA_STATE_H
 #define FA_STATE_H
@@ -31,10 +32,27 @@ struct fa_state_page {
 extern FA_HIDDEN struct fa_state_page fa_state_page;
 extern FA_HIDDEN uint8_t fa_state_in_use;
 
-/* What the entry points test: 1 for ever in a process that is DORMANT, and in its children. */
+/* What the entry points test: 1 in a process that is DORMANT, and in its children, until the doorman wakes
+ * it. It lies in the process block. */
 extern FA_HIDDEN uint8_t fa_dormant;
 
 extern struct fa_process_block firstalloc_process_block;
+
+/* Is there an order of the doorman that was not obeyed yet? */
+static FA_INLINE bool fa_wake_is_due(void)
+{
+	return __atomic_load_n(&firstalloc_process_block.wake.order, __ATOMIC_ACQUIRE) !=
+	       __atomic_load_n(&firstalloc_process_block.woken, __ATOMIC_RELAXED);
+}
+
+/* The doorman may have written its order and the byte just before we write the byte: so look again. */
+static FA_INLINE void fa_sleep(void)
+{
+	__atomic_store_n(&fa_dormant, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (fa_wake_is_due())
+		__atomic_store_n(&fa_dormant, 0, __ATOMIC_RELAXED);
+}
 
 /* Of a process that is not flagged: ASK. */
 static FA_INLINE enum fa_state fa_state_now(void)
@@ -44,10 +62,10 @@ static FA_INLINE enum fa_state fa_state_now(void)
 
 static FA_INLINE void fa_state_set(enum fa_state state)
 {
-	if (state == FA_DORMANT)
-		__atomic_store_n(&fa_dormant, 1, __ATOMIC_RELAXED);
 	if (fa_state_in_use)
 		__atomic_store_n(&fa_state_page.state, (uint8_t)state, __ATOMIC_RELEASE);
+	if (state == FA_DORMANT)
+		fa_sleep();
 }
 
 /* What a rule (or `run`) asks for. */
@@ -72,11 +90,17 @@ struct fa_start {
 	uint32_t uid;
 	uint32_t euid;
 	bool secure;
+	bool woken; /* it runs already: what it allocated before is not known */
 };
 
 /* gate.c */
 FA_HIDDEN void fa_init(int argc, char **argv); /* DT_INIT */
 void fa_ask(void); /* leaves ASK; returns at once when another thread or an outer frame is asking */
+bool fa_state_page_use(void); /* before the first state is set; again: nothing is done */
+bool fa_state_page_wipe(void); /* a fork child begins with ASK */
+/* Why it is not to be traced, by what it is made of (enum fa_reason), 0: nothing. Reads only what was loaded
+ * with the program, so that it may be asked at any time. */
+unsigned fa_unfit(const struct fa_wish *wish);
 
 /* Is any of these defined in the process? */
 bool fa_has_sanitizer(void);

@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -35,12 +36,12 @@ static uint64_t stack_of_thread(uint64_t tp)
 	return 0;
 }
 
-void fa_thread_init(void)
+void fa_thread_init(bool may_ask)
 {
 	struct rlimit limit = {8 << 20, 8 << 20};
 
 	/* The kernel maps nothing else below the stack's end within its limit, and 128 MB in any case. */
-	if (fa_sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) != 0 ||
+	if ((may_ask && fa_sys_call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) != 0) ||
 	    limit.rlim_cur > 128 << 20)
 		limit.rlim_cur = 128 << 20;
 	main_stack = limit.rlim_cur;
@@ -77,7 +78,7 @@ struct fa_stack_bounds fa_thread_bounds(const struct fa_thread *t, uint64_t sp)
 /* A program whose address space is limited (RLIMIT_AS) needs it for its own threads. */
 static bool is_short_of_space(void)
 {
-	return fa_arena.most >> 40 == 0;
+	return fa_arena.most < FA_ARENA_SPAN;
 }
 
 static size_t head_size(void)
@@ -88,19 +89,27 @@ static size_t head_size(void)
 	return (n + 4095) & ~(size_t)4095;
 }
 
+static void lay_out(struct fa_thread *t, size_t bytes, uint32_t shift)
+{
+	unsigned char *at = (unsigned char *)t + bytes - 2 * (size_t)FA_UNWIND_THREAD_BYTES;
+
+	t->bytes = bytes;
+	t->recalls.shift = shift;
+	for (unsigned i = 0; i < 2; i++, at += FA_UNWIND_THREAD_BYTES) {
+		t->unwind[i] = (struct fa_unwind_thread *)(void *)at;
+		t->writer[i].nested = i << 31;
+	}
+}
+
 static struct fa_thread *new_block(void)
 {
-	size_t at = head_size();
-	unsigned char *p =
-		fa_sys_mmap(NULL, at + 2 * FA_UNWIND_THREAD_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct fa_thread *t = (struct fa_thread *)(void *)p;
+	size_t bytes = head_size() + 2 * (size_t)FA_UNWIND_THREAD_BYTES;
+	struct fa_thread *t = fa_sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (fa_sys_failed((long)p))
+	if (fa_sys_failed((long)t))
 		return NULL;
-	for (unsigned i = 0; i < 2; i++, at += FA_UNWIND_THREAD_BYTES)
-		t->unwind[i] = (struct fa_unwind_thread *)(void *)(p + at);
-	t->recalls.shift = is_short_of_space() ? 2 : 0;
+	lay_out(t, bytes, is_short_of_space() ? 2 : 0);
 	t->thread_pointer = fa_thread_pointer();
 	t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&all, &t->next, t, false, __ATOMIC_RELEASE,
@@ -141,6 +150,67 @@ void fa_writer_reset(struct fa_writer *w)
 	*w = (struct fa_writer){.nested = nested};
 }
 
+/* The frame of a hook that lies below ours is no more. */
+static bool was_left(const struct fa_writer *w, uint64_t here)
+{
+	uint64_t frame = w->guard & ~(uint64_t)FA_GUARD_DISOWNED;
+
+	return frame < here && here - frame < 64 << 10;
+}
+
+bool fa_thread_all_out(struct fa_thread *t)
+{
+	uint64_t here = (uint64_t)__builtin_frame_address(0);
+
+	for (unsigned i = 0; t != NULL && i < 2; i++)
+		if (t->writer[i].guard != 0 && was_left(&t->writer[i], here))
+			fa_writer_reset(&t->writer[i]);
+	for (struct fa_thread *o = __atomic_load_n(&all, __ATOMIC_ACQUIRE); o != NULL; o = o->next)
+		for (unsigned i = 0; i < 2; i++)
+			if (__atomic_load_n(&o->writer[i].guard, __ATOMIC_ACQUIRE) != 0)
+				return false;
+	return true;
+}
+
+/*
+ * What of it names nodes and buffers of the old arena is in all its parts: so new pages, where there can be.
+ * A hook that saw the process active long ago and comes only now finds no room, and looks again.
+ */
+static void renew_one(struct fa_thread *t)
+{
+	uint64_t thread_pointer = t->thread_pointer, lo = t->stack_lo, hi = t->stack_hi;
+	struct fa_thread *next = t->next;
+	int32_t tid = t->tid;
+	size_t bytes = t->bytes;
+	uint32_t shift = t->recalls.shift;
+
+	for (unsigned i = 0; i < 2; i++)
+		__atomic_store_n(&t->writer[i].end, NULL, __ATOMIC_SEQ_CST);
+	if (fa_sys_failed((long)fa_sys_mmap(t, bytes, PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+					    -1, 0)))
+		memset(t, 0, bytes);
+	t->next = next;
+	t->thread_pointer = thread_pointer;
+	t->stack_lo = lo;
+	t->stack_hi = hi;
+	t->tid = tid;
+	t->serial = (uint32_t)FA_SERIAL_NONE;
+	lay_out(t, bytes, shift);
+}
+
+void fa_thread_number(struct fa_thread *t, int32_t tid)
+{
+	t->tid = tid;
+	t->serial = fa_arena_next_thread();
+}
+
+void fa_thread_renew(void)
+{
+	for (struct fa_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t != NULL; t = t->next)
+		renew_one(t);
+}
+
 void fa_thread_fork(struct fa_thread *t, int32_t tid)
 {
 	/* The others are not here, and a filter may stand soon that knows of none. */
@@ -173,7 +243,6 @@ struct fa_thread *fa_thread_make(int32_t tid)
 	/* The thread that had this thread pointer is gone; the collector takes its buffers back. */
 	t->tid = tid;
 	for (unsigned i = 0; i < 2; i++) {
-		t->writer[i].nested = i << 31;
 		fa_writer_reset(&t->writer[i]);
 		fa_unwind_forget(t->unwind[i]);
 	}

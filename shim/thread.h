@@ -14,6 +14,8 @@
 #include "shim/recall.h"
 #include "shim/unwind.h"
 
+enum { FA_SERIAL_NONE = -1 }; /* of a thread that is to take one */
+
 /* One stream of events. Each thread has two: the second is for signal handlers that interrupt the
  * tracer while it writes the first. */
 struct fa_writer {
@@ -57,6 +59,7 @@ struct fa_thread {
 	struct fa_recall *recalled;  /* the stack of the event before, if it was; else NULL */
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
+	size_t bytes; /* of its memory, that of `unwind` included */
 	struct fa_unwind_thread *unwind[2];
 	uint32_t node
 		[FA_DEPTH_MAX]; /* ids of the frames of the last walk, outermost first; 0: unknown */
@@ -64,14 +67,20 @@ struct fa_thread {
 	struct fa_recalls recalls; /* last: where address space is short it ends earlier */
 };
 
-/* Limits that are asked once, at the gate: later a filter may forbid to ask. */
-void fa_thread_init(void);
+/* Limits that are asked once, at the gate: later a filter may forbid to ask; then what is usual is taken. */
+void fa_thread_init(bool may_ask);
 /* This thread's; NULL when there is no memory. Slow. */
 struct fa_thread *fa_thread_make(int32_t tid);
 /* The forking thread of a new process goes on with the same memory (NULL: it has none yet). A hook that it interrupted still
  * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
 void fa_thread_fork(struct fa_thread *t, int32_t tid);
 void fa_writer_reset(struct fa_writer *w);
+/* Is no thread at work in the tracer? One that was left by a jump, deeper on this same stack, is not; `t`
+ * (may be NULL) is the caller's. */
+bool fa_thread_all_out(struct fa_thread *t);
+/* All begin anew, with the arena that comes now. Only while all are out. */
+void fa_thread_renew(void);
+void fa_thread_number(struct fa_thread *t, int32_t tid); /* in the arena that is there now */
 /* Have there been two threads of this process that used the heap? */
 bool fa_thread_many(void);
 /* Wait a little for the collector, the more often (`turn`) the longer. */

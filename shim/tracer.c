@@ -26,6 +26,7 @@
 #include "shim/state.h"
 #include "shim/sys.h"
 #include "shim/thread.h"
+#include "shim/wake.h"
 #include "shim/walk.h"
 
 /* Two words of initial-exec TLS: a lazily built TLS block would call calloc from inside malloc. */
@@ -40,21 +41,43 @@ enum { MOST_UNSTAMPED = 255 };
 /* How long to wait for a buffer: FA_WAIT_NS without progress; without hope but for a dead thread's, in all. */
 static const uint64_t WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
 
-unsigned fa_tracer_init(void)
+/* Where it may not be asked it is believed when it looks like one. */
+static bool has_tid_in_tcb(bool careful)
+{
+	const int32_t greatest = 4 << 20; /* PID_MAX_LIMIT */
+	int32_t tid = fa_tcb_tid();
+
+	return careful ? tid > 0 && tid <= greatest : tid == fa_sys_gettid();
+}
+
+unsigned fa_tracer_init(int32_t pid, bool careful)
 {
 	int (*find)(void *, void *) =
-		(int (*)(void *, void *))(uintptr_t)fa_symbol_from(fa_objects(), "_dl_find_object");
+		(int (*)(void *, void *))(uintptr_t)fa_startup_symbol("_dl_find_object");
 
 	if (find == NULL)
 		return FA_REASON_OLD_LIBC;
-	tracer.tid_in_tcb = fa_tcb_tid() == fa_sys_getpid();
-	fa_thread_init();
+	tracer.tid_in_tcb = fa_tcb_tid() == pid || has_tid_in_tcb(careful);
+	if (careful && !tracer.tid_in_tcb)
+		return FA_REASON_FILTERED;
+	fa_thread_init(!careful);
 	return fa_unwind_init(find, fa_arena_module) == 0 ? 0 : FA_REASON_NO_MEMORY;
 }
 
 static int32_t own_tid(void)
 {
 	return tracer.tid_in_tcb ? fa_tcb_tid() : fa_sys_gettid();
+}
+
+bool fa_tracer_is_out(void)
+{
+	return fa_thread_all_out(self);
+}
+
+void fa_tracer_renew(void)
+{
+	fa_thread_renew();
+	fa_unwind_reset();
 }
 
 bool fa_tracer_join(void)
@@ -170,6 +193,8 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 
 	if (!is_ours(w, regs))
 		return false;
+	if (t->serial == (uint32_t)FA_SERIAL_NONE)
+		fa_thread_number(t, own_tid());
 	hand_over(w);
 	w->state.addr = 0;
 	w->state.stack = 0;
@@ -180,6 +205,7 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 	if (b == NULL) {
 		w->lost++;
 		fa_arena_count_lost(FA_LOST_NO_BUFFER, 1);
+		fa_wake_unanswered();
 		return false;
 	}
 	/* So that no page fault, at whose end signals come, falls between a check and what it guards. */
@@ -348,11 +374,8 @@ static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
 
 	w->tick = __atomic_load_n(&a->tick, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_DETACHED &&
-	    fa_state_now() == FA_ACTIVE) {
-		firstalloc_process_block.reason = FA_REASON_ENDED;
-		fa_state_set(FA_DORMANT);
-	}
+	if (__atomic_load_n(&a->word, __ATOMIC_RELAXED) > FA_ANSWER_ATTACHED)
+		fa_wake_end(FA_REASON_ENDED);
 }
 
 static FA_INLINE bool ticked(const struct fa_writer *w)
@@ -374,6 +397,9 @@ static FA_INLINE bool make_ready(struct fa_writer *w, const struct fa_regs *regs
 	if (ticked(w)) {
 		look_at_answer(w);
 		w->stamp_in = 1;
+		/* Before anything is put into an arena that is over. */
+		if (!is_ours(w, regs))
+			return false;
 	}
 	return has_room(self, w, regs);
 }

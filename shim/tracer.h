@@ -11,16 +11,22 @@
 #include "shim/state.h"
 #include "shim/unwind.h"
 
-/* Before the arena is made. 0 or the reason why this process cannot be traced (enum fa_reason). */
-unsigned fa_tracer_init(void);
+/* Before the arena is made; again for a process that is woken. pid: of this process. careful: no system call
+ * but those that malloc makes. 0 or the reason why this process cannot be traced (enum fa_reason). */
+unsigned fa_tracer_init(int32_t pid, bool careful);
+
+/* Is no thread at work in the tracer? Then all that they keep of an arena that is over can be thrown away, for
+ * another one. */
+bool fa_tracer_is_out(void);
+void fa_tracer_renew(void);
 
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
 
-/* Is this call to be recorded? Asks first where nothing is known yet. */
+/* Is this call to be recorded? Asks first where nothing is known yet, or the doorman has woken us. */
 static FA_INLINE bool fa_active(void)
 {
-	if (FA_UNLIKELY(fa_state_now() == FA_ASK))
+	if (FA_UNLIKELY(fa_state_now() != FA_ACTIVE))
 		fa_ask();
 	return fa_state_now() == FA_ACTIVE;
 }

@@ -28,6 +28,11 @@ int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *mod
 	return fa_rules_init(find_object, module);
 }
 
+void fa_unwind_reset(void)
+{
+	fa_rules_reset();
+}
+
 static FA_INLINE uint64_t finish_hash(uint64_t sum, uint32_t marks)
 {
 	uint64_t h = sum + (marks + 1) * 0xd6e8feb86659fd93ULL;

@@ -78,6 +78,9 @@ typedef uint32_t fa_module_fn(const struct fa_module_seen *seen);
  */
 int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);
 
+/* Forget all modules and rules: the next that are met are told anew. Only while no thread walks. */
+void fa_unwind_reset(void);
+
 /*
  * Walk from `regs`, at most max_depth frames (1..FA_DEPTH_MAX). `t` is this thread's memory. The view
  * is valid until the next call with the same t.

@@ -66,7 +66,7 @@ static bool pay_owed(const struct fa_engine *e, struct fa_process *p, uint64_t a
 /* Can a free be of a block whose allocation is not in the trace? */
 static bool has_older(const struct fa_process *p)
 {
-	return p->incomplete || p->inherit_failed || p->lost_unknown || fa_process_lost(p) != 0;
+	return p->older || p->inherit_failed || p->lost_unknown || fa_process_lost(p) != 0;
 }
 
 void fa_apply_early(struct fa_engine *e, struct fa_process *p)

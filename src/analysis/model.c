@@ -173,6 +173,15 @@ static int set_arena(struct fa_model *m, struct fa_process *p, uint32_t arena)
 	return 0;
 }
 
+/* What a child of a fork inherits may be older than the trace, too. */
+static bool is_older(const struct fa_model *m, const struct fa_rec_process *rec)
+{
+	const struct fa_process *parent =
+		rec->origin == FA_ORIGIN_FORK ? fa_model_process(m, rec->parent) : NULL;
+
+	return parent != NULL && parent->older;
+}
+
 int fa_model_add_process(struct fa_model *m, const struct fa_rec_process *rec,
 			 const unsigned char *tail, size_t tail_len, struct fa_process **ret)
 {
@@ -195,7 +204,8 @@ int fa_model_add_process(struct fa_model *m, const struct fa_rec_process *rec,
 	p->origin = rec->origin;
 	p->uid = rec->uid;
 	p->gid = rec->gid;
-	p->incomplete = rec->incomplete != 0;
+	p->incomplete = rec->incomplete != 0 || rec->origin == FA_ORIGIN_WOKEN;
+	p->older = p->incomplete || is_older(m, rec);
 	p->status = -1;
 	p->start_stamp = rec->start_stamp;
 	if (keep_strings(p, tail, tail_len) < 0 || set_arena(m, p, rec->arena) < 0 ||

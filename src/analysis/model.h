@@ -96,7 +96,8 @@ struct fa_process {
 	uint32_t origin; /* enum fa_process_origin */
 	uint32_t uid;
 	uint32_t gid;
-	bool incomplete; /* the session began after the process */
+	bool incomplete; /* the session began after the process, or it was woken */
+	bool older;      /* it, or whom it was forked from: it may free blocks from before the trace */
 	bool ended;
 	bool selected;     /* by the filters on processes */
 	bool fork_inexact; /* what it inherited was found by time, not by position */
@@ -119,7 +120,7 @@ struct fa_process {
 	uint64_t lost_seen; /* what the buffers say: a lower bound when LOST records are cut off */
 	uint64_t malformed; /* events whose bytes could not be decoded: counted as lost */
 	uint64_t implied_frees; /* frees that are not in the trace, but must have been */
-	uint64_t unknown_frees; /* of blocks that are older than the trace */
+	uint64_t unknown_frees; /* of blocks that are not in the trace; if `older`: that are older than it */
 	struct fa_amount live;
 	struct fa_amount peak;
 	struct fa_amount total;       /* allocated in the range */

@@ -322,7 +322,7 @@ static void sum_up(struct fa_replay *r)
 			continue;
 		r->lost += fa_process_lost(p);
 		r->lost_unknown |= p->lost_unknown;
-		r->unknown_frees += p->unknown_frees;
+		*(p->older ? &r->preexisting_frees : &r->unknown_frees) += p->unknown_frees;
 	}
 	r->start_stamp = r->clock.count != 0   ? r->clock.first.stamp
 			 : first != UINT64_MAX ? first

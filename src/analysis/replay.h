@@ -53,7 +53,8 @@ struct fa_replay {
 	uint64_t lost;        /* of selected processes */
 	bool lost_unknown;    /* and more, nobody knows how many */
 	uint64_t implied_frees;
-	uint64_t unknown_frees;
+	uint64_t unknown_frees;     /* of blocks that are not in the trace, and ought to be */
+	uint64_t preexisting_frees; /* of blocks that are older than the trace: nothing is wrong */
 	uint64_t unknown_records;
 	uint64_t senseless_records; /* that speak of nothing known: skipped */
 	uint64_t record_bytes;      /* of event bytes, decoded */

@@ -15,7 +15,7 @@
 
 static struct {
 	const char *flags, *path, *user, *stacks, *stamp, *note;
-	bool script, secure, pid1, sanitizer, args;
+	bool script, secure, pid1, sanitizer, args, live;
 	uint32_t depth, starts;
 	uint64_t time;
 } given = {.depth = FA_DEPTH_DEFAULT, .time = UINT64_MAX};
@@ -39,6 +39,8 @@ static const struct fa_option options[] = {
 	 NULL},
 	{0, "starts", "N", FA_OPT_U32, &given.starts, "the rule ends after N starts", NULL},
 	{0, "note", "TEXT", FA_OPT_STRING, &given.note, "why; shown by images and show", NULL},
+	{0, "live", NULL, FA_OPT_FLAG, &given.live,
+	 "flag the instances that run already, too: traced from their next heap call on", NULL},
 	{0, "secure", NULL, FA_OPT_FLAG, &given.secure,
 	 "set-user-id programs and those with capabilities too", NULL},
 	{0, "pid1", NULL, FA_OPT_FLAG, &given.pid1, "process 1 too", NULL},
@@ -136,7 +138,9 @@ static int check_image(const struct fa_cli *cli, const char *image)
 	return 0;
 }
 
-static void say_enabled(const struct fa_rule *rule, const struct fa_rule_put *put)
+/* Returns how many running instances could not be flagged. */
+static int say_enabled(const struct fa_cli *cli, const struct fa_rule *rule,
+		       const struct fa_rule_put *put)
 {
 	char flags[96], stacks[64], scope[4200], end[96];
 
@@ -149,7 +153,7 @@ static void say_enabled(const struct fa_rule *rule, const struct fa_rule_put *pu
 		printf("  Only %s.\n", scope);
 	if (*fa_rules_end_text(end, sizeof(end), rule) != '\0')
 		printf("  Ends by itself %s.\n", end);
-	fa_outlook_running(rule);
+	return fa_outlook_running(cli, rule, put->id, given.live);
 }
 
 static int enable_one(const struct fa_cli *cli, struct fa_rule_change *change, const char *image,
@@ -163,8 +167,7 @@ static int enable_one(const struct fa_cli *cli, struct fa_rule_change *change, c
 	if (status != 0)
 		return status;
 	fa_outlook_program(rule);
-	say_enabled(rule, &put);
-	return FA_EXIT_OK;
+	return say_enabled(cli, rule, &put) > 0 ? FA_EXIT_USAGE : FA_EXIT_OK;
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
@@ -200,7 +203,7 @@ const struct fa_command fa_cmd_enable = {
 	.name = "enable",
 	.group = "Rules",
 	.summary = "trace programs of these names from their next start on",
-	.synopsis = "NAME... [--flags F] [--for DURATION] [--path FILE] [--user USER]",
+	.synopsis = "NAME... [--flags F] [--for DURATION] [--path FILE] [--user USER] [--live]",
 	.description =
 		"Makes a rule for each image name, or replaces the one of the same scope. The name "
 		"is the base name of the executable or of the script that was executed; it matches "
@@ -213,6 +216,10 @@ const struct fa_command fa_cmd_enable = {
 		"Root and members of the group firstalloc may arm any program; everybody else own "
 		"processes only, with --user self and without --secure, --pid1 and --record-args. "
 		"Who may not write to the registry himself has the running firstallocd do it.\n\n"
+		"Instances that run already are not affected, unless --live says so: then "
+		"firstallocd flags them, and a session that wants them gets them at once. What "
+		"cannot be flagged is named, with the reason, and the exit status is 2. Blocks "
+		"that are older are not known; their frees are counted as a class of their own.\n\n"
 		"What is flagged costs nothing until a session records it: see "
 		"firstalloc-start(1).",
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "base/json.h"
 #include "base/paths.h"
 #include "cli/append.h"
+#include "cli/attach.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "registry/registry.h"
@@ -27,6 +29,7 @@ static struct {
 	bool preallocate;
 	uint64_t ring_size;
 	bool user;
+	struct fa_option_list pids;
 } given = {.min_free = ~0ull};
 
 static const struct fa_option options[] = {
@@ -41,6 +44,10 @@ static const struct fa_option options[] = {
 	 "reserve --max-file-size bytes of the disk at once", NULL},
 	{0, "ring-size", "SIZE", FA_OPT_SIZE, &given.ring_size,
 	 "mode buffering: of the ring in memory, 1M to 1G (default 16M)", NULL},
+	{'p', "pid", "PID", FA_OPT_LIST, &given.pids,
+	 "only this running process, from its next heap call on; several: again, or with commas; 0: "
+	 "the flagged ones, too",
+	 NULL},
 	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
 	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
 	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
@@ -81,6 +88,38 @@ static int fill_mode(const struct fa_cli *cli, struct fa_session_options *o)
 	return fault != NULL ? fa_usage(cli, "%s", fault) : 0;
 }
 
+enum { PIDS_MAX = 1024 };
+static int32_t pids[PIDS_MAX];
+static unsigned pid_count;
+static bool traces_flagged;
+
+/* PID 0 is what the flagged ones are called (xperf -Pids 0). */
+static int fill_pids(const struct fa_cli *cli, struct fa_session_options *o)
+{
+	bool flagged = given.pids.count == 0;
+
+	for (int i = 0; i < given.pids.count; i++)
+		for (const char *p = given.pids.item[i]; p != NULL; p = strchr(p, ','), p += p != NULL) {
+			char *end;
+			long pid = strtol(p, &end, 10);
+
+			if (*p < '0' || *p > '9' || (*end != '\0' && *end != ',') || pid > 1 << 22)
+				return fa_usage(cli, "--pid: '%s' is no number of a process",
+						given.pids.item[i]);
+			if (pid == 0)
+				flagged = true;
+			else if (pid_count == PIDS_MAX)
+				return fa_usage(cli, "--pid: at most %d processes", PIDS_MAX);
+			else
+				pids[pid_count++] = (int32_t)pid;
+			if (*end == '\0')
+				break;
+		}
+	traces_flagged = flagged;
+	o->flags |= flagged ? 0 : FA_SESSION_PIDS;
+	return 0;
+}
+
 static int fill_options(const struct fa_cli *cli, const char *name, struct fa_session_options *o)
 {
 	const char *what = "name";
@@ -102,7 +141,7 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	o->image_count = (uint32_t)given.images.count;
 	o->policy = given.policy != NULL && strcmp(given.policy, "count") == 0 ? FA_POLICY_COUNT
 									       : FA_POLICY_WAIT;
-	o->flags = given.user ? FA_SESSION_USER : 0;
+	o->flags |= given.user ? FA_SESSION_USER : 0;
 	o->minimum_buffers = given.minimum_buffers;
 	o->maximum_buffers = given.maximum_buffers;
 	o->flush_timer = (uint32_t)((given.flush_timer_ns + 999999999u) / 1000000000u);
@@ -111,6 +150,8 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	o->minimum_free = given.min_free == ~0ull ? 0
 			  : given.min_free == 0   ? ~0ull
 						  : given.min_free;
+	if (fill_pids(cli, o) != 0)
+		return FA_EXIT_USAGE;
 	if (given.buffer_size > 4u << 20)
 		return fa_usage(cli, "--buffer-size: at most 4M");
 	o->buffer_size = (uint32_t)given.buffer_size;
@@ -184,9 +225,41 @@ static int fail_to_connect(const struct fa_cli *cli, int e)
 	}
 }
 
-static void print_started(const struct fa_cli *cli, const struct fa_control_reply *reply,
-			  const struct fa_session_options *o, const char *path, const char *how)
+/* Each of them, and a line for each; one that cannot be had does not keep the others from it. */
+static unsigned attach_all(int sock, const char *name, struct fa_json *j)
 {
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < pid_count; i++) {
+		struct fa_attached a;
+
+		fa_attach_pid(sock, name, pids[i], &a);
+		failed += a.error != 0;
+		if (j != NULL) {
+			fa_json_object(j, NULL);
+			fa_json_u64(j, "pid", (uint64_t)pids[i]);
+			fa_json_string(j, "image", a.image);
+			fa_json_bool(j, "attached", a.error == 0);
+			fa_json_string(j, "reason", a.error == 0 ? NULL : a.text);
+			fa_json_end_object(j);
+		} else if (a.error != 0) {
+			fa_warn("pid %d%s%s%s: not attached: %s", (int)pids[i],
+				a.image[0] != '\0' ? " (" : "", a.image,
+				a.image[0] != '\0' ? ")" : "", a.text);
+		} else {
+			printf("  pid %d (%s): attached, %s\n", (int)pids[i], a.image,
+			       a.sleeping ? "from its next heap call on" : "it is traced already");
+		}
+	}
+	return failed;
+}
+
+/* Returns how many of the processes that were named could not be had. */
+static unsigned print_started(const struct fa_cli *cli, int sock,
+			      const struct fa_control_reply *reply,
+			      const struct fa_session_options *o, const char *path, const char *how)
+{
+	unsigned failed;
 	struct fa_json j;
 
 	if (cli->json) {
@@ -197,20 +270,29 @@ static void print_started(const struct fa_cli *cli, const struct fa_control_repl
 		fa_json_string(&j, "file", (o->log_file_mode & FA_LOG_BUFFERING) != 0 ? NULL : path);
 		fa_json_u64(&j, "joined", reply->pending_families);
 		fa_json_string(&j, "daemon_started", how);
+		fa_json_array(&j, "pids");
+		failed = attach_all(sock, o->name, &j);
+		fa_json_end_array(&j);
 		fa_json_end_object(&j);
 		fa_json_newline(&j);
-		return;
+		return failed;
 	}
 	if (how != NULL)
 		printf("firstallocd started %s.\n", how);
 	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
 		path = "memory: 'firstalloc save' writes them to a file, 'stop' does not";
-	printf("session %s: flagged programs%s that start now are traced into %s\n", o->name,
-	       geteuid() == 0 && !given.user ? "" : " of yours", path);
+	if (traces_flagged)
+		printf("session %s: flagged programs%s that start now are traced into %s\n", o->name,
+		       geteuid() == 0 && !given.user ? "" : " of yours", path);
+	else
+		printf("session %s: traced into %s\n", o->name, path);
 	if (reply->pending_families > 0)
 		printf("%u running already joined.\n", reply->pending_families);
+	if (reply->woken > 0)
+		printf("%u running %s woken.\n", reply->woken, reply->woken == 1 ? "was" : "were");
 	if (reply->text[0] != '\0')
 		fa_warn("%s", reply->text);
+	return attach_all(sock, o->name, NULL);
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
@@ -220,6 +302,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	FA_CLEANUP(fa_close) int fd = -1;
 	struct fa_control_reply reply;
 	const char *how = NULL;
+	unsigned failed;
 	char path[600];
 	bool made;
 	int e;
@@ -244,24 +327,36 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 			fa_client_drop_trace(path, fd);
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
-	print_started(cli, &reply, &request.session, path, how);
+	if ((request.session.flags & FA_SESSION_PIDS) == 0)
+		reply.woken += fa_attach_flagged(sock);
+	failed = print_started(cli, sock, &reply, &request.session, path, how);
 	if (fa_registry_off(cli->root) != 0)
 		fa_warn("tracing is switched off: nothing comes into it ('firstalloc status' says "
 			"how)");
-	return FA_EXIT_OK;
+	return failed != 0 ? FA_EXIT_USAGE : FA_EXIT_OK;
 }
 
 const struct fa_command fa_cmd_start = {
 	.name = "start",
 	.group = "Sessions",
 	.summary = "start a session that collects the events of flagged programs",
-	.synopsis = "NAME [-o FILE] [--image NAME]... [--policy wait|count]",
+	.synopsis = "NAME [-o FILE] [--image NAME]... [--pid PID]... [--policy wait|count]",
 	.description =
 		"A session collects the heap events of flagged programs into one trace file until "
 		"it "
 		"is stopped. Programs that start after the command has returned are in it from "
 		"their "
-		"first allocation; those that another session traces already join it.\n"
+		"first allocation; those that another session traces already join it, and flagged "
+		"programs that run without being traced are woken.\n"
+		"\n"
+		"With --pid the session has the processes that are named, flagged or not, and no "
+		"others (fork children come along, and processes that share a recording with "
+		"one that is named). They are traced from their next heap call on: no debugger, no signal, "
+		"no stop. A line says for each what came of it; with one that cannot be had the "
+		"others go on, and the exit status is 2. Root may name any process, a user those "
+		"that he could ptrace: the kernel decides. What was allocated before is not "
+		"known; its frees are counted (preexisting_frees) and are no errors. --pid 0 "
+		"stands for the flagged programs.\n"
 		"\n"
 		"The file is opened by the caller, with mode 0600, and handed to firstallocd, so "
 		"nothing is written where the caller could not write. An existing file is never "
@@ -283,6 +378,7 @@ const struct fa_command fa_cmd_start = {
 	.examples =
 		"firstalloc start daily -o daily.falloc # trace all flagged programs from now on\n"
 		"firstalloc start web --image nginx --max-file-size 2G # one program, bounded\n"
+		"firstalloc start now --pid 4711,4712 # two processes that run\n"
 		"firstalloc start last --mode circular --max-file-size 1G # the newest gigabyte, for weeks\n"
 		"firstalloc start flight --mode buffering --ring-size 64M # the newest, in memory\n",
 	.options = options,

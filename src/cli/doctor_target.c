@@ -31,9 +31,9 @@ static const char *cure_of(uint32_t reason)
 	switch (reason) {
 	case FA_REASON_NO_SESSION:
 	case FA_REASON_NO_COLLECTOR:
-		return "start a session (firstalloc start), then restart it";
+		return "start a session (firstalloc start): it is woken";
 	case FA_REASON_ENDED:
-		return "it was traced until its session ended: start another one, then restart it";
+		return "it was traced until its session ended: start another one";
 	case FA_REASON_SECURE:
 		return "enable it with --secure";
 	case FA_REASON_PID1:
@@ -56,6 +56,8 @@ static const char *cure_of(uint32_t reason)
 		return "mend the crash, then run: sudo firstalloc enable NAME";
 	case FA_REASON_EXPIRED:
 		return enable_it;
+	case FA_REASON_WOKEN:
+		return "nothing is wrong: it has not called the heap since";
 	case FA_REASON_VERSION:
 		return "restart it, or firstallocd where that is the older one";
 	default:

@@ -22,6 +22,8 @@
 
 #include "base/io.h"
 #include "base/paths.h"
+#include "cli/attach.h"
+#include "cli/client.h"
 #include "cli/program.h"
 #include "cli/rules.h"
 
@@ -140,10 +142,10 @@ static bool user_is(int proc, const char *pid, uint32_t uid)
 	return uid == FA_USER_ANY || (fstatat(proc, pid, &st, 0) == 0 && st.st_uid == uid);
 }
 
-enum { SHOWN = 5 };
+enum { SHOWN = 5, INSTANCES_MAX = 4096 };
 
-/* How many, and the first few of their numbers. */
-static int running_instances(const struct fa_rule *rule, int pids[SHOWN])
+/* How many, and the first of their numbers. */
+static int running_instances(const struct fa_rule *rule, int pids[INSTANCES_MAX])
 {
 	DIR *proc = opendir("/proc");
 	int count = 0;
@@ -157,25 +159,54 @@ static int running_instances(const struct fa_rule *rule, int pids[SHOWN])
 		if (!executable_is(dirfd(proc), e->d_name, rule) &&
 		    !script_is(dirfd(proc), e->d_name, rule))
 			continue;
-		if (count < SHOWN)
-			pids[count] = (int)strtol(e->d_name, NULL, 10);
+		if (count == INSTANCES_MAX)
+			break;
+		pids[count] = (int)strtol(e->d_name, NULL, 10);
 		count++;
 	}
 	(void)closedir(proc);
 	return count;
 }
 
-void fa_outlook_running(const struct fa_rule *rule)
+/* Returns how many could not be had. */
+static int wake_all(const struct fa_cli *cli, const struct fa_rule *rule, uint32_t id,
+		    const int *pids, int n)
 {
-	int pids[SHOWN];
+	FA_CLEANUP(fa_close) int sock = fa_client_connect(cli->root);
+	int failed = 0;
+
+	if (sock < 0) {
+		fa_warn("--live: no firstallocd is running that could wake the running instances: "
+			"'firstalloc start' first");
+		return n;
+	}
+	for (int i = 0; i < n; i++) {
+		struct fa_attached a;
+
+		fa_attach_flag(sock, rule, id, pids[i], &a);
+		if (a.error != 0)
+			fa_warn("pid %d (%s): not flagged: %s", pids[i], a.image, a.text);
+		failed += a.error != 0;
+	}
+	printf("  %d running instance%s flagged.\n", n - failed, n - failed == 1 ? " is" : "s are");
+	return failed;
+}
+
+int fa_outlook_running(const struct fa_cli *cli, const struct fa_rule *rule, uint32_t id, bool live)
+{
+	static int pids[INSTANCES_MAX];
 	int n = running_instances(rule, pids);
 
 	if (n == 0)
-		return;
+		return 0;
+	if (live)
+		return wake_all(cli, rule, id, pids, n);
 	printf("  %d running instance%s not affected (pid", n, n == 1 ? " is" : "s are");
 	for (int i = 0; i < n && i < SHOWN; i++)
 		printf("%s %d", i > 0 ? "," : "", pids[i]);
-	printf("%s): restart %s.\n", n > SHOWN ? ", ..." : "", n == 1 ? "it" : "them");
+	printf("%s): restart %s, or use --live.\n", n > SHOWN ? ", ..." : "",
+	       n == 1 ? "it" : "them");
+	return 0;
 }
 
 void fa_outlook_machine(const struct fa_cli *cli)

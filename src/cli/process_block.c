@@ -114,8 +114,12 @@ static int symbol_offset(int32_t pid, uint64_t base, uint64_t end, const char *p
 	(void)snprintf(entry, sizeof(entry), "/proc/%d/map_files/%llx-%llx", (int)pid,
 		       (unsigned long long)base, (unsigned long long)end);
 	fd = open(entry, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		char beyond[4300];
+
+		(void)snprintf(beyond, sizeof(beyond), "/proc/%d/root%s", (int)pid, path);
+		fd = open(beyond, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > 64 << 20)
@@ -128,7 +132,7 @@ static int symbol_offset(int32_t pid, uint64_t base, uint64_t end, const char *p
 	return r;
 }
 
-int fa_process_block_read(int32_t pid, struct fa_process_block *ret)
+int fa_process_block_find(int32_t pid, struct fa_process_block *ret, uint64_t *ret_address)
 {
 	FA_CLEANUP(fa_close) int fd = -1;
 	struct fa_process_block b;
@@ -149,5 +153,13 @@ int fa_process_block_read(int32_t pid, struct fa_process_block *ret)
 	if (b.magic != FA_BLOCK_MAGIC)
 		return -EBADMSG;
 	*ret = b;
+	*ret_address = base + offset;
 	return 0;
+}
+
+int fa_process_block_read(int32_t pid, struct fa_process_block *ret)
+{
+	uint64_t address;
+
+	return fa_process_block_find(pid, ret, &address);
 }

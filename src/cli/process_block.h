@@ -12,5 +12,8 @@
  * there; -EBADMSG: what is mapped is no shim of this version.
  */
 int fa_process_block_read(int32_t pid, struct fa_process_block *ret) FA_MUST_USE;
+/* The same, and where it lies. */
+int fa_process_block_find(int32_t pid, struct fa_process_block *ret,
+			  uint64_t *ret_address) FA_MUST_USE;
 
 #endif

@@ -119,6 +119,9 @@ static int status_of(const char *path, struct fa_procfs_status *ret)
 	ret->uid = (uint32_t)uid;
 	ret->gid = (uint32_t)gid;
 	ret->real_uid = (uint32_t)real;
+	ret->seccomp = (uint32_t)(status_number(text, "\nSeccomp:", 0) > 0
+					  ? status_number(text, "\nSeccomp:", 0)
+					  : 0);
 	return 0;
 }
 
@@ -128,6 +131,18 @@ int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	return status_of(path, ret);
+}
+
+uint64_t fa_procfs_address_limit(int32_t pid)
+{
+	char path[32], text[4096];
+	int64_t limit;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	if (read_once(path, text, sizeof(text)) < 0)
+		return UINT64_MAX;
+	limit = status_number(text, "\nMax address space", 0);
+	return limit < 0 ? UINT64_MAX : (uint64_t)limit;
 }
 
 bool fa_procfs_ended(int32_t pid, uint64_t start_time, uint64_t *ret_image)

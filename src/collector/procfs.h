@@ -34,11 +34,15 @@ struct fa_procfs_status {
 	uint32_t uid;    /* effective */
 	uint32_t gid;
 	uint32_t real_uid;
+	uint32_t seccomp; /* 0 free, 1 strict mode, 2 filtered; 0 where the kernel does not say */
 };
 
 /* 0, -ENOENT or -ESRCH: no such process; -errno, -EBADMSG. */
 int fa_procfs_stat(int32_t pid, struct fa_procfs_stat *ret) FA_MUST_USE;
 int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret) FA_MUST_USE;
+
+/* Soft RLIMIT_AS, UINT64_MAX: none, or not known. */
+uint64_t fa_procfs_address_limit(int32_t pid);
 
 /*
  * Gone: no such process any more, a zombie without threads, or another one with its number.

@@ -67,6 +67,14 @@ static bool make_room(struct door *d)
 	return true;
 }
 
+/* Two words of the process's, which decide nothing by themselves (wake.c). */
+bool read_block_words(int fd, uint64_t *ret_block, uint64_t *ret_nonce)
+{
+	return fd >= 0 &&
+	       pread(fd, ret_block, 8, offsetof(struct fa_arena_header, block)) == 8 &&
+	       pread(fd, ret_nonce, 8, offsetof(struct fa_arena_header, block_nonce)) == 8;
+}
+
 /* The descriptors are duplicated. `unsent`: the collector has not got it. */
 static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd,
 		      bool unsent)
@@ -84,6 +92,7 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 	a->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	a->pidfd = pidfd < 0 ? -1 : fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
 	a->unsent = unsent;
+	(void)read_block_words(fd, &a->block, &a->block_nonce);
 	if (fd >= 0 && a->fd < 0) { /* no descriptor left */
 		close_fds(&a->pidfd, 1);
 		free(a);
@@ -113,6 +122,7 @@ void door_arena_drop(struct door *d, uint64_t handle)
 
 		if (a->info.handle != handle)
 			continue;
+		retire(a);
 		close_fds(&a->fd, 1);
 		close_fds(&a->pidfd, 1);
 		free(a);
@@ -121,6 +131,20 @@ void door_arena_drop(struct door *d, uint64_t handle)
 		break;
 	}
 	pthread_mutex_unlock(&d->lock);
+}
+
+bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret)
+{
+	const struct door_arena *a;
+	bool known;
+
+	pthread_mutex_lock(&d->lock);
+	a = find(d, handle);
+	known = a != NULL && a->block != 0 && a->info.session == 0;
+	if (known)
+		*ret = (struct fa_attach){.block = a->block, .nonce = a->block_nonce};
+	pthread_mutex_unlock(&d->lock);
+	return known;
 }
 
 static int send_locked(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1)

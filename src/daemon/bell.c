@@ -180,6 +180,7 @@ static int write_answer(int fd, uint32_t word, uint32_t policy, uint32_t reason,
 		.reason = reason,
 		.session = session,
 		.segments = 1,
+		.tick = 1, /* who records already looks at the word when it moves */
 	};
 	const off_t at = offsetof(struct fa_arena_header, answer);
 
@@ -189,15 +190,22 @@ static int write_answer(int fd, uint32_t word, uint32_t policy, uint32_t reason,
 	return 0;
 }
 
-static bool pidfd_alive(int pidfd)
+bool pidfd_alive(int pidfd)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	return pidfd < 0 || poll(&p, 1, 0) == 0;
 }
 
-/* Does a session want this uid, and with which policy? WAIT wins: no session may lose because
- * another would rather. */
+static bool is_for(const struct fa_want *w, const struct fa_msg_arena *info)
+{
+	if (info->session != 0)
+		return w->id == info->session;
+	return !w->named_only && (w->uid == FA_USER_ANY || (w->uid == info->uid && !info->guarded));
+}
+
+/* Does a session want it, and with which policy? WAIT wins: no session may lose because another would
+ * rather. */
 static bool wanted(struct door *d, const struct fa_msg_arena *info, uint32_t *ret_policy)
 {
 	bool want = false;
@@ -207,7 +215,7 @@ static bool wanted(struct door *d, const struct fa_msg_arena *info, uint32_t *re
 	for (uint32_t i = 0; i < d->wants.count; i++) {
 		const struct fa_want *w = &d->wants.want[i];
 
-		if (w->uid != FA_USER_ANY && (w->uid != info->uid || info->guarded))
+		if (!is_for(w, info))
 			continue;
 		want = true;
 		if (w->policy == FA_POLICY_WAIT)
@@ -218,7 +226,7 @@ static bool wanted(struct door *d, const struct fa_msg_arena *info, uint32_t *re
 	return want;
 }
 
-static void fill_info(struct fa_msg_arena *info, int32_t pid, uint64_t when)
+void bell_look_at(struct fa_msg_arena *info, int32_t pid, uint64_t when)
 {
 	char path[64];
 	ssize_t n;
@@ -260,7 +268,26 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 		return;
 	}
 	m.u.arena = *info;
-	(void)door_send(d, &m, FA_MSG_ARENA, -1, -1); /* for status only: may be lost */
+	(void)door_send(d, &m, FA_MSG_ARENA, fd, -1); /* for status only: may be lost */
+	if (info->answer == FA_ANSWER_NO_SESSION)
+		sleepers_add_arena(info, fd, pidfd);
+}
+
+uint64_t bell_attached(struct door *d, int proc_fd, uint64_t address)
+{
+	bool is_slot = false;
+
+	for (unsigned slot = 0; slot < FA_ARENA_SLOTS; slot++)
+		is_slot |= address == fa_arena_slot_address(slot);
+	for (unsigned s = 0; is_slot && s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		uint64_t ino = 0;
+		int fd = bell_find_grown(d, proc_fd, address, sizes[s], &ino);
+
+		close_fds(&fd, 1);
+		if (ino != 0)
+			return door_arena_known(d, ino) ? ino : 0;
+	}
+	return 0;
 }
 
 /* Look for an arena that is not known yet. One process may have several: those of the programs that
@@ -289,7 +316,7 @@ static int find_arena(struct door *d, int proc_fd, struct fa_msg_arena *info)
 /* Who it is: of /proc/PID itself the owner is the effective uid whatever the dumpable flag says; of
  * what lies in it the owner is root where the process is guarded from its user (set-user-id, file
  * capabilities, PR_SET_DUMPABLE). */
-static bool who_is(int proc_fd, struct fa_msg_arena *info)
+bool bell_who_is(int proc_fd, struct fa_msg_arena *info)
 {
 	struct stat st, inner;
 
@@ -334,14 +361,33 @@ static void take_note(struct door *d, unsigned number, int proc_fd, int32_t pid,
 	close_fds(&note.fd, 1);
 }
 
+int bell_take(struct door *d, int proc_fd, int pidfd, struct fa_msg_arena *info)
+{
+	int path_fd = find_arena(d, proc_fd, info), fd;
+
+	if (path_fd < 0)
+		return path_fd;
+	door_arrived(d, info->pid, false);
+	bell_look_at(info, info->pid, fa_mono_ns());
+	fd = bell_reopen(path_fd, O_RDWR);
+	close(path_fd);
+	if (fd < 0)
+		return fd;
+	/* The name of its executable was asked by number: so it must live on. */
+	if (pidfd_alive(pidfd))
+		attach(d, info, fd, pidfd);
+	close(fd);
+	return 0;
+}
+
 void bell_look(struct door *d, unsigned number, const struct bell_ring *r)
 {
 	struct fa_msg_arena info = {.pid = r->pid};
 	int path_fd, fd;
 
 	/* proc_fd is bound to this process: when it is killed meanwhile and its number is given to another,
-	 * all that goes through it fails. So what is found after who_is() is of whom that named. */
-	if (!who_is(r->proc_fd, &info))
+	 * all that goes through it fails. So what is found after bell_who_is() is of whom that named. */
+	if (!bell_who_is(r->proc_fd, &info))
 		return;
 	path_fd = find_arena(d, r->proc_fd, &info);
 	if (path_fd < 0) {
@@ -349,7 +395,7 @@ void bell_look(struct door *d, unsigned number, const struct bell_ring *r)
 		return;
 	}
 	door_arrived(d, r->pid, false);
-	fill_info(&info, r->pid, r->turn_ns);
+	bell_look_at(&info, r->pid, r->turn_ns);
 	fd = bell_reopen(path_fd, O_RDWR);
 	close(path_fd);
 	if (fd < 0)

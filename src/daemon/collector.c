@@ -66,8 +66,12 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 			fds[0] = fds[1] = -1;
 		} else {
 			bool refused = m->u.arena.answer == FA_ANSWER_REFUSED;
+			char exec_name[FA_IMAGE_NAME] = "";
+			uint32_t rule;
 
-			dormant_add(c, &m->u.arena, refused ? FA_STATUS_REFUSED : FA_STATUS_WAITING,
+			if (fds[0] >= 0)
+				read_exec_name(fds[0], exec_name, &rule);
+			dormant_add(c, &m->u.arena, exec_name, refused ? FA_STATUS_REFUSED : FA_STATUS_WAITING,
 				    refused ? m->u.arena.reason : FA_REASON_NO_SESSION);
 			if (refused)
 				coverage_refused(c, &m->u.arena);
@@ -78,6 +82,9 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 		break;
 	case FA_MSG_GONE:
 		family_gone(c, &m->u.gone);
+		break;
+	case FA_MSG_WOKEN:
+		live_woken(c, &m->u.woken);
 		break;
 	case FA_MSG_MISSED:
 		coverage_missed(c, &m->u.missed, fds);
@@ -157,6 +164,7 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 		if (fd < 0) /* its ring is of our making */
 			session_keep(c, s);
 		sessions_say_wants(c);
+		(void)live_wake_sleepers(c, s);
 	}
 }
 

@@ -31,6 +31,7 @@ struct family {
 	struct fa_family *f;
 	struct fa_msg_arena info;
 	uint64_t mask;    /* bit i: session[i] gets its records */
+	uint64_t named;   /* bit i: session[i] named it, whatever it wants else */
 	int fd;           /* the arena, to make it longer, and for a new doorman */
 	int pidfd;        /* -1: unknown or gone */
 	bool resumed;     /* adopted from a collector that died, and left no word of it */
@@ -78,6 +79,8 @@ struct client {
 	bool system; /* root or group firstalloc */
 	uint64_t since_ns;
 	uint64_t waits_for; /* number of a WANTS message, 0: none */
+	uint64_t waits_woken; /* number of a WAKE message, 0: none */
+	uint64_t woken_for;   /* the session that it was asked for, 0: only to flag it */
 	struct fa_control_reply reply;
 };
 
@@ -94,6 +97,7 @@ struct dormant {
 	uint32_t uid;
 	uint32_t state, reason;
 	char image[FA_IMAGE_NAME];
+	char exec_name[FA_IMAGE_NAME]; /* "" unknown */
 };
 
 struct collector {
@@ -114,7 +118,7 @@ struct collector {
 	size_t coverages; /* ever */
 	struct fa_msg_blind blind;
 	struct fa_msg_info info;
-	uint64_t wants_number, wants_done;
+	uint64_t wants_number, wants_done, wakes;
 	uint64_t wants_sent_ns;
 	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
 	bool ready_due;
@@ -138,11 +142,22 @@ uint32_t families_join(struct collector *c, struct session *s);
 void families_leave(struct collector *c, struct session *s, uint32_t reason);
 void families_let_all_go(struct collector *c); /* switched off */
 void families_say_known(struct collector *c); /* to a doorman that was restarted */
+/* `fam` may be in no session yet. */
+void family_name(struct collector *c, struct session *s, uint64_t handle);
+void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule);
 bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
 
 /* dormant.c */
-void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
-		 uint32_t reason);
+void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,
+		 uint32_t state, uint32_t reason);
+void dormant_remove(struct collector *c, int32_t pid);
+
+/* live.c: running processes */
+void live_attach(struct collector *c, struct client *cl, const struct fa_control_request *q, int pidfd);
+void live_woken(struct collector *c, const struct fa_msg_woken *woken);
+/* Flagged processes that sleep and that this session wants. After the doorman was told of the session. */
+uint32_t live_wake_sleepers(struct collector *c, const struct session *s);
+void live_leave_children(struct collector *c, const struct family *fam); /* of a family that is let go */
 void dormant_check(struct collector *c); /* forget those that are gone */
 
 /* sessions.c */
@@ -179,6 +194,10 @@ void journal_commit(struct collector *c);
 void journal_turn(struct collector *c, uint64_t now);
 
 /* control.c */
+void client_say(struct client *cl, int error, const char *format, ...) FA_PRINTF(3, 4);
+void client_answer(struct client *cl);
+struct session *client_session(struct collector *c, const struct client *cl,
+			       const struct fa_control_request *q);
 void control_accept(struct collector *c);
 void control_read(struct collector *c, struct client *cl);
 void control_turn(struct collector *c, uint64_t now);

@@ -76,7 +76,7 @@ void control_accept(struct collector *c)
 		close_fds(&cl->fd, 1);
 }
 
-static FA_PRINTF(3, 4) void say(struct client *cl, int error, const char *format, ...)
+void client_say(struct client *cl, int error, const char *format, ...)
 {
 	va_list ap;
 
@@ -98,7 +98,7 @@ static void send_reply(struct client *cl, int fd)
 
 	cl->reply.magic = FA_CONTROL_MAGIC;
 	cl->reply.version = FA_CONTROL_VERSION;
-	cl->waits_for = 0;
+	cl->waits_for = cl->waits_woken = 0;
 	if (fd >= 0) {
 		struct cmsghdr *c;
 
@@ -116,6 +116,11 @@ static void send_reply(struct client *cl, int fd)
 	cl->since_ns = fa_mono_ns();
 }
 
+void client_answer(struct client *cl)
+{
+	send_reply(cl, -1);
+}
+
 static bool may_stop(const struct client *cl, const struct session *s)
 {
 	return cl->system || (s->uid == cl->uid && (s->o.flags & FA_SESSION_USER) != 0);
@@ -127,8 +132,8 @@ static bool is_meant(const struct session *s, const struct fa_control_request *q
 }
 
 /* The caller's own session first; system sessions share one space of names. */
-static struct session *find_session(struct collector *c, const struct client *cl,
-				    const struct fa_control_request *q)
+struct session *client_session(struct collector *c, const struct client *cl,
+			       const struct fa_control_request *q)
 {
 	struct session *found = NULL;
 
@@ -313,24 +318,24 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 
 	if (what == NULL)
 		what = refuse_ring(c, cl, o);
-	o->flags &= FA_SESSION_USER;
+	o->flags &= FA_SESSION_USER | FA_SESSION_PIDS;
 	if (!cl->system)
 		o->flags |= FA_SESSION_USER;
 	if (what != NULL)
-		say(cl, EINVAL, "%s", what);
+		client_say(cl, EINVAL, "%s", what);
 	else if (c->stopping)
-		say(cl, ESHUTDOWN, "firstallocd is being stopped");
+		client_say(cl, ESHUTDOWN, "firstallocd is being stopped");
 	else if (name_taken(c, cl, o))
-		say(cl, EEXIST, "a session called '%s' is there already (stop it first)", o->name);
+		client_say(cl, EEXIST, "a session called '%s' is there already (stop it first)", o->name);
 	else if (!cl->system && sessions_of(c, cl->uid) >= c->settings->config.sessions_per_user)
-		say(cl, EDQUOT, "you have %u sessions already, the limit for a user",
+		client_say(cl, EDQUOT, "you have %u sessions already, the limit for a user",
 		    sessions_of(c, cl->uid));
 	else if (!cl->system && users_are_full(c))
-		say(cl, EDQUOT,
+		client_say(cl, EDQUOT,
 		    "users have all the sessions that they may have together; try later");
 	else if ((o->flags & FA_SESSION_USER) != 0 &&
 		 !written_may_start(c, cl->uid, fa_mono_ns()))
-		say(cl, EDQUOT,
+		client_say(cl, EDQUOT,
 		    "firstallocd has written as much for you as it may within a day "
 		    "(WrittenPerUser); try later");
 	if (cl->reply.error != 0)
@@ -338,7 +343,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	want.options = *o;
 	e = session_open(c, &want, *fd, &s, &what);
 	if (e < 0) {
-		say(cl, e, "%s: %s", what,
+		client_say(cl, e, "%s: %s", what,
 		    e == -ENOSPC ? "less space is left on its disk than must stay free (--min-free)"
 				 : fa_strerror(e));
 		return true;
@@ -349,6 +354,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	journal_commit(c); /* before the keeper has it for a successor */
 	session_keep(c, s);
 	sessions_say_wants(c);
+	cl->reply.woken = live_wake_sleepers(c, s);
 	cl->waits_for = c->wants_number;
 	cl->since_ns = fa_mono_ns();
 	log_line("session %s started by uid %u: %s", s->o.name, s->uid, s->file);
@@ -373,12 +379,12 @@ static void stop_one(struct collector *c, struct client *cl, struct session *s)
 static struct session *find_or_say(struct collector *c, struct client *cl,
 				   const struct fa_control_request *q)
 {
-	struct session *s = find_session(c, cl, q);
+	struct session *s = client_session(c, cl, q);
 
 	if (s == NULL && q->session_id != 0)
-		say(cl, ENOENT, "there is no such session%s", cl->system ? "" : " of yours");
+		client_say(cl, ENOENT, "there is no such session%s", cl->system ? "" : " of yours");
 	else if (s == NULL)
-		say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
+		client_say(cl, ENOENT, "there is no session called '%s'%s", q->session.name,
 		    cl->system ? "" : " of yours");
 	return s;
 }
@@ -394,15 +400,15 @@ static void do_save(struct collector *c, struct client *cl, const struct fa_cont
 	if (s == NULL)
 		return;
 	if ((s->o.log_file_mode & FA_LOG_BUFFERING) == 0) {
-		say(cl, EINVAL, "session %s does not buffer: its trace is %.128s", s->o.name, s->file);
+		client_say(cl, EINVAL, "session %s does not buffer: its trace is %.128s", s->o.name, s->file);
 	} else if (s->ended) {
-		say(cl, EINVAL, "session %s has ended", s->o.name);
+		client_say(cl, EINVAL, "session %s has ended", s->o.name);
 	} else if (what != NULL || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0) {
-		say(cl, EINVAL, "%s", what != NULL ? what : "the trace file is no empty file");
+		client_say(cl, EINVAL, "%s", what != NULL ? what : "the trace file is no empty file");
 	} else {
 		e = session_save(c, s, fd, &cl->reply.bytes);
 		if (e < 0)
-			say(cl, e, "its trace file: %s",
+			client_say(cl, e, "its trace file: %s",
 			    e == -ENOSPC ? "too little space is left on its disk" : fa_strerror(e));
 		cl->reply.events = s->events;
 		cl->reply.lost = s->lost;
@@ -451,7 +457,7 @@ static void do_mark(struct collector *c, struct client *cl, const struct fa_cont
 		if (c->session[i].used && may_stop(cl, &c->session[i]))
 			mark_one(c, &mark, q->text, cl, &c->session[i]);
 	if (cl->reply.sessions == 0 && cl->reply.error == 0)
-		say(cl, ENOENT, s != NULL ? "session '%s' has ended" : "no session%s is running",
+		client_say(cl, ENOENT, s != NULL ? "session '%s' has ended" : "no session%s is running",
 		    s != NULL ? s->o.name : cl->system ? "" : " of yours");
 	if (cl->reply.sessions > 0)
 		journal_commit(c); /* a successor does not cut it off */
@@ -481,9 +487,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	int e = fa_control_check(q, len, &what);
 
 	if (e == -EPROTONOSUPPORT)
-		say(cl, e, "firstallocd is of another version than this command (restart it)");
+		client_say(cl, e, "firstallocd is of another version than this command (restart it)");
 	else if (e < 0)
-		say(cl, e, "the request is malformed: %s", what);
+		client_say(cl, e, "the request is malformed: %s", what);
 	if (e < 0)
 		return true;
 	switch (q->verb) {
@@ -492,6 +498,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	case FA_CONTROL_STOP:
 		do_stop(c, cl, q);
 		return true;
+	case FA_CONTROL_ATTACH:
+		live_attach(c, cl, q, *fd);
+		return cl->waits_woken == 0;
 	case FA_CONTROL_MARK:
 		do_mark(c, cl, q);
 		return true;
@@ -504,7 +513,7 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	case FA_CONTROL_STATUS:
 		e = status_build(c, cl);
 		if (e < 0)
-			say(cl, e, "status: %s", fa_strerror(e));
+			client_say(cl, e, "status: %s", fa_strerror(e));
 		else
 			*fd = e; /* sent along, then closed */
 		return true;
@@ -570,7 +579,7 @@ void control_read(struct collector *c, struct client *cl)
 	n = receive(cl, &q, &fd);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0 || cl->waits_for != 0) { /* gone, or does not wait for its reply */
+	if (n <= 0 || cl->waits_for != 0 || cl->waits_woken != 0) { /* gone, or does not wait for its reply */
 		close_fds(&fd, 1);
 		close_fds(&cl->fd, 1);
 		return;
@@ -596,11 +605,14 @@ void control_turn(struct collector *c, uint64_t now)
 		if (cl->waits_for != 0 && c->wants_done >= cl->waits_for) {
 			send_reply(cl, -1);
 		} else if (cl->waits_for != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
-			say(cl, 0,
+			client_say(cl, 0,
 			    "the doorbell is not answered at the moment: what starts now "
 			    "may be missing");
 			send_reply(cl, -1);
-		} else if (cl->waits_for == 0 && age > IDLE_S * 1000000000ull) {
+		} else if (cl->waits_woken != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
+			client_say(cl, ETIMEDOUT, "firstallocd is busy with another process");
+			send_reply(cl, -1);
+		} else if (cl->waits_for == 0 && cl->waits_woken == 0 && age > IDLE_S * 1000000000ull) {
 			close_fds(&cl->fd, 1);
 		}
 	}

@@ -2,8 +2,8 @@
  * doorman.c - the part that answers the doorbell: main thread.
  *
  * Root, with only the capabilities that its work needs: SYS_ADMIN (fanotify, map_files), SYS_PTRACE
- * and DAC_READ_SEARCH (other users' /proc/PID), NET_ADMIN (proc connector). Waking a running
- * process, which will need more, is not done yet. It holds programs of the whole machine while it
+ * and DAC_READ_SEARCH (other users' /proc/PID), NET_ADMIN (proc connector), SETUID and SETGID (to
+ * open a process's memory with the rights of who asks for it, wake.c). It holds programs of the whole machine while it
  * works, so it never waits for anybody: sends do not block, the keeper kills it when it is silent
  * for a second, and the kernel lets all waiters go when it dies. It parses nothing that a user can
  * write.
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,7 +28,8 @@
 #include "daemon/doorman.h"
 
 static const uint64_t needed = 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_PTRACE |
-			       1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_NET_ADMIN;
+			       1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_NET_ADMIN |
+			       1ull << CAP_SETUID | 1ull << CAP_SETGID;
 
 static struct door door = {.lock = PTHREAD_MUTEX_INITIALIZER,
 			   .more = PTHREAD_COND_INITIALIZER,
@@ -63,7 +65,21 @@ static void answer_segment(struct door *d, const struct fa_msg_segment *want)
 	(void)door_send(d, &m, FA_MSG_SEGMENT, -1, -1); /* lost: the collector asks again */
 }
 
-static void from_collector(struct door *d, struct fa_part_msg *m, const int fds[MSG_FDS])
+/* A child of a family that is let go: its block lies where its parent's does. */
+static void take_sleeper(struct door *d, const struct fa_msg_sleeps *m)
+{
+	struct sleeper s = {.pid = m->pid, .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED};
+
+	if (m->pid <= 0 || !door_arena_block(d, m->handle, &s.attach))
+		return;
+	s.pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
+	if (s.pidfd < 0)
+		return;
+	sleepers_add(&s);
+	close(s.pidfd);
+}
+
+static void from_collector(struct door *d, struct fa_part_msg *m, int fds[MSG_FDS])
 {
 	switch (m->type) {
 	case FA_MSG_WANTS:
@@ -74,6 +90,12 @@ static void from_collector(struct door *d, struct fa_part_msg *m, const int fds[
 		break;
 	case FA_MSG_KNOWN:
 		take_known(d, &m->u.arena, fds);
+		break;
+	case FA_MSG_WAKE:
+		wakes_ask(d, &m->u.wake, fds);
+		break;
+	case FA_MSG_SLEEPS:
+		take_sleeper(d, &m->u.sleeps);
 		break;
 	case FA_MSG_DRAINED:
 		door_arena_drop(d, m->u.arena.handle);
@@ -153,6 +175,8 @@ static void run(struct door *d)
 		if (p[2].revents != 0)
 			procs_read(d);
 		procs_turn(d);
+		wakes_turn(d);
+		sleepers_turn();
 		door_send_unsent(d);
 		if (now - marked >= 1000000000u) { /* somebody may have replaced the folder */
 			marked = now;
@@ -196,6 +220,8 @@ int doorman_main(const struct part_start *start)
 	e = start_up(&door, start);
 	if (e == 0)
 		e = bell_start(&door);
+	if (e == 0)
+		e = wakes_start(&door);
 	if (e < 0) {
 		log_line("cannot watch %s: %s", door.door_path, fa_strerror(e));
 		return 1;

@@ -28,6 +28,7 @@ struct door_arena {
 	int pidfd;     /* -1: the kernel has none */
 	bool unsent;   /* the collector has not got it yet */
 	uint64_t more; /* bytes of further segments */
+	uint64_t block, block_nonce; /* of its process block, as it says; 0: it does not */
 };
 
 struct arrival {
@@ -128,6 +129,9 @@ void door_send_unsent(struct door *d);
 void door_resend_all(struct door *d);
 /* May this arena get this segment? Counted when it may. */
 bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment);
+bool read_block_words(int fd, uint64_t *ret_block, uint64_t *ret_nonce);
+/* Where its processes have their block. false: it is not known, or not flagged. */
+bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret);
 int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
 /* The segments that an arena has got already, for the limits. */
 void door_take_size(struct door *d, const struct fa_msg_arena *info, int fd);
@@ -156,6 +160,34 @@ void bell_look(struct door *d, unsigned number, const struct bell_ring *r);
 int bell_start(struct door *d) FA_MUST_USE;
 void bell_rescue(struct door *d);
 bool bell_is_held(struct door *d, unsigned number); /* has its ring not been let go? */
+
+bool bell_who_is(int proc_fd, struct fa_msg_arena *info); /* uid, gid, guarded */
+/* Attach the new arena of a process that was woken. info: what bell_who_is() says, pid, session. -errno: there
+ * is none that is new. */
+int bell_take(struct door *d, int proc_fd, int pidfd, struct fa_msg_arena *info) FA_MUST_USE;
+void bell_look_at(struct fa_msg_arena *info, int32_t pid, uint64_t when); /* and its executable */
+/* The handle of its arena at that address, when it is attached; else 0. */
+uint64_t bell_attached(struct door *d, int proc_fd, uint64_t address);
+bool pidfd_alive(int pidfd); /* -1: believed to be */
+
+/* wake.c */
+int wakes_start(struct door *d) FA_MUST_USE;
+void wakes_ask(struct door *d, const struct fa_msg_wake *wake, int fds[MSG_FDS]); /* takes them */
+void wakes_turn(struct door *d);
+
+/* sleepers.c: flagged processes that nobody wants now, and arenas that are over. Any thread. */
+struct sleeper {
+	int32_t pid;
+	int pidfd;
+	uint32_t flags; /* enum fa_wake_flags */
+	struct fa_attach attach;
+};
+void sleepers_add(const struct sleeper *s); /* the pidfd is duplicated */
+void sleepers_add_arena(const struct fa_msg_arena *info, int fd, int pidfd);
+bool sleepers_take(int32_t pid, struct sleeper *ret); /* its pidfd is the caller's */
+/* The pages of an arena that nobody reads any more go back, when all its processes have seen it. */
+void retire(const struct door_arena *a);
+void sleepers_turn(void);
 
 /* procs.c: main thread, but for procs_look and procs_verify */
 void procs_open(struct door *d);

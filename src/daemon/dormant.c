@@ -5,8 +5,17 @@
 #include "collector/procfs.h"
 #include "daemon/collector.h"
 
-void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t state,
-		 uint32_t reason)
+void dormant_remove(struct collector *c, int32_t pid)
+{
+	for (size_t i = 0; i < c->dormants; i++)
+		if (c->dormant[i].pid == pid) {
+			c->dormant[i] = c->dormant[--c->dormants];
+			return;
+		}
+}
+
+void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,
+		 uint32_t state, uint32_t reason)
 {
 	struct dormant *d = NULL;
 
@@ -22,6 +31,7 @@ void dormant_add(struct collector *c, const struct fa_msg_arena *info, uint32_t 
 	d->state = state;
 	d->reason = reason;
 	(void)snprintf(d->image, sizeof(d->image), "%s", fa_base_name(info->exe));
+	(void)snprintf(d->exec_name, sizeof(d->exec_name), "%s", exec_name);
 }
 
 void dormant_check(struct collector *c)

@@ -23,7 +23,7 @@
 
 bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2)
 {
-	if (!s->used || s->ended)
+	if (!s->used || s->ended || (s->o.flags & FA_SESSION_PIDS) != 0)
 		return false;
 	if ((s->o.flags & FA_SESSION_USER) != 0 && s->uid != uid)
 		return false;
@@ -41,13 +41,21 @@ static uint32_t belongs_to(const struct family *fam)
 	return fam->info.guarded ? 0 : fam->info.uid;
 }
 
+/* Who was woken only because a session named him is of no other. */
+static bool wants_family(const struct session *s, const struct family *fam)
+{
+	if (s->used && !s->ended && (fam->named >> s->index & 1) != 0)
+		return true;
+	return fam->info.session == 0 &&
+	       session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name);
+}
+
 static uint64_t wanting(const struct collector *c, const struct family *fam)
 {
 	uint64_t mask = 0;
 
 	for (unsigned i = 0; i < FA_SESSIONS_MAX && c->info.off == 0; i++)
-		if (session_wants(&c->session[i], belongs_to(fam), fa_base_name(fam->info.exe),
-				  fam->exec_name))
+		if (wants_family(&c->session[i], fam))
 			mask |= 1ull << i;
 	return mask;
 }
@@ -177,11 +185,14 @@ static void let_go(struct collector *c, size_t i)
 			fa_trace_writer_forget(s->w, fa_family_arena(fam->f));
 	}
 	crashes_left(fam);
+	/* Before the doorman gives its pages back. */
+	fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, FA_REASON_ENDED);
+	live_leave_children(c, fam);
 	say_drained(c, fam->info.handle);
 	journal_drop(c, fam);
 	family_unwatch(fam);
 	close_fds(&fam->fd, 1);
-	fa_family_free(fam->f); /* says DETACHED to those who still look */
+	fa_family_free(fam->f);
 	free(fam);
 	c->family[i] = c->family[--c->families];
 }
@@ -233,16 +244,16 @@ static uint64_t meet_sessions(struct collector *c, struct family *fam, uint64_t 
 	return want;
 }
 
-static void read_arena_names(struct family *fam, int fd, uint32_t *ret_rule)
+void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule)
 {
 	struct fa_arena_header h;
 
-	fam->exec_name[0] = '\0';
+	ret[0] = '\0';
 	*ret_rule = 0;
-	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+	if (pread(arena_fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
 		return;
 	h.exec_path[sizeof(h.exec_path) - 1] = '\0';
-	(void)snprintf(fam->exec_name, sizeof(fam->exec_name), "%s", fa_base_name(h.exec_path));
+	(void)snprintf(ret, FA_IMAGE_NAME, "%s", fa_base_name(h.exec_path));
 	*ret_rule = h.rule_id;
 }
 
@@ -256,7 +267,7 @@ static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, i
 	(void)!pwrite(fd, &word, 4, offsetof(struct fa_arena_header, answer));
 	log_line("pid %d (%s): its arena is refused: %s", (int)info->pid, fa_base_name(info->exe),
 		 fa_strerror(why));
-	dormant_add(c, info, FA_STATUS_REFUSED,
+	dormant_add(c, info, "", FA_STATUS_REFUSED,
 		    reason == FA_REASON_VERSION ? reason : FA_REASON_UNKNOWN);
 	say_drained(c, info->handle);
 }
@@ -330,7 +341,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		fam->fd = arena_fd;
 		fam->pidfd = pidfd;
 		fam->interval_ms = 1;
-		read_arena_names(fam, arena_fd, &rule);
+		read_exec_name(arena_fd, fam->exec_name, &rule);
 		e = open_family(c, fam);
 	}
 	if (e < 0) {
@@ -341,19 +352,26 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		return;
 	}
 	c->family[c->families++] = fam;
-	crashes_began(fam, rule);
+	dormant_remove(c, info->pid);
+	/* How soon after its start a program that ran already crashes says nothing. */
+	crashes_began(fam, info->woken ? 0 : rule);
+	fam->named |= info->session != 0 ? fam->mask : 0; /* of our predecessor */
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && info->session != 0; i++)
+		if (c->session[i].used && c->session[i].id == info->session)
+			fam->named |= 1ull << i;
 	fam->mask = meet_sessions(c, fam, wanting(c, fam));
 	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
 		uint32_t reason = c->info.off != 0 ? FA_REASON_OFF : FA_REASON_NO_SESSION;
 
 		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, reason);
-		dormant_add(c, info, FA_STATUS_WAITING, reason);
+		if (info->session == 0)
+			dormant_add(c, info, fam->exec_name, FA_STATUS_WAITING, reason);
 		let_go(c, c->families - 1);
 		return;
 	}
 	if (info->adopted)
 		fa_family_answer(fam->f, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, 0);
-	else
+	else if (!info->woken)
 		say_started(c, fam, rule);
 	if (pidfd >= 0 && watch_fd(c, pidfd, KEY_PIDFD | info->handle) < 0)
 		close_fds(&fam->pidfd, 1);
@@ -529,24 +547,46 @@ void families_drain_session(struct collector *c, const struct session *s)
 	}
 }
 
-uint32_t families_join(struct collector *c, struct session *s)
+/* What happened before, and who is gone by now, is not its. -errno: of its trace. */
+static int join_one(struct collector *c, struct family *fam, struct session *s)
 {
 	struct only only = {c, s};
 	struct fa_sink sink = {.record = to_one, .ctx = &only};
+
+	(void)drain(fam);
+	(void)reap(fam);
+	if (fa_family_describe(fam->f, &sink) < 0)
+		return -EIO;
+	fam->mask |= 1ull << s->index;
+	fam->dirty = true;
+	return 0;
+}
+
+void family_name(struct collector *c, struct session *s, uint64_t handle)
+{
+	for (size_t i = 0; i < c->families; i++) {
+		struct family *fam = c->family[i];
+
+		if (fam->info.handle != handle)
+			continue;
+		fam->named |= 1ull << s->index;
+		if (!(fam->mask >> s->index & 1))
+			(void)!join_one(c, fam, s); /* remembered in the session */
+		return;
+	}
+}
+
+uint32_t families_join(struct collector *c, struct session *s)
+{
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < c->families && s->error == 0; i++) {
 		struct family *fam = c->family[i];
 
-		if (!session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name))
+		if (!wants_family(s, fam))
 			continue;
-		/* What happened before, and who is gone by now, is not its. */
-		(void)drain(fam);
-		(void)reap(fam);
-		if (fa_family_describe(fam->f, &sink) < 0)
+		if (join_one(c, fam, s) < 0)
 			break;
-		fam->mask |= 1ull << s->index;
-		fam->dirty = true;
 		n += lives(fam);
 	}
 	return n;
@@ -576,13 +616,14 @@ void families_leave(struct collector *c, struct session *s, uint32_t reason)
 				       NULL, 0);
 		}
 		fam->mask &= ~(1ull << s->index);
+		fam->named &= ~(1ull << s->index);
 		fam->dirty = true;
 		if (fam->mask != 0) {
 			i++;
 			continue;
 		}
-		if (lives(fam))
-			dormant_add(c, &fam->info, FA_STATUS_WAITING, reason);
+		if (lives(fam) && fam->info.session == 0)
+			dormant_add(c, &fam->info, fam->exec_name, FA_STATUS_WAITING, reason);
 		let_go(c, i);
 	}
 }

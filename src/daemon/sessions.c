@@ -429,6 +429,8 @@ void sessions_say_wants(struct collector *c)
 
 		if (!s->used || s->ended)
 			continue;
+		w->want[w->count].id = s->id;
+		w->want[w->count].named_only = (s->o.flags & FA_SESSION_PIDS) != 0;
 		w->want[w->count].uid = (s->o.flags & FA_SESSION_USER) ? s->uid : FA_USER_ANY;
 		w->want[w->count++].policy = s->o.policy;
 	}

@@ -185,7 +185,7 @@ struct fa_arena_header {
 	uint32_t clock_source; /* enum fa_clock_source */
 	uint32_t slot;         /* which fixed address */
 	uint64_t start_stamp;
-	uint64_t reserved0;
+	uint64_t block; /* where the process block lies, 0: not said */
 	/* offset 64 */
 	struct fa_arena_answer answer; /* [c] */
 	/* offset 128: appended to by all; ids continue over segments, so the counters are here */
@@ -195,7 +195,10 @@ struct fa_arena_header {
 	uint32_t buffer_hint; /* buffers from this id on were never taken; 0: not known */
 	uint64_t nodes_refused; /* new stacks that found no node left */
 	uint64_t family_full; /* fork children that found the process table full: not traced */
-	uint64_t reserved1[4];
+	uint64_t block_nonce; /* of the process block, as `block` */
+	uint32_t joined; /* processes that ever recorded here */
+	uint32_t left;   /* of those, how many have seen that it is over, and will look here no more */
+	uint64_t reserved1[2];
 	/* offset 192 */
 	char exec_path[1024]; /* AT_EXECFN, NUL terminated, cut if longer */
 	char exe_path[1024]; /* of the executable, as the process read it: `run` has no better word */
@@ -305,9 +308,13 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 
 /*
  * The process block: exported by the shim as `firstalloc_process_block`, read (by pid) by status
- * and doctor, and later written by the doorman. Says why a process is or is not traced.
+ * and doctor. Says why a process is or is not traced. The doorman wakes a process by writing into
+ * it, through /proc/PID/mem: first what is wanted (struct fa_wake), then its number, then the byte
+ * that every heap call looks at. The next heap call obeys, publishes the arena that it made, and
+ * says by `woken` which order that was.
  */
-#define FA_BLOCK_MAGIC 0x314b434f4c424146ULL /* "FABLOCK1" */
+#define FA_BLOCK_DORMANT 52
+#define FA_BLOCK_MAGIC 0x324b434f4c424146ULL /* "FABLOCK2" */
 
 /* X(name, number, text): reasons, for status, coverage and the block. Numbers are never reused. */
 #define FA_REASONS(X)                                                                              \
@@ -338,7 +345,9 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(OFF, 24, "tracing is switched off as a whole ('firstalloc status' says how)")            \
 	X(DISARMED, 25, "its rule was disarmed after crashes (enable it again to re-arm)")         \
 	X(VERSION, 26, "its shim is of another version than firstallocd (restart the older one)")    \
-	X(UNDER_RUN, 27, "left to the `firstalloc run` under which it was started")
+	X(UNDER_RUN, 27, "left to the `firstalloc run` under which it was started")                \
+	X(WOKEN, 28, "woken: recorded from its next heap call on")                                 \
+	X(FILTERED, 29, "its system call filter leaves no safe way to learn who it is")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),
@@ -346,19 +355,49 @@ enum fa_reason {
 #undef X
 };
 
+enum fa_wake_flags {
+	FA_WAKE_CAREFUL = 1 << 0, /* it has a filter: only the system calls that malloc makes itself */
+	FA_WAKE_KEEP = 1 << 1,    /* its own rule says what is wanted, where it has one */
+	FA_WAKE_FLAGGED = 1 << 2, /* a rule wants it, not only a session that names its PID */
+};
+
+/* What the doorman asks of a running process. It comes from outside only, but is no more than a wish. */
+struct fa_wake {
+	uint32_t order; /* written last; another number than `woken`: to be obeyed */
+	uint32_t flags; /* enum fa_wake_flags */
+	uint32_t tracing_flags;
+	uint32_t rule_id;
+	uint32_t depth;
+	uint32_t stacks;
+	uint32_t stamp_mode;
+	uint32_t options;
+	int32_t pid; /* whom it is for, in its own pid namespace: fork children inherit the block */
+	uint32_t clock_source;
+	uint64_t address_limit; /* RLIMIT_AS */
+	uint32_t uid;
+	uint32_t reserved[3];
+};
+static_assert(sizeof(struct fa_wake) == 64, "an order is 64 bytes");
+
 struct fa_process_block {
 	uint64_t magic;
-	uint32_t version; /* 1 */
+	uint32_t version; /* 2 */
 	uint32_t reason;  /* enum fa_reason */
 	uint32_t tracing_flags;
 	uint32_t rule_id;
 	uint64_t index_generation;
 	uint64_t arena; /* address, 0: none */
 	uint64_t nonce; /* of this start of the program */
-	int32_t pid;    /* that the block speaks of */
-	uint32_t reserved[3];
+	int32_t pid;    /* that the block speaks of, 0: never looked up */
+	uint8_t dormant; /* what every heap call looks at: 1 nothing is to be done */
+	uint8_t pad[3];
+	uint32_t woken; /* wake.order that was obeyed */
+	uint32_t reserved;
+	struct fa_wake wake;
 };
-static_assert(sizeof(struct fa_process_block) == 64, "the process block is 64 bytes");
+static_assert(sizeof(struct fa_process_block) == 128, "the process block is 128 bytes");
+static_assert(offsetof(struct fa_process_block, dormant) == FA_BLOCK_DORMANT, "known to gate.c");
+static_assert(offsetof(struct fa_process_block, wake) == 64, "");
 
 /* Text of a reason; "?" for a number that is none. */
 const char *fa_reason_text(unsigned reason);

@@ -1,5 +1,6 @@
 /* control_format.c - checks of what comes through the control socket. Pure: no I/O, no memory. */
 #include "format/control_format.h"
+#include "format/index_format.h"
 
 #include <errno.h>
 #include <string.h>
@@ -131,10 +132,31 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 		what = "first_id";
 	else if (o->policy > FA_POLICY_COUNT)
 		what = "policy";
-	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER)) != 0)
+	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER |
+				      FA_SESSION_PIDS)) != 0)
 		what = "flags";
 	else if (!images_ok(o))
 		what = "image";
+	if (what == NULL)
+		return 0;
+	*ret_what = what;
+	return -EINVAL;
+}
+
+static int attach_check(const struct fa_control_request *r, const char **ret_what)
+{
+	const struct fa_attach *a = &r->attach;
+	const char *what = NULL;
+
+	if (!terminated(r->session.name, sizeof(r->session.name)) ||
+	    ((a->flags & FA_ATTACH_FLAG) == 0 && !fa_session_name_ok(r->session.name)))
+		what = "name";
+	else if (a->block == 0 || a->block % 8 != 0 || a->block >> 47 != 0)
+		what = "address";
+	else if ((a->flags & ~(uint32_t)FA_ATTACH_FLAG) != 0)
+		what = "flags";
+	else if (a->depth < 1 || a->depth > FA_DEPTH_MAX)
+		what = "depth";
 	if (what == NULL)
 		return 0;
 	*ret_what = what;
@@ -151,6 +173,8 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_PING:
 	case FA_CONTROL_STATUS:
 		return 0;
+	case FA_CONTROL_ATTACH:
+		return attach_check(r, ret_what);
 	case FA_CONTROL_MARK:
 		if (!terminated(r->text, sizeof(r->text)) || !fa_mark_text_ok(r->text)) {
 			*ret_what = "text";

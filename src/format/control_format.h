@@ -3,7 +3,7 @@
  *
  * The control socket is SOCK_SEQPACKET, mode 0666; rights are decided per request from the peer's
  * credentials. A request is one message of exactly sizeof(struct fa_control_request) bytes; START
- * carries the trace file's descriptor. A reply is one message of exactly sizeof(struct
+ * carries the trace file's descriptor, ATTACH a pidfd of the process. A reply is one message of exactly sizeof(struct
  * fa_control_reply); the reply to STATUS carries a memfd of the layout below. Both sides run on one
  * machine and in one version, so a foreign version is refused and not converted; all integers are
  * in native order.
@@ -38,6 +38,7 @@ enum fa_control_verb {
 	FA_CONTROL_START = 2,
 	FA_CONTROL_STOP = 3,
 	FA_CONTROL_STATUS = 4,
+	FA_CONTROL_ATTACH = 18, /* one running process into the session, or flag it */
 	FA_CONTROL_MARK = 17,  /* `text` into the session, or into all that the caller may stop */
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
 	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
@@ -68,6 +69,7 @@ enum {
 enum fa_session_flags {
 	FA_SESSION_USER = 1 << 0,       /* only processes of the uid that started it */
 	FA_SESSION_AUTOLOGGER = 1 << 1, /* from an [Autologger NAME] section */
+	FA_SESSION_PIDS = 1 << 2,       /* only processes that ATTACH names, no flagged ones */
 };
 
 #pragma GCC diagnostic push
@@ -92,6 +94,24 @@ struct fa_session_options {
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME]; /* base names; none: all flagged images */
 };
 
+enum fa_attach_flags {
+	FA_ATTACH_FLAG = 1 << 0, /* flag it, as its rule would have: for all sessions, now and later */
+};
+
+/* A running process, as the caller found it: firstallocd checks all of it, with the caller's rights. */
+struct fa_attach {
+	uint64_t block; /* where its process block lies */
+	uint64_t nonce; /* what that says */
+	uint32_t flags; /* enum fa_attach_flags */
+	uint32_t tracing_flags;
+	uint32_t rule_id; /* with FLAG: 0: what its own rule said at its start stays */
+	uint32_t depth;
+	uint32_t stacks;
+	uint32_t stamp_mode;
+	uint32_t options; /* enum fa_rule_options */
+	uint32_t reserved;
+};
+
 struct fa_control_request {
 	uint64_t magic;
 	uint32_t version;
@@ -99,8 +119,9 @@ struct fa_control_request {
 	uint32_t all;  /* STOP: every session that the caller may stop */
 	uint32_t reserved;
 	uint64_t session_id; /* STOP, FLUSH, MARK: not 0: this session, whatever the name says */
-	struct fa_session_options session; /* STOP, FLUSH, MARK: the name counts */
+	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
 	char text[FA_MARK_TEXT];           /* MARK */
+	struct fa_attach attach;
 };
 
 struct fa_control_reply {
@@ -116,7 +137,7 @@ struct fa_control_reply {
 	uint32_t end_reason; /* as struct fa_rec_end has it, of the last one */
 	uint32_t end_error;
 	uint32_t pending_families; /* START: families that were attached already and joined */
-	uint32_t reserved;
+	uint32_t woken; /* START: flagged processes that were woken; ATTACH: 1: it sleeps until its next call */
 	uint64_t session_id; /* START: of the session, never 0 */
 	char text[256]; /* one line for the user, "" when there is nothing to say */
 };

@@ -23,6 +23,7 @@ enum fa_part_msg_type {
 	FA_MSG_MISSED,    /* a flagged program started and did not ring, or refused; with its executable
 			   * and its note, where there are such */
 	FA_MSG_WANTS_DONE,
+	FA_MSG_WOKEN, /* answer to WAKE; or it did not obey, and says why */
 	FA_MSG_BLIND, /* program starts that could not be seen; whether the connector works */
 	/* collector to doorman */
 	FA_MSG_WANTS, /* what sessions want, all of it */
@@ -30,6 +31,8 @@ enum fa_part_msg_type {
 	FA_MSG_KNOWN,   /* to a doorman that was restarted: an arena that is attached, with both its
 			 * descriptors */
 	FA_MSG_DRAINED, /* nothing more is needed of this arena */
+	FA_MSG_WAKE,    /* a running process; with its pidfd and the socket of the client who asks */
+	FA_MSG_SLEEPS,  /* before DRAINED: a child that lives on */
 	/* keeper to collector and back */
 	FA_MSG_LINK,    /* to both: a new socket to the other part */
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
@@ -57,8 +60,36 @@ struct fa_msg_arena {
 	uint32_t reason;  /* enum fa_reason, with REFUSED */
 	uint32_t adopted; /* 1: sent again to a collector that was restarted */
 	uint32_t guarded; /* 1: from its own user: only system sessions may have it */
-	uint32_t reserved;
+	uint32_t woken;   /* 1: it ran already */
+	uint64_t session; /* id of the one that named it, 0: it is flagged */
 	char exe[1024]; /* "" unknown */
+};
+
+enum fa_msg_wake_kind {
+	FA_WAKE_NAMED = 0,   /* into `session`: by who asks, with his rights */
+	FA_WAKE_FLAG = 1,    /* only flag it, so that it can be woken: the same */
+	FA_WAKE_SLEEPER = 2, /* one that is known to be flagged, by pid */
+};
+
+struct fa_msg_wake {
+	uint64_t number; /* comes back in WOKEN */
+	uint64_t session;
+	struct fa_attach attach; /* but for SLEEPER */
+	int32_t pid;             /* SLEEPER */
+	uint32_t kind;           /* enum fa_msg_wake_kind */
+};
+
+struct fa_msg_woken {
+	uint64_t number; /* 0: nobody asked just now */
+	int32_t error;   /* 0 or an errno, positive */
+	uint32_t attached; /* 1: it has an arena already, info.handle */
+	struct fa_msg_arena info; /* `reason`: why not */
+};
+
+struct fa_msg_sleeps {
+	uint64_t handle; /* of its family's arena */
+	int32_t pid;
+	uint32_t reserved;
 };
 
 struct fa_msg_segment {
@@ -94,8 +125,11 @@ struct fa_msg_blind {
 };
 
 struct fa_want {
+	uint64_t id;
 	uint32_t uid; /* FA_USER_ANY: everybody */
 	uint32_t policy;
+	uint32_t named_only; /* 1: no flagged process, but those that were woken for it */
+	uint32_t reserved;
 };
 
 struct fa_msg_wants {
@@ -149,6 +183,9 @@ struct fa_part_msg {
 	union {
 		struct fa_msg_arena arena;
 		struct fa_msg_segment segment;
+		struct fa_msg_wake wake;
+		struct fa_msg_woken woken;
+		struct fa_msg_sleeps sleeps;
 		struct fa_msg_gone gone;
 		struct fa_msg_missed missed;
 		struct fa_msg_blind blind;

@@ -75,7 +75,8 @@ static void put_process(struct fa_json *j, const struct fa_replay *r, const stru
 	put_amount(j, "peak", p->peak);
 	put_amount(j, "total", p->total);
 	fa_json_u64(j, "implied_frees", p->implied_frees);
-	fa_json_u64(j, "unknown_frees", p->unknown_frees);
+	fa_json_u64(j, "unknown_frees", p->older ? 0 : p->unknown_frees);
+	fa_json_u64(j, "preexisting_frees", p->older ? p->unknown_frees : 0);
 	fa_json_bool(j, "incomplete", p->incomplete);
 	fa_json_u64(j, "start_ns", fa_replay_time_ns(r, p->start_stamp));
 	if (p->ended) {
@@ -189,6 +190,7 @@ static void put_summary(struct fa_json *j, const struct fa_report *r)
 		put_classes(j, "range", p->of);
 	fa_json_u64(j, "implied_frees", p->implied_frees);
 	fa_json_u64(j, "unknown_frees", p->unknown_frees);
+	fa_json_u64(j, "preexisting_frees", p->preexisting_frees);
 	fa_json_u64(j, "duration_ns", fa_replay_duration_ns(p));
 	fa_json_object(j, "symbols");
 	fa_json_u64(j, "frames", share.frames);

@@ -220,8 +220,11 @@ static void put_notes(const struct fa_report *r, FILE *out)
 			      "  %-12s %zu process%s ran before the trace began: what was "
 			      "allocated then is not here\n",
 			      "", incomplete, incomplete == 1 ? "" : "es");
-	if (r->replay->unknown_frees != 0)
+	if (r->replay->preexisting_frees != 0)
 		(void)fprintf(out, "  %-12s %s frees of blocks that are older than the trace\n", "",
+			      fa_format_count(count, sizeof(count), r->replay->preexisting_frees));
+	if (r->replay->unknown_frees != 0)
+		(void)fprintf(out, "  %-12s %s frees of blocks that are not in the trace\n", "",
 			      fa_format_count(count, sizeof(count), r->replay->unknown_frees));
 	if (r->replay->implied_frees != 0)
 		(void)fprintf(out, "  %-12s %s frees are not in the trace but must have been\n", "",

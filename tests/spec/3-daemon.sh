@@ -298,7 +298,7 @@ rights() {
 		grep -E '^(Uid|CapEff|CapPrm|NoNewPrivs)' /proc/$p/status | tr -s '\t\n' ' ' >"$T/$part"
 		cat "$T/$part"
 	done
-	grep -q 'Uid: 0 0 0 0.* CapEff: 0000000000281004' "$T/doorman"
+	grep -q 'Uid: 0 0 0 0.* CapEff: 00000000002810c4' "$T/doorman"
 	! grep -q 'Uid: 0' "$T/collector"
 	grep -q 'CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1' "$T/collector"
 }

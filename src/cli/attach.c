@@ -1,0 +1,206 @@
+/*
+ * attach.c - see attach.h.
+ *
+ * Where a process has its block is found with the caller's own rights (process_block.c), because it takes reading
+ * files that users write. firstallocd is told the address and the number of this start of the program, and has
+ * a pidfd from before we looked: so that neither a process that gets the same PID meanwhile is hit, nor another
+ * program in the same process.
+ */
+#include "cli/attach.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/paths.h"
+#include "cli/client.h"
+#include "cli/process_block.h"
+#include "collector/unseen.h"
+
+static void name_image(int32_t pid, struct fa_attached *ret)
+{
+	char path[64], exe[4096];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = '\0';
+	(void)snprintf(ret->image, sizeof(ret->image), "%s", fa_base_name(exe));
+}
+
+static bool in_other_root(int32_t pid)
+{
+	struct stat own, its;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
+	return stat("/", &own) == 0 && stat(path, &its) == 0 &&
+	       (own.st_dev != its.st_dev || own.st_ino != its.st_ino);
+}
+
+/* The shim is not in it: why? */
+static void say_unseen(int32_t pid, struct fa_attached *ret)
+{
+	FA_CLEANUP(fa_close) int fd = -1;
+	uint32_t reason = FA_REASON_NOT_LOADED;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0)
+		reason = fa_unseen_reason(fd, pid);
+	if (reason != FA_REASON_NOT_LOADED && reason != FA_REASON_UNKNOWN)
+		(void)snprintf(ret->text, sizeof(ret->text), "%s", fa_reason_text(reason));
+	else if (in_other_root(pid))
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "the shim is not in it: it runs in another root directory");
+	else
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "the shim is not in it: it was started before 'firstalloc install'; "
+			       "restart it");
+}
+
+static void say_failed(int32_t pid, int e, struct fa_attached *ret)
+{
+	ret->error = -e;
+	switch (e) {
+	case -ENOENT:
+		say_unseen(pid, ret);
+		break;
+	case -ESRCH:
+		(void)snprintf(ret->text, sizeof(ret->text), "there is no such process");
+		break;
+	case -EPERM:
+	case -EACCES:
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "not permitted: a user may attach to what he could ptrace");
+		break;
+	case -EBADMSG:
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "its shim is of another version: restart it");
+		break;
+	default:
+		(void)snprintf(ret->text, sizeof(ret->text), "%s", fa_strerror(e));
+	}
+}
+
+/* A kernel thread has no executable; a process that has ended none either. */
+static bool is_kernel_thread(int32_t pid)
+{
+	char path[64], c;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	return readlink(path, &c, 1) < 0 && errno == ENOENT;
+}
+
+static void attach(int sock, struct fa_control_request *q, int32_t pid, struct fa_attached *ret)
+{
+	FA_CLEANUP(fa_close) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct fa_control_reply reply;
+	struct fa_process_block b;
+	int e;
+
+	*ret = (struct fa_attached){0};
+	e = pidfd < 0 ? -errno : 0;
+	if (e == -EINVAL) /* a number of a thread, or none at all */
+		e = -ESRCH;
+	if (e == 0)
+		name_image(pid, ret);
+	if (e == 0)
+		e = fa_process_block_find(pid, &b, &q->attach.block);
+	if (e == -ENOENT && is_kernel_thread(pid)) {
+		ret->error = ENOENT;
+		(void)snprintf(ret->text, sizeof(ret->text), "it is a kernel thread, or has ended");
+		return;
+	}
+	if (e == 0) {
+		q->attach.nonce = b.nonce;
+		e = fa_client_ask(sock, q, pidfd, &reply, NULL);
+	}
+	if (e < 0) {
+		say_failed(pid, e, ret);
+		return;
+	}
+	ret->error = reply.error;
+	ret->sleeping = reply.woken != 0;
+	(void)snprintf(ret->text, sizeof(ret->text), "%s", reply.text);
+}
+
+void fa_attach_pid(int sock, const char *session, int32_t pid, struct fa_attached *ret)
+{
+	struct fa_control_request q = {
+		.verb = FA_CONTROL_ATTACH,
+		.attach = {.tracing_flags = FA_TRACING_HEAP,
+			   .depth = FA_DEPTH_DEFAULT,
+			   .stacks = FA_STACK_ALLOC | FA_STACK_REALLOC,
+			   .stamp_mode = FA_STAMP_ALLOC},
+	};
+
+	(void)snprintf(q.session.name, sizeof(q.session.name), "%s", session);
+	attach(sock, &q, pid, ret);
+}
+
+void fa_attach_flag(int sock, const struct fa_rule *rule, uint32_t rule_id, int32_t pid,
+		    struct fa_attached *ret)
+{
+	struct fa_control_request q = {
+		.verb = FA_CONTROL_ATTACH,
+		.attach = {.flags = FA_ATTACH_FLAG,
+			   .tracing_flags = FA_TRACING_HEAP,
+			   .depth = FA_DEPTH_DEFAULT,
+			   .stacks = FA_STACK_ALLOC | FA_STACK_REALLOC,
+			   .stamp_mode = FA_STAMP_ALLOC},
+	};
+
+	if (rule != NULL) {
+		q.attach.tracing_flags = rule->flags;
+		q.attach.rule_id = rule_id;
+		q.attach.depth = rule->depth;
+		q.attach.stacks = rule->stacks;
+		q.attach.stamp_mode = rule->stamp;
+		q.attach.options = rule->options;
+	}
+	attach(sock, &q, pid, ret);
+}
+
+/* Flagged, and not traced for no reason of its own. */
+static bool sleeps(int32_t pid)
+{
+	struct fa_process_block b;
+
+	return fa_process_block_read(pid, &b) == 0 && (b.tracing_flags & FA_TRACING_HEAP) != 0 &&
+	       b.dormant != 0 &&
+	       (b.reason == FA_REASON_NO_SESSION || b.reason == FA_REASON_NO_COLLECTOR ||
+		b.reason == FA_REASON_ENDED);
+}
+
+unsigned fa_attach_flagged(int sock)
+{
+	DIR *proc = opendir("/proc");
+	unsigned n = 0;
+
+	if (proc == NULL)
+		return 0;
+	for (struct dirent *e; (e = readdir(proc)) != NULL;) {
+		struct fa_attached a;
+		int32_t pid;
+
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		pid = (int32_t)strtol(e->d_name, NULL, 10);
+		if (!sleeps(pid))
+			continue;
+		fa_attach_flag(sock, NULL, 0, pid, &a);
+		n += a.error == 0 && a.sleeping;
+	}
+	(void)closedir(proc);
+	return n;
+}
