@@ -316,9 +316,10 @@ int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec)
 
 	if (p == NULL)
 		return -EBADMSG;
-	if (rec->cause == FA_LOST_UNKNOWN)
+	/* Of a damaged buffer 1 is counted; how many events stood behind the damage nobody knows. */
+	if (rec->cause == FA_LOST_UNKNOWN || rec->cause == FA_LOST_DAMAGED)
 		p->lost_unknown = true;
-	else
+	if (rec->cause != FA_LOST_UNKNOWN)
 		p->lost[rec->cause < FA_LOST_CAUSES ? rec->cause : FA_LOST_CAUSES - 1] +=
 			rec->count;
 	return 0;

@@ -54,8 +54,8 @@ void fa_report_warnings(const struct fa_replay *replay, struct fa_buf *ret)
 			      "buffers, or the policy \"wait\", lose none)\n",
 			      fa_format_count(count, sizeof(count), replay->lost));
 	if (replay->lost_unknown)
-		fa_buf_puts(ret, "events of processes that no collector saw to their end may be "
-				 "missing: nobody knows how many\n");
+		fa_buf_puts(ret, "events of processes that no collector saw to their end, or whose "
+				 "buffers were damaged, may be missing: nobody knows how many\n");
 	if (has_untimed_threads(&replay->model))
 		fa_buf_puts(ret, "recorded without time (--stamp none): the order between threads is "
 				 "not known within a millisecond or more; what is outstanding in the "

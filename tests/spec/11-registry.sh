@@ -121,7 +121,7 @@ outlook() {
 	kill $pid || true
 	wait $pid 2>/dev/null || true
 	says 'the shim is not installed' out && says 'no collector is running' out || return 1
-	says "1 running instance is not affected (pid $pid): restart it." out || return 1
+	says "1 running instance is not affected (pid $pid): restart it, or use --live." out || return 1
 	mkdir -p "$R/etc" && echo '/usr/lib/libfirstalloc_preload.so' >"$R/etc/ld.so.preload"
 	status 0 fa enable fa-spec-nap && says 'The next start is flagged' out || return 1
 	! grep -q 'running instance' "$T/out"
