@@ -76,6 +76,7 @@ static void make_arena(unsigned char *base, unsigned slot)
 	h->slot = slot;
 	h->start_stamp = stamp();
 	h->node_count = 1;
+	h->joined = 1;
 	readlink("/proc/self/exe", h->exec_path, sizeof(h->exec_path) - 1);
 	p = (void *)(base + g.process_offset);
 	p->pid = getpid();

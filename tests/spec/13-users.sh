@@ -306,9 +306,8 @@ rights() {
 		# not dumpable: what lies in /proc/PID is root's
 		same "$(stat -c %u /proc/$p/environ)" 0
 	done
-	grep -q 'CapEff: 00000000002811eb CapBnd: 00000000002811eb' "$T/keeper" ||
-		grep -Eo 'Cap(Eff|Bnd): [0-9a-f]*' "$T/keeper" | sort -u
-	grep -q 'CapPrm: 0000000000281004 CapEff: 0000000000281004 CapBnd: 0000000000281004' "$T/doorman"
+	grep -q 'CapPrm: 00000000002811ef CapEff: 00000000002811ef CapBnd: 00000000002811ef' "$T/keeper"
+	grep -q 'CapPrm: 00000000002810c4 CapEff: 00000000002810c4 CapBnd: 00000000002810c4' "$T/doorman"
 	grep -q 'CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000' "$T/collector"
 	! grep -Eq '(Uid|Gid):.* 0 ' "$T/collector"
 	grep -q 'Max processes *0 ' /proc/$(pid_of collector)/limits
