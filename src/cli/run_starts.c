@@ -248,13 +248,28 @@ void fa_run_starts_turn(struct fa_run_starts *s)
 		s->unknown++; /* at least one */
 }
 
+/* What is said of the file alone does not keep a program from loading the library and refusing, or from
+ * being traced (set-user-id, started by root). */
+static bool can_come(const struct start *start)
+{
+	switch (start->reason) {
+	case FA_REASON_UNKNOWN:
+	case FA_REASON_SANITIZER:
+	case FA_REASON_OWN_ALLOCATOR:
+	case FA_REASON_SECURE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* It was the first of this pid's that can have come. */
 void fa_run_starts_came(void *starts, int32_t pid)
 {
 	struct fa_run_starts *s = starts;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (s->start[i].pid == pid && s->start[i].reason == FA_REASON_UNKNOWN) {
+		if (s->start[i].pid == pid && can_come(&s->start[i])) {
 			memmove(&s->start[i], &s->start[i + 1],
 				(--s->count - i) * sizeof(struct start));
 			return;
