@@ -28,6 +28,7 @@ honest() {
 		as $BOB "$T/m/bin/threads" 4 5000 >/dev/null
 	done
 }
+memory_of() { sed -n "s/^$1:[^0-9]*\([0-9]*\).*/\1/p" "/proc/$collector/status"; }
 attack() { # runs of the attack at once, its arguments
 	local n=$1 sum
 	shift
@@ -55,8 +56,10 @@ attack() { # runs of the attack at once, its arguments
 	same "$(sha256sum <"$R/secret")" "$sum"
 	same "$(part restarts)" 0
 	same "$(part collector)" "$collector"
-	echo "collector: $(grep -E 'VmHWM' /proc/$collector/status), $(ls /proc/$collector/fd | wc -l) descriptors"
-	[ "$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' /proc/$collector/status)" -lt 400000 ]
+	echo "collector: $(grep -E "VmHWM|Rss" /proc/$collector/status | tr -s "\n\t " " "), $(ls /proc/$collector/fd | wc -l) descriptors"
+	# Its own memory, and at the most with two arenas of 256 MB, which are the attackers'.
+	[ "$(memory_of RssAnon)" -lt 100000 ]
+	[ "$(memory_of VmHWM)" -lt 620000 ]
 	few() { [ "$(ls "/proc/$collector/fd" | wc -l)" -le $((descriptors + 4)) ]; }
 	wait_for 20 few
 }
