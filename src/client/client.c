@@ -19,6 +19,7 @@
 
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/socket.h"
 
 enum { ANSWER_WITHIN_S = 60, CONNECT_WITHIN_S = 10 };
 
@@ -46,30 +47,6 @@ int fa_client_connect_to(const char *root, const char *socket_path)
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return fa_take_fd(&fd);
-}
-
-static int send_request(int sock, const struct fa_control_request *request, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)request, .iov_len = sizeof(*request)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static int receive_reply(int sock, struct fa_control_reply *ret, int *ret_fd)
@@ -122,7 +99,7 @@ int fa_client_ask(int sock, struct fa_control_request *request, int fd,
 
 	request->magic = FA_CONTROL_MAGIC;
 	request->version = FA_CONTROL_VERSION;
-	r = send_request(sock, request, fd);
+	r = fa_send_with_fds(sock, request, sizeof(*request), &fd, 1, 0);
 	if (r < 0)
 		return r;
 	do

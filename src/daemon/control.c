@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/paths.h"
+#include "base/socket.h"
 #include "daemon/collector.h"
 #include "format/index_format.h"
 
@@ -89,29 +90,11 @@ void client_say(struct client *cl, int error, const char *format, ...)
 /* One reply to one request; a status' memfd goes along. */
 static void send_reply(struct client *cl, int fd)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = &cl->reply, .iov_len = sizeof(cl->reply)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
 	cl->reply.magic = FA_CONTROL_MAGIC;
 	cl->reply.version = FA_CONTROL_VERSION;
 	cl->waits_for = cl->waits_woken = 0;
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	(void)!sendmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL); /* gone: its own affair */
+	/* Who is gone: its own affair. */
+	(void)!fa_send_with_fds(cl->fd, &cl->reply, sizeof(cl->reply), &fd, 1, MSG_DONTWAIT);
 	memset(&cl->reply, 0, sizeof(cl->reply));
 	cl->since_ns = fa_mono_ns();
 }

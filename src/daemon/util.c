@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/paths.h"
+#include "base/socket.h"
 #include "daemon/daemon.h"
 
 static const char *part_name = "firstallocd";
@@ -51,32 +52,10 @@ void log_line(const char *format, ...)
 
 int msg_send(int sock, struct fa_part_msg *m, unsigned type, const int *fds, int fd_count)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * MSG_FDS)];
-	} control;
-	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	int pass[MSG_FDS], n = 0;
-
-	for (int i = 0; i < fd_count && i < MSG_FDS; i++)
-		if (fds[i] >= 0)
-			pass[n++] = fds[i];
+	static_assert((int)MSG_FDS <= (int)FA_SEND_FDS_MAX, "more than go along");
 	m->magic = FA_PART_MAGIC;
 	m->type = type;
-	if (n > 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)n);
-		memcpy(CMSG_DATA(c), pass, sizeof(int) * (size_t)n);
-	}
-	return sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fa_send_with_fds(sock, m, sizeof(*m), fds, fd_count, MSG_DONTWAIT);
 }
 
 /* Take the descriptors out of a message; what does not fit is closed. */
