@@ -57,7 +57,7 @@ static FA_INLINE uint64_t fa_arena_slot_address(unsigned slot)
 }
 
 enum {
-	FA_ARENA_VERSION = 1,
+	FA_ARENA_VERSION = 2,
 	FA_ARENA_SEGMENTS = 15, /* at most; of a small segment 0 so many fill the span */
 	FA_ARENA_PROCESSES = 128,
 	FA_ARENA_MIN = 256 << 10, /* smallest segment 0 */

@@ -183,7 +183,11 @@ one_process_twice() {
 it 30.9 "a process that is in two of them is said to be, and counted for each" one_process_twice
 
 not_whole() {
-	local size=$(stat -c %s "$T/b.falloc") got=0
+	local size got=0
+	# Not packed: then it would be one block.
+	rm "$T/b.falloc"
+	"$FA" run --compress none -o "$T/b.falloc" -- "$P/threads" 2 3000 >/dev/null
+	size=$(stat -c %s "$T/b.falloc")
 	head -c $((size / 2)) "$T/b.falloc" >"$T/half.falloc"
 	merge h "$T/a.falloc" "$T/half.falloc" 2>"$T/e" >/dev/null
 	grep -q 'half.falloc: not ended properly' "$T/e"
