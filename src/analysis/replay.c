@@ -201,6 +201,9 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 		memcpy(&e->r->end, rec->head, sizeof(e->r->end));
 		e->r->ended = true;
 		return 0;
+	case FA_TAG_MARK: /* who asks for a range has looked them up (cli/range.c) */
+	case FA_TAG_THREAD_END:
+		return 0;
 	default:
 		e->r->unknown_records++;
 		return 0;
