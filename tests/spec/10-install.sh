@@ -42,7 +42,7 @@ twice() {
 }
 it 10.2 "a second install changes nothing" twice
 update() {
-	cp "$shim" "$T/newer.so" && printf 'x' >> "$T/newer.so"
+	cp "$shim" "$T/newer.so" && printf 'x' >> "$T/newer.so" || return 1
 	local inode
 	inode=$(stat -c %i "$R/usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so")
 	inst "$T/newer.so" && cmp "$T/newer.so" "$R/usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so" &&
@@ -63,7 +63,7 @@ kept_lines() {
 	cp -a "$R" "$T/before"
 	inst && same "$(head -n 1 "$R/etc/ld.so.preload")" /usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so &&
 		same "$(stat -c %a "$R/etc/ld.so.preload")" 640 && tail -n +2 "$R/etc/ld.so.preload" | cmp - "$T/before/etc/ld.so.preload" &&
-		"$FA" --root "$R" uninstall && diff -r "$T/before" "$R" && same "$(stat -c %a "$R/etc/ld.so.preload")" 640
+		"$FA" --root "$R" uninstall && diff -r "$T/before" "$R" && same "$(stat -c %a "$R/etc/ld.so.preload")" 640 || return 1
 }
 it 10.6 "other lines keep their bytes, order and mode; a file that was there stays" kept_lines
 
@@ -73,7 +73,7 @@ refused() {
 	local got=0
 	inst "$2" "${@:4}" > "$T/o" 2> "$T/e" || got=$?
 	cat "$T/e"
-	same "$got" 1 && grep -q -- "$3" "$T/e" && diff -r "$T/before.$1" "$R"
+	same "$got" 1 && grep -q -- "$3" "$T/e" && diff -r "$T/before.$1" "$R" || return 1
 }
 echo 'no library' > "$T/text.so"
 head -c 2000 "$shim" > "$T/cut.so" # maps pages that the file does not have: SIGBUS
@@ -92,8 +92,8 @@ fi
 two_classes() {
 	local line='/usr/$LIB/libfirstalloc_preload.so' one=usr/lib/i386-linux-gnu two=usr/lib32
 	new_root
-	mkdir -p "$R/$one" "$R/$two" "$T/alone" && : > "$R/$one/libc.so.6" && : > "$R/$two/libc.so.6"
-	cp -a "$R" "$T/before.32" && cp "$shim" "$T/alone/"
+	mkdir -p "$R/$one" "$R/$two" "$T/alone" && : > "$R/$one/libc.so.6" && : > "$R/$two/libc.so.6" || return 1
+	cp -a "$R" "$T/before.32" && cp "$shim" "$T/alone/" || return 1
 	! inst "$T/alone/${shim##*/}" 2> "$T/e" && grep -q '32-bit' "$T/e" && diff -r "$T/before.32" "$R" &&
 		inst "$T/alone/${shim##*/}" --force && "$FA" --root "$R" uninstall && diff -r "$T/before.32" "$R" || return 1
 	[ -e "$B/libfirstalloc_preload_32.so" ] || return 0

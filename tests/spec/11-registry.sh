@@ -86,7 +86,7 @@ names() {
 	status 2 fa enable || return 1
 	status 2 fa enable ok bad/name || return 1
 	[ ! -e "$R/etc/firstalloc/registry.idx" ] || return 1
-	status 0 fa enable "$(printf 'a%.0s' {1..255})" "$(printf 'caf\351')" 'two words' && equal
+	status 0 fa enable "$(printf 'a%.0s' {1..255})" "$(printf 'caf\351')" 'two words' && equal || return 1
 }
 it 11.4 "an image is a base name of 1 to 255 bytes; a slip in one name changes nothing" names
 
@@ -122,9 +122,9 @@ outlook() {
 	wait $pid 2>/dev/null || true
 	says 'the shim is not installed' out && says 'no collector is running' out || return 1
 	says "1 running instance is not affected (pid $pid): restart it, or use --live." out || return 1
-	mkdir -p "$R/etc" && echo '/usr/lib/libfirstalloc_preload.so' >"$R/etc/ld.so.preload"
+	mkdir -p "$R/etc" && echo '/usr/lib/libfirstalloc_preload.so' >"$R/etc/ld.so.preload" || return 1
 	status 0 fa enable fa-spec-nap && says 'The next start is flagged' out || return 1
-	! grep -q 'running instance' "$T/out"
+	! grep -q 'running instance' "$T/out" || return 1
 }
 it 11.7 "enable says what will and will not happen" outlook
 
@@ -137,7 +137,7 @@ warned() {
 	PATH=$T/bin:$PATH status 0 fa enable fa-setuid && says 'without --secure' err || return 1
 	PATH=$T/bin:$PATH status 0 fa enable fa-setuid --secure && [ ! -s "$T/err" ] || return 1
 	ln -s fa-setuid "$T/bin/fa-link"
-	status 0 fa enable fa-link --path "$T/bin/fa-link" && says "use --path $T/bin/fa-setuid" err
+	status 0 fa enable fa-link --path "$T/bin/fa-link" && says "use --path $T/bin/fa-setuid" err || return 1
 }
 it 11.8 "enable warns of programs that will not be traced" warned
 
@@ -176,7 +176,7 @@ narrow() {
 	! tr -d '\r' <"$T/out" | awk 'length > 70' | grep . || return 1
 	says '...' out || return 1
 	fa enable "$(printf 'a\033[31m')" --note "$(printf 'x\ny')" >/dev/null || return 1
-	! fa images | grep "$(printf '\033')"
+	! fa images | grep "$(printf '\033')" || return 1
 }
 if command -v script >/dev/null; then
 	it 11.11 "the table fits the terminal, and no name or note can write to it" narrow
@@ -230,7 +230,7 @@ ends() {
 	sleep 5.1
 	fa images --json >"$T/j" && same "$(json "$T/j" '[r["image"] for r in j["images"]]')" "['later']" || return 1
 	equal && same "$(count)" 1 || return 1
-	fa history soon --json >"$T/j" && same "$(json "$T/j" '[c["change"] for c in j["changes"]]')" "['expire', 'enable']"
+	fa history soon --json >"$T/j" && same "$(json "$T/j" '[c["change"] for c in j["changes"]]')" "['expire', 'enable']" || return 1
 }
 it 11.15 "a rule with --for ends by itself, in the index too" ends
 
@@ -240,7 +240,7 @@ by_shell() {
 	db "INSERT INTO rule (image) VALUES ('nginx')" || return 1
 	! db "INSERT INTO rule (image) VALUES ('a/b')" || return 1
 	! db "INSERT INTO rule (image, depth) VALUES ('x', 0)" || return 1
-	fa images >/dev/null && equal && same "$(count)" 2
+	fa images >/dev/null && equal && same "$(count)" 2 || return 1
 }
 it 11.16 "a rule made with the sqlite3 shell is checked by the database and published" by_shell
 
@@ -256,7 +256,7 @@ as_nobody() {
 	status 4 "${nobody[@]}" "$T/firstalloc" --root "$R" enable x && one_line && says 'run it as root' err || return 1
 	status 4 "${nobody[@]}" "$T/firstalloc" --root "$R" disable git && one_line || return 1
 	status 4 "${nobody[@]}" "$T/firstalloc" --root "$R" history && one_line || return 1
-	equal && same "$(count)" 1
+	equal && same "$(count)" 1 || return 1
 }
 if [ "$(id -u)" = 0 ]; then
 	it 11.17 "who may not change rules is told so in one line (exit 4) and still sees what is armed" as_nobody
@@ -284,7 +284,7 @@ it 11.18 "8 processes at once, 200 changes each: none is lost, the index equals 
 sound() {
 	fa images --json --published >"$T/idx.json" 2>"$T/err" || grep -q 'nothing is published yet' "$T/err" || return 1
 	[ ! -e "$R/etc/firstalloc/registry.idx" ] && [ ! -e "$R/var/lib/firstalloc/registry.db" ] && return 0
-	same "$(db 'PRAGMA integrity_check')" ok && equal
+	same "$(db 'PRAGMA integrity_check')" ok && equal || return 1
 }
 killed() {
 	fresh
@@ -300,7 +300,7 @@ killed() {
 		wait $pid 2>/dev/null || true
 		sound || { echo "after kill $i"; return 1; }
 	done
-	fa enable last >/dev/null && equal
+	fa enable last >/dev/null && equal || return 1
 }
 it 11.19 "kill -9 at 100 random moments: database and index are sound, the next command repairs" killed
 
@@ -318,7 +318,7 @@ damaged() {
 	done
 	mv "$file" "$file.damaged"
 	status 0 fa images && says git out && says nginx out && says 'rebuilt from registry.idx' out || return 1
-	cmp "$T/before" "$R/etc/firstalloc/registry.idx" && equal
+	cmp "$T/before" "$R/etc/firstalloc/registry.idx" && equal || return 1
 }
 it 11.20 "a damaged database: a clear error, the index stays; moved away it is rebuilt from the index" damaged
 
@@ -328,7 +328,7 @@ index_lost() {
 	echo junk >"$R/etc/firstalloc/registry.idx"
 	status 1 fa images --published && says 'damaged' err || return 1
 	fa images >/dev/null && equal || return 1
-	rm "$R/etc/firstalloc/registry.idx" && fa images >/dev/null && equal && same "$(count)" 1
+	rm "$R/etc/firstalloc/registry.idx" && fa images >/dev/null && equal && same "$(count)" 1 || return 1
 }
 it 11.21 "a damaged or missing index is published anew by the next command" index_lost
 
@@ -339,7 +339,7 @@ too_many() {
 	fa enable "${names[@]}" >"$T/out" 2>"$T/err" || got=$?
 	same $got 1 && says 'would exceed 65536 bytes' err && one_line && equal || return 1
 	[ "$(stat -c %s "$R/etc/firstalloc/registry.idx")" -le 65536 ] || return 1
-	[ "$(count)" -gt 150 ] && status 0 fa disable --all
+	[ "$(count)" -gt 150 ] && status 0 fa disable --all || return 1
 }
 it 11.22 "what would make the index larger than one read is refused, all else stays" too_many
 

@@ -29,7 +29,7 @@ disables() {
 it 12.2 "disable writes Start = 0 and keeps the section" disables
 
 unknown() {
-	! $fa autologger show bot 2>"$T/o"
+	! $fa autologger show bot 2>"$T/o" || return 1
 	grep -q "did you mean 'boot'" "$T/o"
 	status=0
 	$fa autologger disable bot 2>/dev/null || status=$?
@@ -43,7 +43,7 @@ own_file() {
 	$fa autologger enable boot >/dev/null
 	cmp "$R/etc/firstalloc/firstalloc.ini" "$T/before"
 	$fa autologger show boot >"$T/o"
-	grep -q '^Start = 1' "$T/o" && grep -q '^FlushTimer = 3' "$T/o"
+	grep -q '^Start = 1' "$T/o" && grep -q '^FlushTimer = 3' "$T/o" || return 1
 }
 it 12.4 "a file that a person wrote is never changed; its other values hold" own_file
 

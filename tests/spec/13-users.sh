@@ -102,7 +102,7 @@ works() {
 	as $ALICE $fa enable gate --user self >/dev/null
 	grep -q gate "$R/etc/firstalloc/registry.idx"
 	as $ALICE $fa disable gate >/dev/null
-	! grep -q gate "$R/etc/firstalloc/registry.idx"
+	! grep -q gate "$R/etc/firstalloc/registry.idx" || return 1
 }
 it 13.6 "when the command returns the change is published" works
 
@@ -115,7 +115,7 @@ bounded() {
 	same "$(status_of as $BOB $fa enable $(seq -f "$long%g" 40) --user self)" 1
 	grep -q 'the room that users have' "$T/e"
 	as $BOB $fa disable --all >/dev/null
-	$fa enable still.room >/dev/null && $fa disable still.room >/dev/null
+	$fa enable still.room >/dev/null && $fa disable still.room >/dev/null || return 1
 }
 it 13.7 "a user's rules are bounded in number and bytes; root finds room" bounded
 
@@ -189,7 +189,7 @@ locked() {
 		except PermissionError: pass
 	P
 	same "$(stat -c '%a %n' "$R"/run/firstalloc/* | sed 's|[^ ]*/||' | tr '\n' ,)" "666 control,644 firstallocd.pid,666 keeper,600 lock,"
-	! "$T/m/bin/firstallocd" --root "$R" 2>"$T/o"
+	! "$T/m/bin/firstallocd" --root "$R" 2>"$T/o" || return 1
 	grep -q 'another firstallocd is running already' "$T/o"
 	same "$(wc -l <"$T/o")" 1
 }
@@ -275,8 +275,8 @@ names() {
 	cp "$gate" "$bad"
 	"$bad" -n 10 >/dev/null
 	sleep 0.3
-	! grep -aq "$(printf '\033')" "$R/var/log/firstalloc/firstallocd.log"
-	! grep -aq '^2026 fake' "$R/var/log/firstalloc/firstallocd.log"
+	! grep -aq "$(printf '\033')" "$R/var/log/firstalloc/firstallocd.log" || return 1
+	! grep -aq '^2026 fake' "$R/var/log/firstalloc/firstallocd.log" || return 1
 }
 it 13.18 "a program's name cannot write lines of its own into the log" names
 
@@ -284,11 +284,11 @@ files() {
 	cd "$W"
 	mkfifo "$W/p"; chmod 666 "$W/p"
 	cat "$W/p" >/dev/null & reader=$!
-	! as $ALICE $fa start f1 -o "$W/p" 2>"$T/o"
+	! as $ALICE $fa start f1 -o "$W/p" 2>"$T/o" || return 1
 	grep -q 'a pipe is for root' "$T/o"
 	kill $reader 2>/dev/null || true; rm -f "$W/p"
 	for i in 1 2 3 4 5 6 7 8; do as $ALICE $fa start s$i -o "$W/s$i.falloc" --min-free 0 >/dev/null; done
-	! as $ALICE $fa start s9 -o "$W/s9.falloc" --min-free 0 2>"$T/o"
+	! as $ALICE $fa start s9 -o "$W/s9.falloc" --min-free 0 2>"$T/o" || return 1
 	grep -q 'the limit for a user' "$T/o"
 	as $ALICE $fa stop --all >/dev/null
 	alive
@@ -309,7 +309,7 @@ rights() {
 	grep -q 'CapPrm: 00000000002811ef CapEff: 00000000002811ef CapBnd: 00000000002811ef' "$T/keeper"
 	grep -q 'CapPrm: 00000000002810c4 CapEff: 00000000002810c4 CapBnd: 00000000002810c4' "$T/doorman"
 	grep -q 'CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000' "$T/collector"
-	! grep -Eq '(Uid|Gid):.* 0 ' "$T/collector"
+	! grep -Eq '(Uid|Gid):.* 0 ' "$T/collector" || return 1
 	grep -q 'Max processes *0 ' /proc/$(pid_of collector)/limits
 	grep -q '^Seccomp:.*2' /proc/$(pid_of collector)/status
 }
@@ -323,19 +323,19 @@ inherited() {
 	"$T/m/bin/firstallocd" --root "$R"
 	exec 9<&-
 	for part in keeper doorman collector; do
-		! ls -l /proc/$(pid_of $part)/fd | grep -q secret
+		! ls -l /proc/$(pid_of $part)/fd | grep -q secret || return 1
 	done
 	start base >/dev/null
 	c=$(pid_of collector)
-	! ls -l /proc/$c/fd | grep -Eq 'registry|lock|firstallocd.pid'
+	! ls -l /proc/$c/fd | grep -Eq 'registry|lock|firstallocd.pid' || return 1
 	d=$(pid_of doorman)
-	! ls -l /proc/$d/fd | grep -Eq 'registry|lock|falloc'
+	! ls -l /proc/$d/fd | grep -Eq 'registry|lock|falloc' || return 1
 }
 it 13.21 "no part inherits a descriptor that it is not meant to have" inherited
 
 folders() {
 	mkdir -m 755 "$W/his"; chown $ALICE "$W/his"
-	! "$T/m/bin/firstallocd" --root "$W/his" 2>"$T/o"
+	! "$T/m/bin/firstallocd" --root "$W/his" 2>"$T/o" || return 1
 	cat "$T/o"
 	grep -q 'a user other than root could change' "$T/o"
 	same "$(ls -A "$W/his")" ""
@@ -358,9 +358,9 @@ stale() {
 	kill -9 "$(pid_of keeper)"
 	not_running() { $fa status | grep -q 'not running'; }
 	wait_for 20 not_running
-	[ -e "$C" ] && [ -e "$R/run/firstalloc/firstallocd.pid" ]
+	[ -e "$C" ] && [ -e "$R/run/firstalloc/firstallocd.pid" ] || return 1
 	same "$(status_of as $ALICE $fa enable mine --user self)" 4
-	! as $ALICE $fa start x -o "$W/x.falloc" 2>"$T/o"
+	! as $ALICE $fa start x -o "$W/x.falloc" 2>"$T/o" || return 1
 	grep -q 'only root can start' "$T/o"
 	[ ! -e "$W/x.falloc" ]
 	start again >"$T/o"

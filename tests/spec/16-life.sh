@@ -115,7 +115,7 @@ cheap() {
 	rm /etc/ld.so.preload
 	$fa disable faller >/dev/null
 	grep -q registry.idx "$T/true"
-	! grep -qE 'firstalloc/off|cmdline' "$T/true"
+	! grep -qE 'firstalloc/off|cmdline' "$T/true" || return 1
 	same "$(grep -cE 'firstalloc/off|/proc/cmdline' "$T/flagged")" 2
 }
 if command -v strace >/dev/null; then

@@ -124,7 +124,7 @@ musl_run() {
 	built musl-two musl-gcc
 	run_once alone "$T/m/bin/musl-two"
 	"$FA" run -o "$T/mu.falloc" -- "$T/m/bin/musl-two" >"$T/out" 2>"$T/err" || echo $? >"$T/status"
-	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"
+	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status" || return 1
 	"$FA" report --json "$T/mu.falloc" >"$T/r.json"
 	same "$(json "$T/r.json" "[(c['image'], c['reason']) for c in j['coverage']]")" "[('musl-two', 'OTHER_LIBC')]"
 }
@@ -188,14 +188,14 @@ done
 as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 chmod 755 "$T" "$T/m" "$T/m/bin"
 set_user_id() {
-	built suid gcc && chmod 4755 "$T/m/bin/suid"
+	built suid gcc && chmod 4755 "$T/m/bin/suid" || return 1
 	not_traced suid SECURE as_nobody "$T/m/bin/suid"
 }
 it 17.20 "a set-user-id program run by another user" set_user_id
 wanted_secure() { rule_options=--secure traced suid as_nobody "$T/m/bin/suid"; }
 it 17.21 "and traced where the rule says so" wanted_secure
 capable() {
-	built capable gcc && setcap cap_net_raw+ep "$T/m/bin/capable"
+	built capable gcc && setcap cap_net_raw+ep "$T/m/bin/capable" || return 1
 	not_traced capable SECURE as_nobody "$T/m/bin/capable"
 }
 built try gcc
@@ -271,7 +271,7 @@ under_run() { # an installed shim is loaded as well: one of the two records
 	[ -z "$watched" ] || wait_for 20 is_listed ordinary
 	$fa disable ordinary >/dev/null
 	[ -z "$watched" ] || same "$(json "$T/st.json" "{m['reason'] for m in j['coverage']['missed'] if m['image'] == 'ordinary'}")" "{'UNDER_RUN'}"
-	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status"
+	cmp "$T/alone.out" "$T/out" && cmp "$T/alone.err" "$T/err" && cmp "$T/alone.status" "$T/status" || return 1
 	"$FA" report --json "$T/o.falloc" >"$T/r.json"
 	same "$(json "$T/r.json" "[(p['image'], p['events'] > 3000, p['lost']) for p in j['processes']]")" "[('ordinary', True, 0)]"
 }
@@ -408,7 +408,7 @@ storm() {
 	wait_for 20 seen || true
 	$fa disable stormy >/dev/null
 	echo "listed $known, unknown $unknown"
-	[ $((known + unknown)) -ge 400 ] && [ "$known" -le 400 ]
+	[ $((known + unknown)) -ge 400 ] && [ "$known" -le 400 ] || return 1
 }
 count_quick() { # FILE LIST: how many of quick-* with which reason
 	json "$1" "(lambda all: sorted((n, w, all.count((n, w))) for n, w in set(all)))([(m['image'][6:], m['reason']) for m in $2 if m['image'][:6] == 'quick-'])"

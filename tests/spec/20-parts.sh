@@ -81,7 +81,7 @@ finish() { # session
 	same "$(sed -n 's/.* end .*events=\([0-9]*\).*/\1/p' "$T/dump")" "$(value "sum(j['events'][k] for k in ('alloc', 'free', 'realloc'))")"
 	same "$(value "len(j['processes'])")" 1
 	same "$(grep -c ' process ' "$T/dump")" 1
-	! grep -q incomplete "$T/dump"
+	! grep -q incomplete "$T/dump" || return 1
 }
 
 kills=${KILLS:-5}
@@ -202,7 +202,7 @@ it 20.6 "kill -9 of the keeper: programs go on, the trace ends properly, a new o
 
 twice() {
 	begin t
-	! "$B/firstallocd" --root "$R" 2>"$T/o"
+	! "$B/firstallocd" --root "$R" 2>"$T/o" || return 1
 	grep -q 'another firstallocd is running already' "$T/o"
 	finish t
 }

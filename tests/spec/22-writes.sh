@@ -48,7 +48,7 @@ it 22.2 "run: a full disk: the trace ends properly, with the reason" run_full
 
 run_readonly() {
 	mount -t tmpfs -o ro tmpfs "$T/small"
-	! "$FA" run -o "$T/small/f.falloc" -- touch "$T/started" 2>"$T/e"
+	! "$FA" run -o "$T/small/f.falloc" -- touch "$T/started" 2>"$T/e" || return 1
 	umount "$T/small"
 	grep -q 'Read-only file system' "$T/e"
 	[ ! -e "$T/started" ]
@@ -108,7 +108,7 @@ it 22.5 "a full disk: the trace ends properly, with the reason" disk_full
 
 min_free() {
 	mount -t tmpfs -o size=8m tmpfs "$T/small"
-	! $fa start w -o "$T/small/n.falloc" --min-free 9M 2>"$T/e"
+	! $fa start w -o "$T/small/n.falloc" --min-free 9M 2>"$T/e" || return 1
 	grep -q 'must stay free' "$T/e"
 	head -c 3M /dev/zero >"$T/small/other"
 	rounds=1000000 traced "$T/small/f.falloc" --min-free 4M
@@ -124,7 +124,7 @@ it 22.6 "MinFree: a session neither begins nor goes on where less would be left"
 
 readonly_folder() {
 	mount -t tmpfs -o ro tmpfs "$T/small"
-	! $fa start w -o "$T/small/f.falloc" --min-free 0 2>"$T/e"
+	! $fa start w -o "$T/small/f.falloc" --min-free 0 2>"$T/e" || return 1
 	umount "$T/small"
 	grep -q 'Read-only file system' "$T/e"
 }

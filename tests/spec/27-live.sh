@@ -229,7 +229,7 @@ flag_first() {
 	same "$(report one "$counts")" "(11, 0, 0, 0, 0, 0, 0)"
 	same "$(report two "$counts")" "(12, 0, 0, 0, 0, 0, 0)"
 	start other --image somebody-else >"$T/o"
-	! grep -q woken "$T/o"
+	! grep -q woken "$T/o" || return 1
 	$fa stop other
 	finish a
 	$fa disable live >/dev/null

@@ -230,19 +230,19 @@ it 28.7 "buffering: save writes the ring, which goes on, and which outlives the 
 
 save_refused() {
 	begin s -o "$T/s2.falloc"
-	! $fa save s -o "$T/no.falloc" 2>"$T/e"
+	! $fa save s -o "$T/no.falloc" 2>"$T/e" || return 1
 	grep -q 'does not buffer' "$T/e"
 	[ ! -e "$T/no.falloc" ]
-	! $fa save nosuch -o "$T/no.falloc" 2>"$T/e"
+	! $fa save nosuch -o "$T/no.falloc" 2>"$T/e" || return 1
 	grep -q 'no session called' "$T/e"
 	$fa stop s
 	begin b --mode buffering --ring-size 1M
-	! $fa save b -o "$T/b1.falloc" 2>"$T/e"
+	! $fa save b -o "$T/b1.falloc" 2>"$T/e" || return 1
 	grep -q 'File exists' "$T/e"
 	[ -s "$T/b1.falloc" ]
 	mount -t tmpfs -o size=64k tmpfs "$T/small"
 	run_threads 20000
-	! $fa save b -o "$T/small/full.falloc" 2>"$T/e"
+	! $fa save b -o "$T/small/full.falloc" 2>"$T/e" || return 1
 	umount "$T/small"
 	grep -q 'too little space' "$T/e"
 	$fa save b -o "$T/b5.falloc" # the ring has not suffered
@@ -255,9 +255,9 @@ it 28.8 "save: refused with the reason, no file is left, and the ring is as it w
 users_ring() {
 	own() { setpriv --reuid 4321 --regid 4321 --clear-groups "$FA" --root "$R" "$@"; }
 	own start u1 --mode buffering --ring-size 40M
-	! own start u2 --mode buffering --ring-size 40M 2>"$T/e"
+	! own start u2 --mode buffering --ring-size 40M 2>"$T/e" || return 1
 	grep -q 'at most 64 MB together' "$T/e"
-	! own save nosuch 2>/dev/null
+	! own save nosuch 2>/dev/null || return 1
 	(cd "$T" && ! own save u1 -o /etc/mine.falloc 2>"$T/e")
 	grep -q 'Permission denied' "$T/e"
 	own stop u1
@@ -354,7 +354,7 @@ query() {
 	$fa start q -o "$T/q.falloc" --min-free 0 --buffer-size 2M
 	same "$($fa query q --json | json /dev/stdin "(j['BufferSize'], j['MaximumBuffers'], j['NumberOfBuffers'])")" "({'requested': 2048, 'effective': 1024}, {'requested': None, 'effective': None}, 0)"
 	$fa stop q
-	! $fa query q 2>"$T/e"
+	! $fa query q 2>"$T/e" || return 1
 	grep -q "no session called 'q'" "$T/e"
 }
 it 28.13 "query: ETW's counters, of the session and its processes; what was asked for and what holds" query
@@ -390,7 +390,7 @@ count_loss() {
 	$fa stop l
 	"$FA" report --json --tolerate-lost "$T/l.falloc" >"$T/r.json"
 	same "$(value "j['events']['alloc'] + j['events']['free'] + j['lost'] - 2 * $rounds")" "$own"
-	! grep -q 'newer version' "$T/r.json"
+	! grep -q 'newer version' "$T/r.json" || return 1
 }
 it 28.14 "policy count: what the program produced = what is in the trace + what was lost, by its cause" count_loss
 results

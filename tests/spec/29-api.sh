@@ -31,7 +31,7 @@ it 29.1 "the header compiles without a warning as C99, C17, C++11 and C++17, and
 exports() {
 	nm -D --defined-only "$B/libfirstalloc.so.0" | awk '$2 != "A" { print $3 }' | sort >"$T/exported"
 	grep -q . "$T/exported"
-	! grep -v '@@FIRSTALLOC_0$' "$T/exported"
+	! grep -v '@@FIRSTALLOC_0$' "$T/exported" || return 1
 	sed -n 's/^\(int\|void\|const char \*\|uint64_t\)[ ]*\(fa_[a-z_]*\)(.*/\2/p' "$H" | sort >"$T/declared"
 	diff "$T/declared" <(sed 's/@@.*//' "$T/exported")
 	diff "$T/declared" <("$SRC/tools/api-man.sh" list "$H" | sort)
@@ -50,7 +50,7 @@ pages() {
 it 29.3 "each function has a manual page: roff without a warning, with name and prototype" pages
 
 quiet_names() { # what is in the process of others must not take their names
-	! nm -D --undefined-only "$B/libfirstalloc.so.0" | grep -E ' (printf|puts|exit|abort|system|popen)(@|$)'
+	! nm -D --undefined-only "$B/libfirstalloc.so.0" | grep -E ' (printf|puts|exit|abort|system|popen)(@|$)' || return 1
 }
 it 29.4 "it neither prints nor ends the process" quiet_names
 
@@ -125,13 +125,13 @@ not_whole() {
 	py --json "$T/half.falloc" >"$T/py.json"
 	cp "$T/known.falloc" "$T/bad.falloc"
 	printf '\xff\x00\xff' | dd of="$T/bad.falloc" bs=1 seek=$(($(stat -c %s "$T/bad.falloc") / 2)) conv=notrunc status=none
-	! py --json "$T/bad.falloc" 2>"$T/e"
+	! py --json "$T/bad.falloc" 2>"$T/e" || return 1
 	grep -q 'damaged at byte .*BAD_DATA' "$T/e"
-	! py /bin/true 2>"$T/e"
+	! py /bin/true 2>"$T/e" || return 1
 	grep -q 'not a firstalloc trace.*BAD_DATA' "$T/e"
 	for f in "$T/nothing" "$T" "$T/pipe"; do
 		[ "$f" != "$T/pipe" ] || mkfifo "$f"
-		! timeout 20 python3 "$SRC/examples/read_trace.py" "$f" 2>"$T/e"
+		! timeout 20 python3 "$SRC/examples/read_trace.py" "$f" 2>"$T/e" || return 1
 		grep -q 'BAD_PATH' "$T/e"
 	done
 }
@@ -218,9 +218,9 @@ handles() {
 	call OK start two "$(fresh two)"
 	local two=$(handle)
 	[ "$one" != "$two" ]
-	call OK query "$one" && grep -q "name one state 1 .* file $T/one.falloc" "$T/o"
-	call OK query "$two" && grep -q 'name two' "$T/o"
-	call OK stop "$one" && grep -q 'name one state 2' "$T/o"
+	call OK query "$one" && grep -q "name one state 1 .* file $T/one.falloc" "$T/o" || return 1
+	call OK query "$two" && grep -q 'name two' "$T/o" || return 1
+	call OK stop "$one" && grep -q 'name one state 2' "$T/o" || return 1
 	call NO_SUCH_SESSION query "$one"
 	call NO_SUCH_SESSION stop "$one"
 	call OK start one "$(fresh one)"
@@ -304,7 +304,7 @@ paths() {
 	same "$(stat -c %s "$T/there.falloc")" 0
 	mkdir -p "$T/m/tiny"
 	mount -t tmpfs -o size=4k tmpfs "$T/m/tiny"
-	: >"$T/m/tiny/full" && head -c 4096 /dev/zero >"$T/m/tiny/full"
+	: >"$T/m/tiny/full" && head -c 4096 /dev/zero >"$T/m/tiny/full" || return 1
 	call DISK_FULL start p "$T/m/tiny/x.falloc"
 	same "$(handle)" 0
 	umount "$T/m/tiny"
@@ -445,9 +445,9 @@ refused_marks() {
 	grep -q 'no session of yours is running' "$T/e"
 	$fa stop ok >/dev/null
 	same "$("$FA" dump "$T/ok.falloc" --records mark | wc -l)" 1
-	! "$FA" report "$T/ma.falloc" --range mark:nothing, 2>"$T/e" >/dev/null
+	! "$FA" report "$T/ma.falloc" --range mark:nothing, 2>"$T/e" >/dev/null || return 1
 	grep -q "there is no mark 'nothing'" "$T/e"
-	! "$FA" report "$T/ma.falloc" --range mark:after,mark:before 2>"$T/e" >/dev/null
+	! "$FA" report "$T/ma.falloc" --range mark:after,mark:before 2>"$T/e" >/dev/null || return 1
 	grep -q 'the smaller first' "$T/e"
 }
 cp "$FA" "$T/m/"

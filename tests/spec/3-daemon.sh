@@ -35,7 +35,7 @@ report() { json "$T/r.json" "$1"; }
 none_running() {
 	$fa status >"$T/o"
 	grep -q 'not running' "$T/o"
-	! $fa stop nothing 2>"$T/o"
+	! $fa stop nothing 2>"$T/o" || return 1
 	grep -q 'no firstallocd is running' "$T/o"
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "sorted(j)")" "['armed', 'coverage', 'daemon', 'off', 'processes', 'sessions']"
@@ -86,10 +86,10 @@ it 3.5 "of a program killed by SIGKILL every event is in the trace, and how it e
 
 overwrite() {
 	echo mine >"$W/x.falloc"
-	! $fa start x -o "$W/x.falloc" 2>"$T/o"
+	! $fa start x -o "$W/x.falloc" 2>"$T/o" || return 1
 	grep -q 'never overwritten' "$T/o"
 	same "$(cat "$W/x.falloc")" mine
-	start x2 && ! $fa start x2 -o "$W/other.falloc" 2>"$T/o"
+	start x2 && ! $fa start x2 -o "$W/other.falloc" 2>"$T/o" || return 1
 	grep -q 'already' "$T/o"
 	[ ! -e "$W/other.falloc" ]
 	same "$(stat -c %a "$W/x2.falloc")" 600
@@ -133,7 +133,7 @@ users() {
 	wait_for 20 nothing
 	as $ALICE $fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[len(j['sessions']), [p['uid'] for p in j['processes'] if p['state'] == 'traced']]")" "[1, [$ALICE]]"
-	! as $BOB $fa stop mine 2>/dev/null
+	! as $BOB $fa stop mine 2>/dev/null || return 1
 	let_go
 	as $ALICE $fa stop mine
 	same "$(stat -c %u "$W/mine.falloc")" $ALICE
@@ -234,7 +234,7 @@ collector_killed() {
 	tail -1 "$T/o" | grep -q 'end .*reason='
 	"$FA" report --json --tolerate-lost "$W/c.falloc" >"$T/r.json"
 	same "$(report "max(p['events'] for p in j['processes'])")" 5000
-	! grep -q 'lost ' "$T/o"
+	! grep -q 'lost ' "$T/o" || return 1
 	as $ALICE "$gate" >/dev/null
 }
 it 3.16 "kill -9 of the collector: the session goes on in the same file, its arenas are adopted again" collector_killed
@@ -273,7 +273,7 @@ it 3.18 "SIGTERM ends all sessions properly" sigterm
 
 many() {
 	for i in $(seq 64); do start "m$i" >/dev/null; done
-	! start m65 2>"$T/o"
+	! start m65 2>"$T/o" || return 1
 	grep -q 'no more sessions' "$T/o"
 	"$gate" -n 20 >/dev/null
 	$fa stop --all >"$T/o"
@@ -299,7 +299,7 @@ rights() {
 		cat "$T/$part"
 	done
 	grep -q 'Uid: 0 0 0 0.* CapEff: 00000000002810c4' "$T/doorman"
-	! grep -q 'Uid: 0' "$T/collector"
+	! grep -q 'Uid: 0' "$T/collector" || return 1
 	grep -q 'CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1' "$T/collector"
 }
 start rights >/dev/null
@@ -369,7 +369,7 @@ shim=$B/libfirstalloc_preload.so
 real() { # with the shim itself
 	for p in families threads fork_tree; do cp "$P/$p" "$T/m/bin/$p"; done
 	cp "$shim" "$T/m/bin/libfirstalloc_preload.so"
-	$fa enable families >/dev/null && $fa enable threads >/dev/null && $fa enable fork_tree >/dev/null
+	$fa enable families >/dev/null && $fa enable threads >/dev/null && $fa enable fork_tree >/dev/null || return 1
 	start r
 	status=0
 	LD_PRELOAD=$T/m/bin/libfirstalloc_preload.so as $ALICE "$T/m/bin/families" >/dev/null || status=$?
@@ -416,7 +416,7 @@ starts() {
 	$fa stop st
 	"$FA" report --json "$W/st.falloc" >"$T/r.json"
 	same "$(report "len(j['processes'])")" 2
-	! $fa images | grep -q families
+	! $fa images | grep -q families || return 1
 }
 expires() { # by the sqlite3 shell, behind our back
 	command -v sqlite3 >/dev/null || return 0

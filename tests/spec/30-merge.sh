@@ -131,7 +131,7 @@ if [ "$(id -u)" = 0 ]; then
 		mount --bind "$T/boot" /proc/sys/kernel/random/boot_id
 		traced o "$P/known" 500 || { umount /proc/sys/kernel/random/boot_id; return 1; }
 		umount /proc/sys/kernel/random/boot_id
-		! merge ao "$T/a.falloc" "$T/o.falloc" 2>"$T/e"
+		! merge ao "$T/a.falloc" "$T/o.falloc" 2>"$T/e" || return 1
 		cat "$T/e"
 		grep -q "o.falloc: cannot be merged: it is of another boot or machine (boot id 12345678-aaaa" "$T/e"
 		[ ! -e "$T/ao.falloc" ]
@@ -161,9 +161,9 @@ else
 	skip 30.6 "a trace of another boot" "needs root"
 fi
 other_clock() {
-	! merge g "$T/a.falloc" "$SRC/tests/golden/trace-v2.falloc" 2>"$T/e"
+	! merge g "$T/a.falloc" "$SRC/tests/golden/trace-v2.falloc" 2>"$T/e" || return 1
 	grep -q 'another boot' "$T/e"
-	! merge g "$T/a.falloc" "$SRC/tests/golden/trace-v2.falloc" --shift 2>"$T/e"
+	! merge g "$T/a.falloc" "$SRC/tests/golden/trace-v2.falloc" --shift 2>"$T/e" || return 1
 	cat "$T/e"
 	grep -qE 'clock has another speed|another kind of clock' "$T/e"
 	[ ! -e "$T/g.falloc" ]
@@ -205,19 +205,19 @@ not_whole() {
 it 30.10 "a cut or damaged trace is merged as far as it goes, and the result says that it is not whole" not_whole
 
 refused() {
-	! "$FA" merge "$T/a.falloc" "$T/b.falloc" -o "$T/a.falloc" 2>"$T/e"
+	! "$FA" merge "$T/a.falloc" "$T/b.falloc" -o "$T/a.falloc" 2>"$T/e" || return 1
 	grep -q 'never overwritten' "$T/e"
-	! merge n "$T/a.falloc" /bin/true 2>"$T/e"
+	! merge n "$T/a.falloc" /bin/true 2>"$T/e" || return 1
 	grep -q '/bin/true: not a firstalloc trace' "$T/e"
-	! merge n "$T/a.falloc" "$T/nothing" 2>"$T/e"
+	! merge n "$T/a.falloc" "$T/nothing" 2>"$T/e" || return 1
 	grep -q 'nothing: No such file' "$T/e"
-	! merge n "$T/a.falloc" 2>"$T/e"
-	! "$FA" merge "$T/a.falloc" "$T/b.falloc" 2>"$T/e"
+	! merge n "$T/a.falloc" 2>"$T/e" || return 1
+	! "$FA" merge "$T/a.falloc" "$T/b.falloc" 2>"$T/e" || return 1
 	for f in "$SRC"/tests/fuzz/corpus/trace/*; do
 		merge n "$T/a.falloc" "$f" --shift >/dev/null 2>"$T/e" || [ $? -le 5 ]
 	done
 	rm -f "$T/n.falloc"
-	! "$FA" merge "$T/a.falloc" /bin/true -o "$T/n.falloc" 2>"$T/e"
+	! "$FA" merge "$T/a.falloc" /bin/true -o "$T/n.falloc" 2>"$T/e" || return 1
 	[ ! -e "$T/n.falloc" ]
 }
 it 30.11 "what exists is not overwritten; no trace, one trace, hostile traces: an error and no file" refused

@@ -216,7 +216,7 @@ fold_recursion() {
 	report rec.falloc --view outstanding --fold-recursion >out
 	grep -A1 '^    self' out | grep -q 'recursion: this frame any number of times'
 	grep -A1 '^    odd' out | grep -q 'recursion: from here 2 frames any number of times'
-	! report rec.falloc --view outstanding | grep -q 'recursion:'
+	! report rec.falloc --view outstanding | grep -q 'recursion:' || return 1
 }
 it 5.15 "--fold-recursion: stacks that differ only in the depth of a recursion are one row" fold_recursion
 

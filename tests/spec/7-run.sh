@@ -59,7 +59,7 @@ folder() {
 	local dir
 	dir=$("$FA" run -o a -- sh -c 'stat -c "%a %u" "$FIRSTALLOC_RUN_DIR" >mode; echo "$FIRSTALLOC_RUN_DIR"')
 	same "$(cat mode)" "700 $(id -u)"
-	[ -n "$dir" ] && [ ! -e "$dir" ]
+	[ -n "$dir" ] && [ ! -e "$dir" ] || return 1
 }
 it 7.7 "its folder is closed to others and gone at the end" folder
 
@@ -103,7 +103,7 @@ it 7.10 "the trace ends with the command, with --wait with the last of its proce
 
 arguments() {
 	"$FA" run -o a -- sh -c ': secret' >/dev/null
-	! "$FA" dump a --no-events | grep -q secret
+	! "$FA" dump a --no-events | grep -q secret || return 1
 	"$FA" run -o b --record-args -- sh -c ': secret; sleep 1' >/dev/null
 	"$FA" dump b --no-events | grep ' process ' | grep -q secret
 }

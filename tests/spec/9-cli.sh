@@ -61,7 +61,7 @@ it 9.15 "no colour when stdout is no terminal" bash -c "! '$FA' --root '$T' doct
 no_color() {
 	command -v script > /dev/null || return 0
 	TERM=xterm script -qec "'$FA' --root '$T' doctor" /dev/null | grep -q $'\033' &&
-		! NO_COLOR=1 TERM=xterm script -qec "'$FA' --root '$T' doctor" /dev/null | grep -q $'\033'
+		! NO_COLOR=1 TERM=xterm script -qec "'$FA' --root '$T' doctor" /dev/null | grep -q $'\033' || return 1
 }
 it 9.16 "colour on a terminal, but not with NO_COLOR" no_color
 
