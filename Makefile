@@ -19,10 +19,10 @@ SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-bui
            -U_FORTIFY_SOURCE $(if $(findstring clang,$(shell $(CC) --version)),,-fno-tree-loop-distribute-patterns)
 
 # Folders under src/ that become libraries; each may use those before it.
-folders  := base format registry client trace collector symbols analysis report api
+folders  := base format registry trace collector client symbols analysis report api
 libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
 # Link order: users before what they use.
-link     := $(foreach f,report analysis symbols collector trace client registry format base,$(B)/lib$(f).a)
+link     := $(foreach f,report analysis symbols client collector trace registry format base,$(B)/lib$(f).a)
 LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -liberty -lpthread
 
 src       = $(wildcard src/$(1)/*.c)
@@ -57,7 +57,7 @@ $(B)/libfirstalloc_preload.so: $(shim_obj) shim/exports.map
 		-Wl,-soname,libfirstalloc_preload.so -Wl,-z,nodelete -Wl,-z,ibt,-z,shstk -Wl,-z,noseparate-code
 # include/firstalloc.h. What is used of the folders, and of their names only those of the map.
 api_obj  := $(patsubst %.c,$(B)/so/%.o,$(call src,api))
-api_used := $(patsubst %.c,$(B)/so/%.o,$(foreach f,base format client trace analysis symbols report,$(call src,$(f))))
+api_used := $(patsubst %.c,$(B)/so/%.o,$(foreach f,base format trace collector client analysis symbols report,$(call src,$(f))))
 $(B)/so/used.a: $(api_used)
 	@rm -f $@
 	$(AR) rcs $@ $^

@@ -10,9 +10,9 @@
 #include "base/json.h"
 #include "base/paths.h"
 #include "cli/append.h"
-#include "cli/attach.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "client/attach.h"
 #include "registry/registry.h"
 
 static struct {
@@ -226,14 +226,14 @@ static int fail_to_connect(const struct fa_cli *cli, int e)
 }
 
 /* Each of them, and a line for each; one that cannot be had does not keep the others from it. */
-static unsigned attach_all(int sock, const char *name, struct fa_json *j)
+static unsigned attach_all(int sock, uint64_t session_id, struct fa_json *j)
 {
 	unsigned failed = 0;
 
 	for (unsigned i = 0; i < pid_count; i++) {
 		struct fa_attached a;
 
-		fa_attach_pid(sock, name, pids[i], &a);
+		fa_attach_pid(sock, session_id, pids[i], &a);
 		failed += a.error != 0;
 		if (j != NULL) {
 			fa_json_object(j, NULL);
@@ -271,7 +271,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		fa_json_u64(&j, "joined", reply->pending_families);
 		fa_json_string(&j, "daemon_started", how);
 		fa_json_array(&j, "pids");
-		failed = attach_all(sock, o->name, &j);
+		failed = attach_all(sock, reply->session_id, &j);
 		fa_json_end_array(&j);
 		fa_json_end_object(&j);
 		fa_json_newline(&j);
@@ -292,7 +292,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		printf("%u running %s woken.\n", reply->woken, reply->woken == 1 ? "was" : "were");
 	if (reply->text[0] != '\0')
 		fa_warn("%s", reply->text);
-	return attach_all(sock, o->name, NULL);
+	return attach_all(sock, reply->session_id, NULL);
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)

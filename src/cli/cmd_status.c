@@ -7,8 +7,8 @@
 #include "base/json.h"
 #include "cli/client.h"
 #include "cli/command.h"
-#include "cli/process_block.h"
 #include "cli/status.h"
+#include "client/process_block.h"
 
 static struct {
 	uint32_t pid;

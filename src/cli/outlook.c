@@ -22,10 +22,10 @@
 
 #include "base/io.h"
 #include "base/paths.h"
-#include "cli/attach.h"
 #include "cli/client.h"
 #include "cli/program.h"
 #include "cli/rules.h"
+#include "client/attach.h"
 
 void fa_outlook_program(const struct fa_rule *rule)
 {
@@ -173,6 +173,12 @@ static int wake_all(const struct fa_cli *cli, const struct fa_rule *rule, uint32
 		    const int *pids, int n)
 {
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(cli->root);
+	const struct fa_attach as = {.tracing_flags = rule->flags,
+				     .rule_id = id,
+				     .depth = rule->depth,
+				     .stacks = rule->stacks,
+				     .stamp_mode = rule->stamp,
+				     .options = rule->options};
 	int failed = 0;
 
 	if (sock < 0) {
@@ -183,7 +189,7 @@ static int wake_all(const struct fa_cli *cli, const struct fa_rule *rule, uint32
 	for (int i = 0; i < n; i++) {
 		struct fa_attached a;
 
-		fa_attach_flag(sock, rule, id, pids[i], &a);
+		fa_attach_flag(sock, &as, pids[i], &a);
 		if (a.error != 0)
 			fa_warn("pid %d (%s): not flagged: %s", pids[i], a.image, a.text);
 		failed += a.error != 0;

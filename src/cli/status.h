@@ -7,7 +7,7 @@
 
 #include "cli/client.h"
 #include "cli/command.h"
-#include "cli/process_block.h"
+#include "client/process_block.h"
 #include "format/control_format.h"
 #include "registry/registry.h"
 

@@ -30,6 +30,8 @@ void live_attach(struct collector *c, struct client *cl, const struct fa_control
 		client_say(cl, EINVAL, "no process came along");
 	else if (c->info.off != 0)
 		client_say(cl, EPERM, "tracing is switched off");
+	else if (!flag && q->session_id != 0 && (s == NULL || s->ended))
+		client_say(cl, ENOENT, "the session has ended");
 	else if (!flag && (s == NULL || s->ended))
 		client_say(cl, ENOENT, "there is no session called '%s'", q->session.name);
 	if (cl->reply.error != 0)

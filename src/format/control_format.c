@@ -149,7 +149,8 @@ static int attach_check(const struct fa_control_request *r, const char **ret_wha
 	const char *what = NULL;
 
 	if (!terminated(r->session.name, sizeof(r->session.name)) ||
-	    ((a->flags & FA_ATTACH_FLAG) == 0 && !fa_session_name_ok(r->session.name)))
+	    ((a->flags & FA_ATTACH_FLAG) == 0 && r->session_id == 0 &&
+	     !fa_session_name_ok(r->session.name)))
 		what = "name";
 	else if (a->block == 0 || a->block % 8 != 0 || a->block >> 47 != 0)
 		what = "address";

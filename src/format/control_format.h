@@ -118,7 +118,7 @@ struct fa_control_request {
 	uint32_t verb; /* enum fa_control_verb */
 	uint32_t all;  /* STOP: every session that the caller may stop */
 	uint32_t reserved;
-	uint64_t session_id; /* STOP, FLUSH, MARK: not 0: this session, whatever the name says */
+	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH: not 0: this session, whatever the name says */
 	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
 	char text[FA_MARK_TEXT];           /* MARK */
 	struct fa_attach attach;

@@ -1,6 +1,6 @@
 /*
  * fuzz_trace - arbitrary bytes as a trace file, the events in it, their replay, and the C library.
- * libs: api report symbols analysis client trace format base
+ * libs: api report symbols analysis client collector trace format base
  *
  * A checksum would stop nearly every input at the first block, so the checksums of the input are
  * made right first, as far as its blocks can be followed; the first byte says whether.

@@ -296,4 +296,18 @@ live() {
 }
 it 27.13 "enable --live: the instances that run are flagged as the rule says, and a session that wants them gets them" live
 
+same_name() {
+	launch a "$T/m/live"
+	start s >/dev/null
+	rm -f "$W/user.falloc"
+	$fa start s --user -o "$W/user.falloc" --min-free 0 --pid "$(pid a)" >/dev/null
+	tell a "alloc 13"
+	wait_for 10 is_traced "$(pid a)"
+	$fa stop --all >/dev/null
+	same "$(report user "$counts")" "(13, 0, 0, 0, 0, 0, 0)"
+	same "$(report s "j['events']['alloc']")" 0
+	finish a
+}
+it 27.14 "a process comes into the session that was started for it, not into another of that name" same_name
+
 results

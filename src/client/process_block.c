@@ -5,7 +5,7 @@
  * read through /proc/PID/map_files or its path, tells the offset; /proc/PID/mem the content. Another
  * library may call itself like ours, so everything is bounds-checked and the magic decides.
  */
-#include "cli/process_block.h"
+#include "client/process_block.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -6,12 +6,13 @@
  * a pidfd from before we looked: so that neither a process that gets the same PID meanwhile is hit, nor another
  * program in the same process.
  */
-#include "cli/attach.h"
+#include "client/attach.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
-#include "cli/client.h"
-#include "cli/process_block.h"
+#include "client/client.h"
+#include "client/process_block.h"
 #include "collector/unseen.h"
+#include "format/arena_format.h"
+#include "format/index_format.h"
 
 static void name_image(int32_t pid, struct fa_attached *ret)
 {
@@ -73,6 +77,7 @@ static void say_failed(int32_t pid, int e, struct fa_attached *ret)
 	ret->error = -e;
 	switch (e) {
 	case -ENOENT:
+		ret->error = EOPNOTSUPP;
 		say_unseen(pid, ret);
 		break;
 	case -ESRCH:
@@ -84,6 +89,7 @@ static void say_failed(int32_t pid, int e, struct fa_attached *ret)
 			       "not permitted: a user may attach to what he could ptrace");
 		break;
 	case -EBADMSG:
+		ret->error = EOPNOTSUPP;
 		(void)snprintf(ret->text, sizeof(ret->text),
 			       "its shim is of another version: restart it");
 		break;
@@ -92,7 +98,15 @@ static void say_failed(int32_t pid, int e, struct fa_attached *ret)
 	}
 }
 
-/* A kernel thread has no executable; a process that has ended none either. */
+/* Also where nobody has waited for it yet. */
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* It has no executable. */
 static bool is_kernel_thread(int32_t pid)
 {
 	char path[64], c;
@@ -110,15 +124,20 @@ static void attach(int sock, struct fa_control_request *q, int32_t pid, struct f
 
 	*ret = (struct fa_attached){0};
 	e = pidfd < 0 ? -errno : 0;
-	if (e == -EINVAL) /* a number of a thread, or none at all */
+	if (e == -EINVAL || e == -ENOENT) /* a number of a thread, or none at all */
 		e = -ESRCH;
 	if (e == 0)
 		name_image(pid, ret);
 	if (e == 0)
 		e = fa_process_block_find(pid, &b, &q->attach.block);
+	if (e < 0 && pidfd >= 0 && has_ended(pidfd)) {
+		ret->error = ESRCH;
+		(void)snprintf(ret->text, sizeof(ret->text), "it has ended");
+		return;
+	}
 	if (e == -ENOENT && is_kernel_thread(pid)) {
-		ret->error = ENOENT;
-		(void)snprintf(ret->text, sizeof(ret->text), "it is a kernel thread, or has ended");
+		ret->error = EOPNOTSUPP;
+		(void)snprintf(ret->text, sizeof(ret->text), "it is a kernel thread");
 		return;
 	}
 	if (e == 0) {
@@ -134,40 +153,27 @@ static void attach(int sock, struct fa_control_request *q, int32_t pid, struct f
 	(void)snprintf(ret->text, sizeof(ret->text), "%s", reply.text);
 }
 
-void fa_attach_pid(int sock, const char *session, int32_t pid, struct fa_attached *ret)
+static const struct fa_attach as_usual = {
+	.tracing_flags = FA_TRACING_HEAP,
+	.depth = FA_DEPTH_DEFAULT,
+	.stacks = FA_STACK_ALLOC | FA_STACK_REALLOC,
+	.stamp_mode = FA_STAMP_ALLOC,
+};
+
+void fa_attach_pid(int sock, uint64_t session_id, int32_t pid, struct fa_attached *ret)
 {
 	struct fa_control_request q = {
-		.verb = FA_CONTROL_ATTACH,
-		.attach = {.tracing_flags = FA_TRACING_HEAP,
-			   .depth = FA_DEPTH_DEFAULT,
-			   .stacks = FA_STACK_ALLOC | FA_STACK_REALLOC,
-			   .stamp_mode = FA_STAMP_ALLOC},
-	};
+		.verb = FA_CONTROL_ATTACH, .session_id = session_id, .attach = as_usual};
 
-	(void)snprintf(q.session.name, sizeof(q.session.name), "%s", session);
 	attach(sock, &q, pid, ret);
 }
 
-void fa_attach_flag(int sock, const struct fa_rule *rule, uint32_t rule_id, int32_t pid,
-		    struct fa_attached *ret)
+void fa_attach_flag(int sock, const struct fa_attach *as, int32_t pid, struct fa_attached *ret)
 {
-	struct fa_control_request q = {
-		.verb = FA_CONTROL_ATTACH,
-		.attach = {.flags = FA_ATTACH_FLAG,
-			   .tracing_flags = FA_TRACING_HEAP,
-			   .depth = FA_DEPTH_DEFAULT,
-			   .stacks = FA_STACK_ALLOC | FA_STACK_REALLOC,
-			   .stamp_mode = FA_STAMP_ALLOC},
-	};
+	struct fa_control_request q = {.verb = FA_CONTROL_ATTACH,
+				       .attach = as != NULL ? *as : as_usual};
 
-	if (rule != NULL) {
-		q.attach.tracing_flags = rule->flags;
-		q.attach.rule_id = rule_id;
-		q.attach.depth = rule->depth;
-		q.attach.stacks = rule->stacks;
-		q.attach.stamp_mode = rule->stamp;
-		q.attach.options = rule->options;
-	}
+	q.attach.flags = FA_ATTACH_FLAG;
 	attach(sock, &q, pid, ret);
 }
 
@@ -198,7 +204,7 @@ unsigned fa_attach_flagged(int sock)
 		pid = (int32_t)strtol(e->d_name, NULL, 10);
 		if (!sleeps(pid))
 			continue;
-		fa_attach_flag(sock, NULL, 0, pid, &a);
+		fa_attach_flag(sock, NULL, pid, &a);
 		n += a.error == 0 && a.sleeping;
 	}
 	(void)closedir(proc);
