@@ -35,9 +35,9 @@ enum fa_error {
 	FA_ERROR_DISK_FULL = 8,          /* ERROR_DISK_FULL: or less is free than must stay free */
 	FA_ERROR_NO_SUCH_SESSION = 9,    /* ERROR_WMI_INSTANCE_NOT_FOUND */
 	FA_ERROR_TOO_MANY_SESSIONS = 10, /* ERROR_NO_SYSTEM_RESOURCES */
-	FA_ERROR_NOT_SUPPORTED = 11,     /* ERROR_NOT_SUPPORTED: not by this version */
+	FA_ERROR_NOT_SUPPORTED = 11,     /* ERROR_NOT_SUPPORTED: not by this version, or not of that process */
 	FA_ERROR_NO_DAEMON = 12,         /* no firstallocd is running, or it does not answer */
-	FA_ERROR_NO_SUCH_PROCESS = 13,   /* a PID that is none, or that cannot be traced */
+	FA_ERROR_NO_SUCH_PROCESS = 13,   /* a PID of no process, or of one that has ended */
 	FA_ERROR_NO_MORE = 14,           /* ERROR_NO_MORE_ITEMS: the end */
 	FA_ERROR_BAD_DATA = 15,          /* ERROR_INVALID_DATA: no trace, or damaged here */
 	FA_ERROR_NEWER = 16,             /* a trace that a newer version wrote */
@@ -86,7 +86,7 @@ struct fa_trace_settings {
 };
 
 /*
- * EVENT_TRACE_PROPERTIES. In: `settings` and log_file_name. Out: `settings` are those that hold,
+ * EVENT_TRACE_PROPERTIES. In: `settings`, pid_errors and log_file_name. Out: `settings` are those that hold,
  * `requested` those that were asked for, and the rest. Wnode.Guid has no counterpart: it is always the
  * heap's.
  */
@@ -94,7 +94,7 @@ struct fa_trace_properties {
 	uint32_t size; /* in: sizeof(struct fa_trace_properties) */
 	uint32_t state; /* 1 running, 2 ended by itself: end_reason says why */
 	struct fa_trace_settings settings;
-	struct fa_trace_settings requested; /* of fa_start_heap_trace(); else the same as `settings` */
+	struct fa_trace_settings requested; /* 0: the default. A user's session always has FA_TRACE_OWN_USER */
 	uint64_t events;
 	uint64_t events_lost;
 	uint64_t buffers_written;
@@ -104,11 +104,15 @@ struct fa_trace_properties {
 	uint64_t bytes_written;
 	uint64_t start_time; /* seconds since 1970 */
 	uint32_t processes; /* that were ever in it */
-	uint32_t joined;    /* of fa_start_heap_trace(): running processes that are in it already */
+	/* Of fa_start_heap_trace(), from `joined` to `pids_failed`; else 0. */
+	uint32_t joined;        /* flagged processes that are in it already */
+	uint32_t woken;         /* flagged processes that ran untraced, and are in it from their next heap call on */
+	uint32_t pids_attached; /* of the PIDs that were named */
+	uint32_t pids_failed;   /* fa_error_message() says why, of the first */
 	uint32_t end_reason; /* 0 stopped, 1 size limit, 2 too little space, 3 write error, 4 target ended */
 	uint32_t end_error;  /* errno with end_reason 3 */
 	uint32_t logger_pid; /* of the collector; Windows: LoggerThreadId */
-	uint32_t reserved;
+	int32_t *pid_errors; /* in: NULL, or room for pid_count. Out: enum fa_error of each PID */
 	char session_name[FA_SESSION_NAME_SIZE];
 	char log_file_name[FA_TRACE_PATH_SIZE]; /* in: "" is NAME.falloc in the current folder */
 };
@@ -145,9 +149,17 @@ enum fa_trace_control {
  * The arguments are those of StartHeapTrace, in its order. *handle is always written: 0 unless FA_OK is
  * returned. The log file is made with the rights of the caller, mode 0600, and never overwrites one.
  *
- * pids: processes to trace that run already. None, or the one PID 0: the flagged programs (`firstalloc
- * enable`), those that start later and those that other sessions trace already. This version cannot
- * begin to trace other running processes by this call: FA_ERROR_NOT_SUPPORTED.
+ * pids: processes to trace that run already, flagged or not, and only these, each from its next heap
+ * call on; how many is not limited. What they allocated before is not known. Root may name any process,
+ * others those that they could ptrace. None, or a PID 0 among them: the flagged programs (`firstalloc
+ * enable`), those that start later and those that run.
+ *
+ * One that cannot be had does not keep the others from it: FA_OK if there was one at least, or a PID 0;
+ * pids_attached and pids_failed say how many, pid_errors which, fa_error_message() why, of the first.
+ * If there was none the session is ended, its file is removed, and the error is that of the first:
+ * FA_ERROR_NO_SUCH_PROCESS, FA_ERROR_ACCESS_DENIED, or FA_ERROR_NOT_SUPPORTED for what cannot be traced
+ * (a static program, one that was started before `firstalloc install`, a kernel thread). The counts and
+ * pid_errors are written then, too.
  *
  * ids: which events carry a stack; at most 256, else FA_ERROR_INVALID_PARAMETER. Entries of another
  * provider or of an unknown type are ignored. In this version a program's rule decides that for all its
@@ -230,7 +242,8 @@ const char *fa_error_name(int error);
 /*
  * fa_error_message - what went wrong in the last call that failed in this thread
  *
- * One line for people, "" before the first failure. It holds until the next call in this thread.
+ * One line for people, "" before the first failure. It holds until the next call in this thread. A
+ * fa_start_heap_trace() that returned FA_OK with pids_failed has one as well.
  */
 const char *fa_error_message(void);
 

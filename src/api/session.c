@@ -13,6 +13,7 @@
 #include "api_internal.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "client/attach.h"
 #include "client/client.h"
 
 enum { KB = 1024, MB = 1 << 20, STACK_ALLOC = 1, STACK_REALLOC = 2, STACK_FREE = 4 };
@@ -64,6 +65,8 @@ static int error_of_reply(int e)
 	case EOPNOTSUPP:
 		return FA_ERROR_NOT_SUPPORTED;
 	case ESHUTDOWN:
+	case ECONNRESET:
+	case EPIPE:
 		return FA_ERROR_NO_DAEMON;
 	default:
 		return FA_ERROR_SYSTEM;
@@ -155,17 +158,16 @@ static int check_pids(const uint32_t *pids, uint32_t count)
 {
 	if (count != 0 && pids == NULL)
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "pids is NULL, its count is not 0");
-	for (uint32_t i = 0; i < count; i++) {
-		if (pids[i] > INT32_MAX)
-			return fa_api_fail(FA_ERROR_NO_SUCH_PROCESS, "%u is no process id",
-					   pids[i]);
-		if (pids[i] != 0)
-			return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-					   "process %u runs already: this version traces flagged "
-					   "programs only (no PID, or PID 0)",
-					   pids[i]);
-	}
 	return FA_OK;
+}
+
+static bool wants_flagged(const uint32_t *pids, uint32_t count)
+{
+	bool found = count == 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		found |= pids[i] == 0;
+	return found;
 }
 
 /* Which events are to carry a stack: what nobody knows is left out, as in Windows. */
@@ -256,6 +258,11 @@ static void show_session(const struct fa_client_status *st, const struct fa_stat
 {
 	show_settings(s, &p->settings);
 	p->requested = p->settings;
+	p->requested.buffer_size = s->requested_buffer_size / KB;
+	p->requested.minimum_buffers = s->requested_minimum_buffers;
+	p->requested.maximum_buffers = s->requested_maximum_buffers;
+	p->requested.flush_timer = s->requested_flush_timer;
+	p->requested.log_file_mode = s->log_file_mode;
 	p->state = s->state;
 	p->events = s->events;
 	p->events_lost = s->events_lost;
@@ -266,11 +273,10 @@ static void show_session(const struct fa_client_status *st, const struct fa_stat
 	p->bytes_written = s->bytes;
 	p->start_time = s->started_real;
 	p->processes = s->processes;
-	p->joined = 0;
+	p->joined = p->woken = p->pids_attached = p->pids_failed = 0;
 	p->end_reason = s->end_reason;
 	p->end_error = s->end_error;
 	p->logger_pid = (uint32_t)st->h.collector_pid;
-	p->reserved = 0;
 	memcpy(p->session_name, s->name, sizeof(p->session_name));
 	(void)snprintf(p->log_file_name, sizeof(p->log_file_name), "%.*s", (int)sizeof(s->file),
 		       s->file);
@@ -322,13 +328,50 @@ static int query(int sock, fa_trace_handle handle, const char *name, struct fa_t
 
 /* ---- the calls ---- */
 
-static int start(struct fa_control_request *q, const char *path, fa_trace_handle *handle,
-		 struct fa_trace_properties *p)
+/* One after the other; FA_OK, or why the first of those that could not be had could not. */
+static int attach_pids(int sock, uint64_t session, const uint32_t *pids, uint32_t count,
+		       struct fa_trace_properties *p)
+{
+	int first = FA_OK;
+
+	p->pids_attached = p->pids_failed = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct fa_attached a = {0};
+		int e = FA_OK;
+
+		if (pids[i] != 0) {
+			/* Above INT32_MAX it is below 0, and no process to the kernel. */
+			fa_attach_pid(sock, session, (int32_t)pids[i], &a);
+			e = a.error != 0 ? error_of_reply(a.error) : FA_OK;
+			p->pids_attached += e == FA_OK;
+			p->pids_failed += e != FA_OK;
+		}
+		if (first == FA_OK && e != FA_OK)
+			first = fa_api_fail(e, "process %u%s%s%s: %s", pids[i],
+					    a.image[0] != '\0' ? " (" : "", a.image,
+					    a.image[0] != '\0' ? ")" : "", a.text);
+		if (p->pid_errors != NULL)
+			p->pid_errors[i] = e;
+	}
+	return first;
+}
+
+static void end_session(int sock, uint64_t id)
+{
+	struct fa_control_request q = {.verb = FA_CONTROL_STOP, .session_id = id};
+	struct fa_control_reply reply;
+
+	/* If that fails there is no firstallocd any more. */
+	(void)!fa_client_ask(sock, &q, -1, &reply, NULL);
+}
+
+static int start(struct fa_control_request *q, const char *path, const uint32_t *pids,
+		 uint32_t pid_count, fa_trace_handle *handle, struct fa_trace_properties *p)
 {
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(fa_api_root());
 	FA_CLEANUP(fa_close) int fd = -1;
-	const struct fa_trace_settings requested = p->settings;
 	struct fa_control_reply reply;
+	uint32_t attached, failed;
 	int e;
 
 	if (sock < 0)
@@ -341,11 +384,22 @@ static int start(struct fa_control_request *q, const char *path, fa_trace_handle
 		fa_client_drop_trace(path, fd);
 		return e < 0 ? fail_to_ask(e) : fail_reply(&reply);
 	}
+	if ((q->session.flags & FA_SESSION_PIDS) == 0)
+		reply.woken += fa_attach_flagged(sock);
+	e = attach_pids(sock, reply.session_id, pids, pid_count, p);
+	if (p->pids_attached == 0 && (q->session.flags & FA_SESSION_PIDS) != 0) {
+		end_session(sock, reply.session_id);
+		fa_client_drop_trace(path, fd);
+		return e;
+	}
 	*handle = reply.session_id;
-	/* It runs, whatever becomes of this question. */
-	if (query(sock, *handle, NULL, p) == FA_OK)
-		p->requested = requested;
+	attached = p->pids_attached;
+	failed = p->pids_failed;
+	(void)query(sock, *handle, NULL, p); /* it runs, whatever becomes of this question */
 	p->joined = reply.pending_families;
+	p->woken = reply.woken;
+	p->pids_attached = attached;
+	p->pids_failed = failed;
 	return FA_OK;
 }
 
@@ -373,7 +427,10 @@ int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *pro
 		e = fill_options(properties, session_name, &q.session);
 	if (e == FA_OK)
 		e = file_name(properties, session_name, path);
-	return e == FA_OK ? start(&q, path, handle, properties) : e;
+	if (e != FA_OK)
+		return e;
+	q.session.flags |= wants_flagged(pids, pid_count) ? 0 : FA_SESSION_PIDS;
+	return start(&q, path, pids, pid_count, handle, properties);
 }
 
 int fa_update_heap_trace(struct fa_trace_properties *properties, const char *session_name,

@@ -7,48 +7,9 @@
 . "$(dirname "$0")/lib.sh"
 private_machine 27 "running processes"
 cycles=${CYCLES:-12}
-mkdir -m 777 "$T/m/w2"
-cp "$P/live" "$T/m/live"
-W=$T/m/w2
-ALICE=23451 BOB=23452
-as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
-
-# launch NAME command...: with the shim; its pid in $W/NAME.pid, its stdin is tell's
-launch() {
-	local name=$1
-	shift
-	rm -f "$W/$name".*
-	mkfifo "$W/$name.in"
-	: >"$W/$name.out"
-	chmod 666 "$W/$name".*
-	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
-	"$@" <"$W/$name.in" >"$W/$name.out" 2>&1 &
-	echo $! >"$W/$name.job"
-	sleep 1000000 >"$W/$name.in" &
-	echo $! >"$W/$name.hold"
-	wait_for 20 grep -q ready "$W/$name.out"
-	rm -f /etc/ld.so.preload
-	sed -n 's/^ready //p' "$W/$name.out" >"$W/$name.pid"
-	echo 0 >"$W/$name.said"
-}
-pid() { cat "$W/$1.pid"; }
-answers() { [ "$(grep -cE "${3:-done|ready}" "$W/$1.out")" -ge "$2" ]; }
-tell() { # NAME line: returns when it is done; exec is answered by the other program's "ready"
-	local n=$(($(cat "$W/$1.said") + 1))
-	echo "$2" >"$W/$1.in"
-	echo $n >"$W/$1.said"
-	wait_for 20 answers "$1" $((n + 1))
-}
-finish() { # NAME: it ends well
-	kill "$(cat "$W/$1.hold")"
-	wait_for 20 grep -qE '^(ok|bad)' "$W/$1.out"
-	grep -q '^ok' "$W/$1.out"
-}
+. "$(dirname "$0")/live.sh"
 start() { rm -f "$W/$1.falloc"; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
 state() { $fa status --json >"$T/st.json"; json "$T/st.json" "[p['state'] for p in j['processes'] if p['pid'] == $1]"; }
-is_traced() { $fa status | grep -qE "^ +$1 .* traced "; }
-report() { "$FA" report --json "$W/$1.falloc" >"$T/r.json"; json "$T/r.json" "$2"; }
-counts='(j["events"]["alloc"], j["events"]["realloc"], j["events"]["free"], j["preexisting_frees"], j["unknown_frees"], j["implied_frees"], j["lost"])'
 # how many arenas are mapped, and KB of them that are there
 arenas() { awk '/^3fa[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
 
@@ -276,10 +237,12 @@ no_daemon() {
 it 27.12 "a flagged process that started while no firstallocd ran is woken, too" no_daemon
 
 live() {
+	local image=live-$$ # it looks at the whole machine, and others may test there
+	cp "$T/m/live" "$T/m/$image"
 	start s >/dev/null
-	launch a "$T/m/live"
-	launch b "$T/m/live"
-	$fa enable live --live --stacks none >"$T/o"
+	launch a "$T/m/$image"
+	launch b "$T/m/$image"
+	$fa enable "$image" --live --stacks none >"$T/o"
 	cat "$T/o"
 	grep -q '2 running instances are flagged' "$T/o"
 	tell a "alloc 21"
@@ -292,7 +255,7 @@ live() {
 	same "$(grep -c 'origin=woken.* stacks=0x0' "$T/o")" 2
 	finish a
 	finish b
-	$fa disable live >/dev/null
+	$fa disable "$image" >/dev/null
 }
 it 27.13 "enable --live: the instances that run are flagged as the rule says, and a session that wants them gets them" live
 

@@ -6,6 +6,7 @@
 #   29.20-29.26 traces: the Python example reads what report says, stacks included; families; what is no
 #               whole trace: damaged, cut, foreign and hostile files
 #   29.30-29.35 marks: in all sessions or one, as ends of ranges, among the events; threads that begin and end
+#   29.36-29.39 running processes by PID
 #   29.12-29.17 each documented error in its case, and a handle of 0 with it
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -197,11 +198,15 @@ effective() {
 	[ "$(handle)" -gt 0 ]
 	grep -qx ' requested: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 0 policy 1 flags 1' "$T/o"
 	grep -qx ' effective: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
+	call OK query eff
+	grep -qx ' requested: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 0 policy 1 flags 1' "$T/o"
+	grep -qx ' effective: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
 	call OK stop eff
 	call OK start eff "$(fresh eff)"
 	grep -qx ' requested: buffer 0 minimum 0 maximum 0 size 0 timer 0 mode 0 policy 0 flags 0' "$T/o"
 	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
 	call OK query eff
+	grep -qx ' requested: buffer 0 minimum 0 maximum 0 size 0 timer 0 mode 0 policy 0 flags 0' "$T/o"
 	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
 	call OK stop eff
 	call OK start eff "$(fresh eff)" mode=0x22 size=3
@@ -280,7 +285,7 @@ bad_arguments() {
 		"NOT_SUPPORTED mode=8" "INVALID_PARAMETER mode=2" "NOT_SUPPORTED mode=0x100" "INVALID_FLAGS flags=6" "INVALID_PARAMETER buffer=2" \
 		"INVALID_PARAMETER buffer=2048" "INVALID_PARAMETER policy=9" "INVALID_PARAMETER timer=100000" \
 		"INVALID_PARAMETER minimum=9 maximum=8" "INVALID_PARAMETER ids=257" "NOT_SUPPORTED free=1" \
-		"NOT_SUPPORTED pid=1" "NO_SUCH_PROCESS pid=4000000000"; do
+		"NO_SUCH_PROCESS pid=4000000000"; do
 		# shellcheck disable=SC2086
 		set -- $bad
 		call "$1" start bad "$(fresh bad)" "${@:2}"
@@ -452,4 +457,112 @@ refused_marks() {
 }
 cp "$FA" "$T/m/"
 it 29.35 "no session, no text, a text of lines, others' sessions, unknown marks and wrong orders are refused" refused_marks
+
+# --- running processes ---
+. "$(dirname "$0")/live.sh"
+cp "$T/calls" "$B/libfirstalloc.so.0" "$T/m/"
+dead=4194000 # above what the kernel gives out here
+call_as() { local uid=$1; shift; as "$uid" env LD_LIBRARY_PATH="$T/m" "$T/m/calls" "$R" "$@" >"$T/o" 2>"$T/e" || true; cat "$T/o" "$T/e"; }
+pids() { sed -n 's/^ joined.* attached/attached/p' "$T/o"; }
+none_left() { same "$(handle)" 0; [ ! -e "$W/$1.falloc" ]; call NO_SUCH_SESSION query "$1"; }
+
+by_pid() {
+	launch a "$T/m/live"
+	$fa enable live >/dev/null
+	launch b "$T/m/live"
+	call OK start p "$W/p.falloc" pid="$(pid a)"
+	same "$(pids)" "attached 1 failed 0: OK"
+	grep -q ' joined 0 woken 0 ' "$T/o"
+	tell a "alloc 11"
+	tell b "alloc 5"
+	tell a "old 3"
+	wait_for 10 is_traced "$(pid a)"
+	call OK stop p
+	same "$(report p "$counts")" "(11, 0, 3, 3, 0, 0, 0)"
+	same "$(report p "[(p['pid'], p['origin']) for p in j['processes']]")" "[($(pid a), 'woken')]"
+	finish b
+	$fa disable live >/dev/null
+}
+it 29.36 "by PID: that process, from its next heap call on, and no other, flagged or not" by_pid
+
+in_part() {
+	echo 'int main(void) { for (;;) __builtin_ia32_pause(); }' | gcc -static -o "$T/m/static" -x c -
+	"$T/m/static" &
+	local static=$!
+	wait_for 20 executes "$static" "$T/m/static"
+	python3 -c 'import os, sys, time
+p = os.fork()
+if p == 0: os._exit(0)
+os.waitid(os.P_PID, p, os.WEXITED | os.WNOWAIT)
+open(sys.argv[1], "w").write(str(p) + "\n")
+time.sleep(100000)' "$T/ended" &
+	local parent=$!
+	wait_for 20 grep -q . "$T/ended"
+	call OK start p "$W/q.falloc" pid="$static" pid="$(pid a)" pid=$dead pid=4000000000 pid="$(cat "$T/ended")" pid="$1"
+	[ "$(handle)" -gt 0 ]
+	same "$(pids)" "attached 1 failed 5: NOT_SUPPORTED OK NO_SUCH_PROCESS NO_SUCH_PROCESS NO_SUCH_PROCESS $2"
+	same "$(cat "$T/e")" "process $static (static): statically linked: the shim cannot be loaded"
+	kill $static $parent
+	tell a "alloc 4"
+	wait_for 10 is_traced "$(pid a)"
+	call OK stop p
+	same "$(report q "$counts")" "(4, 0, 0, 0, 0, 0, 0)"
+}
+sixth="$dead NO_SUCH_PROCESS"
+! grep -qx kthreadd /proc/2/comm 2>/dev/null || sixth="2 NOT_SUPPORTED" # a kernel thread, where we see them
+# shellcheck disable=SC2086
+it 29.37 "some cannot be had: the session has the others, each PID its error, and the first its reason" in_part $sixth
+
+none() {
+	call NO_SUCH_PROCESS start n "$W/n.falloc" pid=$dead
+	grep -q "^process $dead: there is no such process" "$T/e"
+	none_left n
+	call_as $ALICE start n "$W/n.falloc" pid="$(pid a)"
+	same "$(head -n 1 "$T/o")" ACCESS_DENIED
+	same "$(pids)" "attached 0 failed 1: ACCESS_DENIED"
+	none_left n
+	sleep 100000 &
+	wait_for 20 asleep $!
+	call NOT_SUPPORTED start n "$W/n.falloc" pid=$! pid=$dead
+	same "$(pids)" "attached 0 failed 2: NOT_SUPPORTED NO_SUCH_PROCESS"
+	grep -q '(sleep): the shim is not in it: it was started before' "$T/e"
+	kill $!
+	none_left n
+	tell a "alloc 1"
+	launch c as $ALICE "$T/m/live"
+	call_as $ALICE start n "$W/n.falloc" pid="$(pid c)"
+	same "$(pids)" "attached 1 failed 0: OK"
+	tell c "alloc 6"
+	wait_for 10 is_traced "$(pid c)"
+	call OK stop n
+	same "$(report n "$counts")" "(6, 0, 0, 0, 0, 0, 0)"
+	finish c
+}
+it 29.38 "none can be had: the first one's error, no handle, no session, no file; a user has his own" none
+
+and_flagged() {
+	$fa enable live >/dev/null
+	launch d "$T/m/live"
+	call OK start z "$W/z.falloc" pid=$dead pid=0
+	grep -q "joined 0 woken [1-9] attached 0 failed 1: NO_SUCH_PROCESS OK" "$T/o"
+	tell d "alloc 9"
+	wait_for 10 is_traced "$(pid d)"
+	call OK stop z
+	same "$(report z "$counts")" "(9, 0, 0, 0, 0, 0, 0)"
+	kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
+	wait_for 20 sh -c "$fa status | grep -q 'not running'"
+	launch e "$T/m/live"
+	$fa start nobody -o "$(fresh nobody)" --min-free 0 --pid $dead >/dev/null 2>&1 || true
+	call OK start z "$(fresh z)"
+	grep -q "joined 0 woken [1-9]" "$T/o"
+	tell e "alloc 7"
+	wait_for 10 is_traced "$(pid e)"
+	call OK stop z
+	$fa stop nobody >/dev/null
+	cp "$T/z.falloc" "$W/z.falloc"
+	same "$(report z "[p['events'] for p in j['processes'] if p['pid'] == $(pid e)]")" "[7]"
+	for name in a d e; do finish $name; done
+	$fa disable live >/dev/null
+}
+it 29.39 "PID 0 among them: the flagged as well, also those that firstallocd has not heard of" and_flagged
 results

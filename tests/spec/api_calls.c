@@ -14,7 +14,8 @@
 
 static struct fa_trace_properties p;
 static struct fa_stack_event_id ids[1000];
-static uint32_t pids[8], pid_count, id_count;
+static uint32_t pids[2000], pid_count, id_count;
+static int32_t pid_errors[2000];
 
 static void take(const char *word, uint32_t n)
 {
@@ -64,6 +65,8 @@ static int start(int argc, char **argv)
 	int e;
 
 	p.size = sizeof(p);
+	p.pid_errors = pid_errors;
+	memset(pid_errors, 0x7f, sizeof(pid_errors));
 	snprintf(p.log_file_name, sizeof(p.log_file_name), "%s", argv[4]);
 	for (int i = 5; i < argc; i++) {
 		char *equals = strchr(argv[i], '=');
@@ -77,6 +80,12 @@ static int start(int argc, char **argv)
 	printf(" handle %" PRIu64 "\n", handle);
 	say("requested", &p.requested);
 	say("effective", &p.settings);
+	printf(" joined %u woken %u attached %u failed %u:", p.joined, p.woken, p.pids_attached, p.pids_failed);
+	for (uint32_t i = 0; i < pid_count; i++)
+		printf(" %s", fa_error_name(pid_errors[i]));
+	printf("\n");
+	if (e == FA_OK && p.pids_failed > 0)
+		fprintf(stderr, "%s\n", fa_error_message());
 	return e != FA_OK;
 }
 
@@ -97,6 +106,7 @@ static int control(const char *verb, const char *which)
 		       " bytes %" PRIu64 " processes %u file %s\n",
 		       p.session_name, p.state, p.events, p.events_lost, p.buffers_written,
 		       p.bytes_written, p.processes, p.log_file_name);
+		say("requested", &p.requested);
 		say("effective", &p.settings);
 	}
 	return e != FA_OK;
