@@ -240,7 +240,7 @@ save_refused() {
 	! $fa save b -o "$T/b1.falloc" 2>"$T/e" || return 1
 	grep -q 'File exists' "$T/e"
 	[ -s "$T/b1.falloc" ]
-	mount -t tmpfs -o size=64k tmpfs "$T/small"
+	mount -t tmpfs -o size=32k tmpfs "$T/small"
 	run_threads 20000
 	! $fa save b -o "$T/small/full.falloc" 2>"$T/e" || return 1
 	umount "$T/small"
