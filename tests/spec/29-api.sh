@@ -548,7 +548,7 @@ and_flagged() {
 	tell d "alloc 9"
 	wait_for 10 is_traced "$(pid d)"
 	call OK stop z
-	same "$(report z "$counts")" "(9, 0, 0, 0, 0, 0, 0)"
+	same "$(report z "[p['events'] for p in j['processes'] if p['pid'] == $(pid d)]")" "[9]"
 	kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
 	wait_for 20 sh -c "$fa status | grep -q 'not running'"
 	launch e "$T/m/live"
