@@ -25,6 +25,7 @@
 enum { MS = 1000000 };
 static const uint64_t shortest_ns = 1 * MS, longest_ns = 20 * MS;
 static const uint64_t reap_ns = 100 * MS, pressed_reap_ns = 1 * MS;
+static const uint64_t exec_ns = 200 * MS; /* from the end of one program to the first word of the next */
 /* Most families of a shell script are over, or wait: they are looked at less often. */
 static const uint64_t quiet_after_ns = 50 * MS, quiet_turn_ns = 5 * MS;
 
@@ -46,6 +47,7 @@ struct fa_families {
 	bool wrote;                  /* events, since the last PASS */
 	uint64_t passes;
 	uint64_t adopted_ns; /* when an arena came last */
+	uint64_t dropped_ns; /* when the last one that is over was let go, 0: none was */
 	uint64_t start_time; /* ours, as fa_procfs_stat() has it; 0: not known */
 	const char *const *only;
 	int only_count;
@@ -306,6 +308,7 @@ static void drop_member(struct fa_families *s, size_t i)
 	fa_close(&s->member[i].arena.fd);
 	fa_family_free(s->member[i].family);
 	s->member[i] = s->member[--s->count];
+	s->dropped_ns = fa_mono_ns();
 }
 
 static int drain_member(struct fa_families *s, struct member *m, uint64_t now)
@@ -378,6 +381,12 @@ static int next_turn(const struct fa_families *s, uint64_t now)
 	return wait_ms;
 }
 
+/* Whom we know has ended; but a child that has not used the heap yet may have the arena all the same. */
+static bool is_over(const struct fa_families *s, const struct member *m)
+{
+	return fa_family_over(m->family) && !fa_rundir_held(s->dir, m->arena.fd);
+}
+
 int fa_families_turn(struct fa_families *s)
 {
 	uint64_t now = fa_mono_ns();
@@ -389,7 +398,7 @@ int fa_families_turn(struct fa_families *s)
 		r = serve_member(s, &s->member[i], now);
 		if (r < 0)
 			return r;
-		if (fa_family_over(s->member[i].family))
+		if (is_over(s, &s->member[i]))
 			drop_member(s, i);
 		else
 			i++;
@@ -443,7 +452,8 @@ uint32_t fa_families_refusal(const struct fa_families *s)
 
 bool fa_families_empty(const struct fa_families *s)
 {
-	return s->count == 0;
+	/* Who executes another program has none for a moment. */
+	return s->count == 0 && (s->dropped_ns == 0 || fa_mono_ns() - s->dropped_ns > exec_ns);
 }
 
 static int end_living(const struct fa_families *s, const struct fa_family *f)

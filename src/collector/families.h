@@ -48,7 +48,7 @@ uint32_t fa_families_refusal(const struct fa_families *s);
 /* Of each process whose arena, or whose word that it refuses, comes from now on. */
 void fa_families_tell(struct fa_families *s, void (*came)(void *ctx, int32_t pid), void *ctx);
 
-/* No family is left. */
+/* No family is left, and has not been for long enough that none of them goes on as another program. */
 bool fa_families_empty(const struct fa_families *s);
 
 /* Read all for the last time; those who still live get PROCESS_END, reason 1. 0 or -errno. */

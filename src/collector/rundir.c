@@ -163,6 +163,11 @@ bool fa_rundir_alone(const struct fa_rundir *d, int fd)
 	return true;
 }
 
+bool fa_rundir_held(const struct fa_rundir *d, int fd)
+{
+	return d->tells_alone && !fa_rundir_alone(d, fd);
+}
+
 /* Is a lease refused while a file is mapped, and granted when it is no more? Not on all file systems. */
 static bool find_out_alone(struct fa_rundir *d)
 {

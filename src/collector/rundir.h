@@ -37,6 +37,8 @@ int fa_rundir_poll_fd(const struct fa_rundir *d);
 
 /* Has nobody but us the arena's file open or mapped? false also where the file system does not tell. */
 bool fa_rundir_alone(const struct fa_rundir *d, int fd);
+/* Has somebody else it for sure? */
+bool fa_rundir_held(const struct fa_rundir *d, int fd);
 
 /* 1: *ret, and its fd, where it has one, is the caller's; 0: none is ready; -errno. */
 int fa_rundir_next(struct fa_rundir *d, struct fa_run_arena *ret) FA_MUST_USE;
