@@ -32,6 +32,8 @@
 enum {
 	PLACES = 8192,
 	COPY_SIZE = 640 << 10, /* of the largest family: see the assertion */
+	NAMES_SIZE = FA_SESSIONS_MAX * 8,
+	STATE_SIZE = COPY_SIZE - NAMES_SIZE,
 	UNCLAIMED_AFTER_S = 3,
 };
 
@@ -49,7 +51,7 @@ struct place {
 	uint64_t handle; /* of the arena, 0: free */
 	struct {
 		uint64_t commit; /* 0: never written */
-		uint64_t mask;   /* sessions that know of it, by their places in the mark */
+		uint64_t mask;   /* sessions that know of it, by their places then: see names_at() */
 		uint64_t len;
 	} copy[2];
 };
@@ -73,7 +75,7 @@ static struct {
 } mine;
 
 /* Buffers of 16 KB in the largest arena, at about 64 bytes each, slots and holes. */
-static_assert(COPY_SIZE > 8192 * 72 + FA_ARENA_PROCESSES * 320, "the largest family fits");
+static_assert(STATE_SIZE > 8192 * 72 + FA_ARENA_PROCESSES * 320, "the largest family fits");
 
 static unsigned char *copy_at(const struct collector *c, int place, unsigned copy)
 {
@@ -81,6 +83,29 @@ static unsigned char *copy_at(const struct collector *c, int place, unsigned cop
 
 	return (unsigned char *)c->journal + head +
 	       ((size_t)place * 2 + copy) * (size_t)COPY_SIZE;
+}
+
+/* A copy begins with the ids of the sessions in its mask: a later commit's marks may have them in other places. */
+static uint64_t *names_at(const struct collector *c, int place, unsigned copy)
+{
+	return (uint64_t *)(void *)copy_at(c, place, copy);
+}
+
+static unsigned char *state_at(const struct collector *c, int place, unsigned copy)
+{
+	return copy_at(c, place, copy) + NAMES_SIZE;
+}
+
+/*
+ * Copies of a commit that our predecessor did not live to make valid. Their number is that of our first commit: they
+ * would seem to be valid from then on.
+ */
+static void forget_unfinished(struct collector *c)
+{
+	for (int i = 0; i < PLACES; i++)
+		for (int k = 0; k < 2 && c->journal->place[i].handle != 0; k++)
+			if (c->journal->place[i].copy[k].commit > mine.committed_before)
+				c->journal->place[i].copy[k].commit = 0;
 }
 
 void journal_open(struct collector *c, int fd)
@@ -105,6 +130,7 @@ void journal_open(struct collector *c, int fd)
 		c->journal->magic = JOURNAL_MAGIC;
 		return;
 	}
+	forget_unfinished(c);
 	mine.before = c->journal->mark[mine.committed_before & 1];
 	c->ids.next_arena = mine.before.next_arena;
 	c->ids.next_process = mine.before.next_process;
@@ -131,13 +157,13 @@ bool journal_session(const struct collector *c, struct session *s, uint64_t *ret
 	return false;
 }
 
-/* The sessions of a predecessor's mask that go on, by their places here. */
-static uint64_t translate(const struct collector *c, uint64_t mask)
+/* The sessions that knew of a family and go on, by their places here. */
+static uint64_t known_to(const struct collector *c, int place, unsigned copy)
 {
 	uint64_t now = 0;
 
-	for (; mask != 0; mask &= mask - 1) {
-		uint64_t id = mine.before.session[__builtin_ctzll(mask)].id;
+	for (uint64_t m = c->journal->place[place].copy[copy].mask; m != 0; m &= m - 1) {
+		uint64_t id = names_at(c, place, copy)[__builtin_ctzll(m)];
 
 		for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
 			if (c->session[i].used && !c->session[i].ended && c->session[i].id == id)
@@ -153,7 +179,7 @@ static int valid_copy(const struct place *p)
 
 	for (int i = 0; i < 2; i++)
 		if (p->copy[i].commit != 0 && p->copy[i].commit <= mine.committed_before &&
-		    p->copy[i].len <= COPY_SIZE &&
+		    p->copy[i].len <= STATE_SIZE &&
 		    (best < 0 || p->copy[i].commit > p->copy[best].commit))
 			best = i;
 	return best;
@@ -169,8 +195,8 @@ static int follow(struct collector *c, struct family *fam, int place)
 	if (copy < 0) /* met after the last commit: nothing of it stands anywhere */
 		return 0;
 	mine.current[place] = (unsigned)copy;
-	fam->mask = translate(c, p->copy[copy].mask);
-	return fa_family_restore(fam->f, copy_at(c, place, (unsigned)copy), p->copy[copy].len);
+	fam->mask = known_to(c, place, (unsigned)copy);
+	return fa_family_restore(fam->f, state_at(c, place, (unsigned)copy), p->copy[copy].len);
 }
 
 int journal_family(struct collector *c, struct family *fam)
@@ -220,8 +246,11 @@ static void save_family(struct collector *c, struct family *fam, uint64_t number
 	struct place *p = &c->journal->place[fam->place];
 	unsigned copy = 1 - mine.current[fam->place];
 
-	p->copy[copy].len = fa_family_save(fam->f, copy_at(c, fam->place, copy), COPY_SIZE);
+	p->copy[copy].len = fa_family_save(fam->f, state_at(c, fam->place, copy), STATE_SIZE);
 	p->copy[copy].mask = fam->mask;
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1)
+		names_at(c, fam->place, copy)[__builtin_ctzll(m)] =
+			c->session[__builtin_ctzll(m)].id;
 	__atomic_store_n(&p->copy[copy].commit, number, __ATOMIC_RELEASE);
 }
 
@@ -275,9 +304,9 @@ static void give_up(struct collector *c, int place)
 
 	if (copy < 0)
 		return;
-	n = fa_family_saved_processes(copy_at(c, place, (unsigned)copy), p->copy[copy].len, process,
+	n = fa_family_saved_processes(state_at(c, place, (unsigned)copy), p->copy[copy].len, process,
 				      FA_ARENA_PROCESSES);
-	for (uint64_t m = translate(c, p->copy[copy].mask); m != 0; m &= m - 1) {
+	for (uint64_t m = known_to(c, place, (unsigned)copy); m != 0; m &= m - 1) {
 		struct session *s = &c->session[__builtin_ctzll(m)];
 
 		for (size_t i = 0; i < n; i++) {
