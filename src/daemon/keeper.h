@@ -17,7 +17,8 @@ struct part {
 	uint64_t started_ns;
 	uint64_t start_at_ns; /* when it does not run */
 	unsigned quick_deaths;
-	unsigned faults; /* those of them that nobody from outside has brought about */
+	unsigned faults;  /* the last ones of them that nobody from outside has brought about */
+	unsigned crashes; /* the last ones of those that it brought about itself: not silence */
 	bool was_silent; /* we have killed it */
 };
 

@@ -141,8 +141,9 @@ int part_start(struct keeper *k, enum part_name which)
 	int up[2], across[2];
 	pid_t pid;
 
-	/* It may be what it reads there that kills it again and again. */
-	if (p->faults > 1 && ftruncate(k->journal_fd[which], 0) < 0)
+	/* It may be what it reads there that kills it again and again. Silence is no sign of that: who is stopped, or
+	 * gets no processor, is silent, and without a journal events would stand in the trace twice. */
+	if (p->crashes > 1 && ftruncate(k->journal_fd[which], 0) < 0)
 		return -errno;
 	if (make_pair(up) < 0)
 		return -errno;
@@ -221,7 +222,7 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 {
 	struct part *p = &k->part[which];
 	bool quick = now - p->started_ns < QUICK_MS * 1000000ull;
-	bool fault = p->was_silent || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+	bool crashed = !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
 	unsigned times;
 
 	p->pid = 0;
@@ -230,7 +231,9 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 	if (k->stopping)
 		return;
 	p->quick_deaths = quick ? p->quick_deaths + 1 : 0;
-	p->faults = quick ? p->faults + fault : 0;
+	/* Who is killed from outside had worked until then: that ends the row. */
+	p->faults = quick && (crashed || p->was_silent) ? p->faults + 1 : 0;
+	p->crashes = quick && crashed ? p->crashes + 1 : 0;
 	/* At once, unless it dies at once again and again: then each time later, and much later where the
 	 * fault is its own, for programs may wait for it. */
 	times = p->quick_deaths > 20 ? 20 : p->quick_deaths;
