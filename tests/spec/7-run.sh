@@ -105,7 +105,7 @@ late_child() {
 	"$FA" run -o a --wait -- "$P/late_child" 1200
 	same "$("$FA" report --json --view total --size 77,78 a | json /dev/stdin "sum(r['blocks'] for r in j['rows'])")" 1000
 }
-it 7.15 "a child that uses the heap long after its parent has gone is traced, too" late_child
+it 7.16 "a child that uses the heap long after its parent has gone is traced, too" late_child
 
 arguments() {
 	"$FA" run -o a -- sh -c ': secret' >/dev/null
