@@ -249,11 +249,12 @@ it 29.9 "sessions of the library and of the command are the same" both_sides
 it 29.10 "each thread has an error message of its own" "$T/calls" "$R" threads
 
 flushes() { # what a program that still runs has recorded is in the file
-	$fa enable steady --starts 10 >/dev/null
+	cp "$P/steady" "$T/m/flushed" # a steady of another test that runs at this time must not come into the session
+	$fa enable flushed --starts 10 >/dev/null
 	call OK start fl "$(fresh fl)" timer=3600
 	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 	rm -f "$T/halt"
-	"$P/steady" 2 "$T/halt" >/dev/null &
+	"$T/m/flushed" 2 "$T/halt" >/dev/null &
 	local pid=$!
 	wait_for 10 grep -q libfirstalloc_preload "/proc/$pid/maps"
 	rm -f /etc/ld.so.preload
@@ -267,7 +268,7 @@ flushes() { # what a program that still runs has recorded is in the file
 	[ "$events" -gt 0 ]
 	same "$(json "$T/r.json" "sum(j['events'][k] for k in ('alloc', 'realloc', 'free'))")" "$events"
 	call OK stop fl
-	$fa disable steady >/dev/null
+	$fa disable flushed >/dev/null
 }
 it 29.11 "after flush the file holds all that a running program has recorded" flushes
 
