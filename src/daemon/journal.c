@@ -16,7 +16,7 @@
  * length at that time, and all that came later is still in the arenas. A session on a pipe cannot be cut
  * and ends with its collector.
  *
- * A keeper whose collectors die at once, again and again, empties the journal: the families are then
+ * A keeper whose collectors crash at once, again and again, empties the journal: the families are then
  * adopted as incomplete, and what was lost is said to be unknown.
  */
 #include <errno.h>

@@ -130,10 +130,10 @@ SPEC(an_arena_is_alone_when_its_last_process_is_gone)
 		(void)!read(end[0], &byte, 1);
 		_exit(0);
 	}
-	CHECK(munmap(p, FA_ARENA_MIN) == 0 && !fa_rundir_alone(d, a.fd));
+	CHECK(munmap(p, FA_ARENA_MIN) == 0 && !fa_rundir_alone(d, a.fd) && fa_rundir_held(d, a.fd));
 	p = mmap(NULL, FA_ARENA_MIN, PROT_READ | PROT_WRITE, MAP_SHARED, a.fd, 0); /* ours does not count */
 	CHECK(close(end[1]) == 0 && waitpid(pid, NULL, 0) == pid);
-	CHECK(fa_rundir_alone(d, a.fd) && fa_rundir_alone(d, a.fd));
+	CHECK(fa_rundir_alone(d, a.fd) && fa_rundir_alone(d, a.fd) && !fa_rundir_held(d, a.fd));
 	CHECK(munmap(p, FA_ARENA_MIN) == 0 && close(a.fd) == 0 && close(end[0]) == 0);
 	fa_rundir_free(d);
 }
