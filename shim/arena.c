@@ -493,6 +493,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 		b->buffer_seq = seq;
 		b->lost_before = lost_before;
 		b->base_stamp = stamp;
+		b->sharers = 0;
 		__atomic_store_n(&b->state, FA_BUFFER_OWNED, __ATOMIC_RELEASE);
 		/* While a reserve is left, ask for more: threads keep what they own. */
 		if (i > n / 2)

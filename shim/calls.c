@@ -134,6 +134,12 @@ void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
 	fa_real.free_aligned_sized(block, alignment, size);
 }
 
+void fa_before_fork(void)
+{
+	(void)fa_real_resolve();
+	fa_tracer_before_fork();
+}
+
 void fa_before_prctl(int option, unsigned long argument)
 {
 	(void)fa_real_resolve();

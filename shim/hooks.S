@@ -178,4 +178,37 @@ prctl:
 	.cfi_endproc
 	.size	prctl, .-prctl
 
+/*
+ * fork: not recorded either. A child of a handler comes back into what the handler interrupted, as its
+ * parent does: where that was the writing of an event, they must not be at it in one buffer.
+ */
+.macro FORK name, real
+	.globl	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	endbr64
+	cmpb	$1, fa_dormant(%rip)
+	je	1f
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	fa_before_fork
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+1:
+	movq	\real(%rip), %r11
+	testq	%r11, %r11
+	je	2f
+	jmp	*%r11
+2:
+	movl	$-1, %eax
+	ret
+	.cfi_endproc
+	.size	\name, .-\name
+.endm
+
+	FORK fork, fa_real+104
+	FORK _Fork, fa_real+112
+
 	.section .note.GNU-stack,"",@progbits

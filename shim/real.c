@@ -215,7 +215,7 @@ void *fa_startup_symbol(const char *name)
 static const char names[][20] = {
 	"malloc",        "free",     "calloc", "realloc", "reallocarray", "posix_memalign",
 	"aligned_alloc", "memalign", "valloc", "pvalloc", "free_sized",   "free_aligned_sized",
-	"prctl",
+	"prctl",         "fork",     "_Fork",
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(struct fa_real) / sizeof(void *), "");
 
@@ -266,6 +266,8 @@ bool fa_real_resolve(void)
 		fa_real.free_sized = (void (*)(void *, size_t))(uintptr_t)slots[1];
 	if (fa_real.free_aligned_sized == NULL)
 		fa_real.free_aligned_sized = (void (*)(void *, size_t, size_t))(uintptr_t)slots[1];
+	if (fa_real._Fork == NULL)
+		fa_real._Fork = fa_real.fork;
 	/* malloc last: who sees it sees all. Every thread writes the same values. */
 	__atomic_store_n(&slots[0], found[0], __ATOMIC_RELEASE);
 	return slots[0] != NULL;

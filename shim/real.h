@@ -28,6 +28,8 @@ struct fa_real {
 	void (*free_sized)(void *block, size_t size);
 	void (*free_aligned_sized)(void *block, size_t alignment, size_t size);
 	int (*prctl)(int option, ...);
+	int (*fork)(void);
+	int (*_Fork)(void);
 };
 extern FA_HIDDEN struct fa_real fa_real;
 

@@ -150,6 +150,44 @@ void fa_writer_reset(struct fa_writer *w)
 	*w = (struct fa_writer){.nested = nested};
 }
 
+bool fa_buffer_leave(struct fa_arena_buffer *b, uint32_t generation)
+{
+	/* Its owner has ended, and it may be another's by now. */
+	if (__atomic_load_n(&b->generation, __ATOMIC_RELAXED) != generation)
+		return false;
+	return __atomic_load_n(&b->sharers, __ATOMIC_ACQUIRE) == 0 ||
+	       __atomic_fetch_sub(&b->sharers, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+void fa_writer_disown(struct fa_writer *w)
+{
+	struct fa_arena_buffer *b = w->shared ? w->buffer : NULL;
+	uint32_t generation = w->generation;
+
+	fa_writer_reset(w);
+	__asm__ volatile("" : : : "memory");
+	if (b != NULL && fa_buffer_leave(b, generation))
+		__atomic_store_n(&b->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
+}
+
+/* A child that is never heard of again (fork fails, it execs) costs the buffer until its owner ends; what is
+ * committed in it is read in any case. Shared already: this child takes its part as well. */
+void fa_thread_before_fork(struct fa_thread *t)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct fa_writer *w = &t->writer[i];
+		struct fa_arena_buffer *b = w->buffer;
+
+		if (b == NULL || !(w->shared || (w->guard != 0 && w->end != NULL)))
+			continue;
+		if (!w->shared)
+			w->generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED);
+		w->shared = 1;
+		w->end = NULL;
+		__atomic_fetch_add(&b->sharers, 1, __ATOMIC_ACQ_REL);
+	}
+}
+
 /* The frame of a hook that lies below ours is no more. */
 static bool was_left(const struct fa_writer *w, uint64_t here)
 {
@@ -221,7 +259,7 @@ void fa_thread_fork(struct fa_thread *t, int32_t tid)
 		if (t->writer[i].guard != 0)
 			t->writer[i].guard |= FA_GUARD_DISOWNED;
 		else
-			fa_writer_reset(&t->writer[i]);
+			fa_writer_disown(&t->writer[i]);
 	}
 	t->tid = tid;
 	t->serial = fa_arena_next_thread();

@@ -32,6 +32,8 @@ struct fa_writer {
 	uint32_t nested;                /* 0 or 1u << 31 */
 	uint64_t lost;                  /* events of this stream that found no buffer */
 	struct fa_arena_buffer *buffer; /* NULL: none */
+	uint32_t shared;     /* a fork came into the writing of an event: see fa_thread_before_fork() */
+	uint32_t generation; /* of the buffer, then */
 };
 
 /* In a guard, whose frame is aligned: a fork in a handler, the hook that is writing is not ours to end. */
@@ -75,6 +77,13 @@ struct fa_thread *fa_thread_make(int32_t tid);
  * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
 void fa_thread_fork(struct fa_thread *t, int32_t tid);
 void fa_writer_reset(struct fa_writer *w);
+/* The same in a child of a fork, when nothing that was begun before writes any more. */
+void fa_writer_disown(struct fa_writer *w);
+/* The thread is about to fork; where it is writing an event (a handler forks), the child may write the rest of
+ * that event, too, at any time. So the event is the last one of its buffer, and who leaves the buffer last hands it over. */
+void fa_thread_before_fork(struct fa_thread *t);
+/* Of a shared buffer, once by each who leaves it. true: it was the last. */
+bool fa_buffer_leave(struct fa_arena_buffer *b, uint32_t generation);
 /* Is no thread at work in the tracer? One that was left by a jump, deeper on this same stack, is not; `t`
  * (may be NULL) is the caller's. */
 bool fa_thread_all_out(struct fa_thread *t);

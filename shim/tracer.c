@@ -14,7 +14,9 @@
  *
  * Forks in handlers. A child may come back out of the handler into a hook that was writing into the
  * parent's buffer. So just before bytes are put there, and again before they are committed, the hook
- * asks whether the buffer is still its own (is_ours); if not, it begins again as a hook of the child.
+ * asks whether the buffer is still its own (is_ours); if not, it begins again as a hook of the child. Between
+ * the two questions it writes the bytes that its parent writes, there and up to FA_EVENT_SLACK behind: so the parent
+ * puts no event behind that one (fa_thread_before_fork).
  */
 #include "shim/tracer.h"
 
@@ -105,6 +107,12 @@ bool fa_tracer_join(void)
 	return true;
 }
 
+void fa_tracer_before_fork(void)
+{
+	if (self != NULL)
+		fa_thread_before_fork(self);
+}
+
 /* --- buffers ------------------------------------------------------------------------------ */
 
 /* Is the writer, and its buffer, still this hook's own? Not so in the child of a fork that a handler made
@@ -168,13 +176,16 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 static void hand_over(struct fa_writer *w)
 {
 	struct fa_arena_buffer *b = w->buffer;
+	bool shared = w->shared;
 
 	w->at = NULL;
 	w->end = NULL;
 	__asm__ volatile("" : : : "memory");
 	w->buffer = NULL;
+	w->shared = 0;
 	__asm__ volatile("" : : : "memory");
-	if (b != NULL)
+	/* A child of a fork that came in here has nothing to hand over but its part. */
+	if (b != NULL && (shared ? fa_buffer_leave(b, w->generation) : fa_state_now() != FA_ASK))
 		__atomic_store_n(&b->state, FA_BUFFER_FULL, __ATOMIC_RELEASE);
 }
 
@@ -255,7 +266,7 @@ static void begin_anew(struct fa_writer *w)
 {
 	/* What the abandoned hook left half done is not to be built on. */
 	if ((w->guard & FA_GUARD_DISOWNED) != 0) {
-		fa_writer_reset(w);
+		fa_writer_disown(w);
 		return;
 	}
 	hand_over(w);
@@ -356,7 +367,7 @@ static FA_INLINE void leave(struct fa_writer *w, const struct fa_regs *regs)
 	if (FA_LIKELY(w->guard == (uint64_t)regs))
 		w->guard = 0;
 	else if (w->guard == ((uint64_t)regs | FA_GUARD_DISOWNED))
-		fa_writer_reset(w);
+		fa_writer_disown(w);
 }
 
 /* Leaves. true: what was to be recorded was not, and is to be begun again: see is_ours(). */

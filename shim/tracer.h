@@ -20,6 +20,9 @@ unsigned fa_tracer_init(int32_t pid, bool careful);
 bool fa_tracer_is_out(void);
 void fa_tracer_renew(void);
 
+/* The calling thread is about to fork. */
+void fa_tracer_before_fork(void);
+
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
 
@@ -48,6 +51,8 @@ void fa_tracer_forbid_clock(void);
 
 /* Before the program's prctl() is done (hooks.S). */
 void fa_before_prctl(int option, unsigned long argument);
+/* Before fork() or _Fork(). */
+void fa_before_fork(void);
 
 /* What the entry points call (hooks.S). */
 void *fa_hook_malloc(size_t size, const struct fa_regs *regs);

@@ -165,7 +165,8 @@ struct fa_arena_buffer {
 	uint32_t process_generation;
 	uint64_t lost_before; /* events of this thread not recorded before this buffer began */
 	uint64_t base_stamp;  /* initial fa_event_state.stamp; address and stack start at 0 */
-	uint64_t reserved[2];
+	uint32_t sharers; /* children of forks that may still write into it, besides its owner */
+	uint32_t reserved[3];
 };
 
 /* Page 0 of segment 0. That of the other segments is unused. */
