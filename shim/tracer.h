@@ -26,11 +26,13 @@ void fa_tracer_before_fork(void);
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
 
-/* Is this call to be recorded? Asks first where nothing is known yet, or the doorman has woken us. */
+/* Is this call to be recorded? Asks first where nothing is known yet, or the doorman has woken us. The state is
+ * looked at once: between two looks a handler may fork, and the child would ask no more. */
 static FA_INLINE bool fa_active(void)
 {
-	if (FA_UNLIKELY(fa_state_now() != FA_ACTIVE))
-		fa_ask();
+	if (FA_LIKELY(fa_state_now() == FA_ACTIVE))
+		return true;
+	fa_ask();
 	return fa_state_now() == FA_ACTIVE;
 }
 
