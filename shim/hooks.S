@@ -190,13 +190,17 @@ prctl:
 	.cfi_startproc
 	endbr64
 	cmpb	$1, fa_dormant(%rip)
+	jne	1f
+	movq	\real(%rip), %r11
+	testq	%r11, %r11
 	je	1f
+	jmp	*%r11
+1:
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
 	call	fa_before_fork
 	addq	$8, %rsp
 	.cfi_adjust_cfa_offset -8
-1:
 	movq	\real(%rip), %r11
 	testq	%r11, %r11
 	je	2f

@@ -385,7 +385,7 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 		return e < 0 ? fail_to_ask(e) : fail_reply(&reply);
 	}
 	if ((q->session.flags & FA_SESSION_PIDS) == 0)
-		reply.woken += fa_attach_flagged(sock);
+		reply.woken += fa_attach_flagged(sock, fa_api_root());
 	e = attach_pids(sock, reply.session_id, pids, pid_count, p);
 	if (p->pids_attached == 0 && (q->session.flags & FA_SESSION_PIDS) != 0) {
 		end_session(sock, reply.session_id);

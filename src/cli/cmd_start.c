@@ -328,7 +328,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
 	if ((request.session.flags & FA_SESSION_PIDS) == 0)
-		reply.woken += fa_attach_flagged(sock);
+		reply.woken += fa_attach_flagged(sock, cli->root);
 	failed = print_started(cli, sock, &reply, &request.session, path, how);
 	if (fa_registry_off(cli->root) != 0)
 		fa_warn("tracing is switched off: nothing comes into it ('firstalloc status' says "

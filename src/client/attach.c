@@ -188,11 +188,26 @@ static bool sleeps(int32_t pid)
 		b.reason == FA_REASON_ENDED);
 }
 
-unsigned fa_attach_flagged(int sock)
+/* Were its rules ours? Those of a container that has a firstallocd of its own were not. */
+static bool is_of_registry(int32_t pid, const struct stat *own)
 {
-	DIR *proc = opendir("/proc");
-	unsigned n = 0;
+	struct stat its;
+	char path[64];
 
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, FA_DIR_ETC);
+	return stat(path, &its) == 0 && its.st_dev == own->st_dev && its.st_ino == own->st_ino;
+}
+
+unsigned fa_attach_flagged(int sock, const char *root)
+{
+	char etc[4096];
+	DIR *proc;
+	unsigned n = 0;
+	struct stat own;
+
+	if (fa_path_join(etc, sizeof(etc), root, FA_DIR_ETC) < 0 || stat(etc, &own) < 0)
+		return 0;
+	proc = opendir("/proc");
 	if (proc == NULL)
 		return 0;
 	for (struct dirent *e; (e = readdir(proc)) != NULL;) {
@@ -202,7 +217,7 @@ unsigned fa_attach_flagged(int sock)
 		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
 		pid = (int32_t)strtol(e->d_name, NULL, 10);
-		if (!sleeps(pid))
+		if (!sleeps(pid) || !is_of_registry(pid, &own))
 			continue;
 		fa_attach_flag(sock, NULL, pid, &a);
 		n += a.error == 0 && a.sleeping;
