@@ -50,6 +50,16 @@ static FA_INLINE struct fa_arena_header *fa_arena_head(void)
 	return (struct fa_arena_header *)(void *)fa_arena.base;
 }
 
+/* Is it not read any more? Its pages may have been given back, the header's with them: a fork child may look
+ * for the first time long after. */
+static FA_INLINE bool fa_arena_is_over(void)
+{
+	const struct fa_arena_header *h = fa_arena_head();
+
+	return __atomic_load_n(&h->answer.word, __ATOMIC_RELAXED) > FA_ANSWER_ATTACHED ||
+	       __atomic_load_n(&h->magic, __ATOMIC_RELAXED) != FA_ARENA_MAGIC;
+}
+
 /* Map so many segments, fill, and for `run` publish the one. Returns 0 or the reason why not (enum
  * fa_reason). */
 unsigned fa_arena_create(const struct fa_start *start, const struct fa_wish *wish, int32_t pid,

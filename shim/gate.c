@@ -572,8 +572,7 @@ static bool begin(void)
 /* We were active, and the kernel wiped the page: a fork child. */
 static void join(void)
 {
-	if (__atomic_load_n(&fa_arena_head()->answer.word, __ATOMIC_RELAXED) ==
-	    FA_ANSWER_DETACHED) {
+	if (fa_arena_is_over()) {
 		dormant(FA_REASON_ENDED);
 	} else if (fa_tracer_join()) {
 		fa_state_set(FA_ACTIVE);

@@ -249,10 +249,18 @@ void fa_thread_renew(void)
 		renew_one(t);
 }
 
+void fa_thread_alone(const struct fa_thread *t)
+{
+	for (struct fa_thread *o = __atomic_load_n(&all, __ATOMIC_ACQUIRE); o != NULL; o = o->next)
+		for (unsigned i = 0; i < 2 && o != t; i++)
+			fa_writer_reset(&o->writer[i]);
+	/* A filter may stand soon that knows of no others. */
+	threads = t != NULL;
+}
+
 void fa_thread_fork(struct fa_thread *t, int32_t tid)
 {
-	/* The others are not here, and a filter may stand soon that knows of none. */
-	threads = t != NULL;
+	fa_thread_alone(t);
 	if (t == NULL)
 		return;
 	for (unsigned i = 0; i < 2; i++) {

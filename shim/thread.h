@@ -76,6 +76,8 @@ struct fa_thread *fa_thread_make(int32_t tid);
 /* The forking thread of a new process goes on with the same memory (NULL: it has none yet). A hook that it interrupted still
  * works with its writer: that one is only marked, and begun anew by the hook when it leaves. */
 void fa_thread_fork(struct fa_thread *t, int32_t tid);
+/* In the child of a fork: the other threads are not here, whatever they were at in the tracer. */
+void fa_thread_alone(const struct fa_thread *t);
 void fa_writer_reset(struct fa_writer *w);
 /* The same in a child of a fork, when nothing that was begun before writes any more. */
 void fa_writer_disown(struct fa_writer *w);

@@ -76,6 +76,11 @@ bool fa_tracer_is_out(void)
 	return fa_thread_all_out(self);
 }
 
+void fa_tracer_alone(void)
+{
+	fa_thread_alone(self);
+}
+
 void fa_tracer_renew(void)
 {
 	fa_thread_renew();
@@ -382,10 +387,8 @@ static FA_NOINLINE bool again(struct fa_writer *w, const struct fa_regs *regs)
 /* The collector moved its tick: has it anything to say? */
 static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 {
-	const struct fa_arena_answer *a = &fa_arena_head()->answer;
-
-	w->tick = __atomic_load_n(&a->tick, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&a->word, __ATOMIC_RELAXED) > FA_ANSWER_ATTACHED)
+	w->tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
+	if (fa_arena_is_over())
 		fa_wake_end(FA_REASON_ENDED);
 }
 

@@ -18,6 +18,7 @@ unsigned fa_tracer_init(int32_t pid, bool careful);
 /* Is no thread at work in the tracer? Then all that they keep of an arena that is over can be thrown away, for
  * another one. */
 bool fa_tracer_is_out(void);
+void fa_tracer_alone(void); /* a fork child that was not in the family */
 void fa_tracer_renew(void);
 
 /* The calling thread is about to fork. */

@@ -97,6 +97,8 @@ static void obey(void)
 	case OURS:
 		break;
 	}
+	if (fa_arena.base != NULL && w.pid != fa_arena.pid)
+		fa_tracer_alone();
 	/* Somebody is still inside the tracer since it was over: the next heap call tries again. */
 	if (fa_arena.base != NULL && !fa_tracer_is_out())
 		return;
@@ -137,7 +139,8 @@ void fa_wake_end(unsigned reason)
 		return;
 	firstalloc_process_block.reason = reason;
 	__atomic_store_n(&firstalloc_process_block.arena, 0, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&fa_arena_head()->left, 1, __ATOMIC_RELEASE);
+	if (fa_arena_head()->magic == FA_ARENA_MAGIC) /* else nobody asks any more */
+		__atomic_fetch_add(&fa_arena_head()->left, 1, __ATOMIC_RELEASE);
 	fa_sleep();
 }
 

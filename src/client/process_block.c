@@ -138,16 +138,20 @@ int fa_process_block_find(int32_t pid, struct fa_process_block *ret, uint64_t *r
 	struct fa_process_block b;
 	uint64_t base = 0, end = 0, offset = 0;
 	char path[4200];
-	int r = find_shim(pid, &base, &end, path, sizeof(path));
+	int r, denied;
 
+	/* First: it stays with the memory that the process has now, so that what is found in one program is not
+	 * read in the next. Where it may not be opened, there may still be a reason to find. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	denied = fd < 0 ? -errno : 0;
+	r = find_shim(pid, &base, &end, path, sizeof(path));
 	if (r == 0)
 		r = symbol_offset(pid, base, end, path, &offset);
 	if (r < 0)
 		return r;
-	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return denied;
 	if (pread(fd, &b, sizeof(b), (off_t)(base + offset)) != (ssize_t)sizeof(b))
 		return -EBADMSG;
 	if (b.magic != FA_BLOCK_MAGIC)

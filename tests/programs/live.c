@@ -27,7 +27,7 @@ enum { OLD = 100, KEPT = 1 << 20, HELD = 64 };
 static atomic_int stop, bad;
 static char *old[OLD];
 static char *kept[KEPT];
-static int olds = OLD, kepts;
+static int olds = OLD, kepts, threads;
 
 #define OK(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
@@ -96,6 +96,8 @@ static void obey(const char *line)
 	else if (strcmp(what, "fork") == 0 && (n = fork()) != 0) {
 		waitpid(n, NULL, 0);
 		_exit(0);
+	} else if (strcmp(what, "fork") == 0) {
+		threads = 0;
 	}
 }
 
@@ -113,7 +115,7 @@ static int next_line(char *line, int size)
 int main(int argc, char **argv)
 {
 	pthread_t thread[64];
-	int threads = 0, filter = 0;
+	int filter = 0;
 	char line[600];
 
 	for (int i = 1; i < argc; i++) {

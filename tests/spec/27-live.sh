@@ -3,16 +3,19 @@
 #
 # tests/programs/live is started with the shim in it and no rule for it; it does what it is told on its stdin and
 # says when it has done it, so that nothing here waits for a time. Needs root.
+OWN_PIDS=yes # whoever is flagged on this machine is woken
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 private_machine 27 "running processes"
-cycles=${CYCLES:-12}
+cycles=${CYCLES:-30}
 . "$(dirname "$0")/live.sh"
 start() { rm -f "$W/$1.falloc"; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
 state() { $fa status --json >"$T/st.json"; json "$T/st.json" "[p['state'] for p in j['processes'] if p['pid'] == $1]"; }
 # how many arenas are mapped, and KB of them that are there
 arenas() { awk '/^3fa[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
 
+# what its process block says, whatever firstallocd does
+is_dormant() { $fa status --json --pid "$1" >"$T/st.json"; cat "$T/st.json"; ! grep -q '"reason": "TRACED"' "$T/st.json"; }
 is_given_back() { arenas "$1"; [ "$(arenas "$1")" = "1 0" ]; }
 has_maps() { [ "$(wc -l <"/proc/$1/maps")" -le "$2" ]; }
 
@@ -272,5 +275,48 @@ same_name() {
 	finish a
 }
 it 27.14 "a process comes into the session that was started for it, not into another of that name" same_name
+late_child() {
+	launch a "$T/m/live" -t 2
+	start s --pid "$(pid a)"
+	wait_for 10 is_traced "$(pid a)"
+	tell a fork
+	local child
+	child=$(pgrep -P "$(pid a)")
+	$fa stop s
+	wait_for 10 is_given_back "$(pid a)"
+	tell a "alloc 3"
+	$fa status --pid "$child" >"$T/o"
+	cat "$T/o"
+	! grep -q ' traced' "$T/o" || return 1
+	is_dormant "$child"
+	start s --pid "$child"
+	tell a "alloc 4"
+	wait_for 10 is_traced "$child"
+	$fa stop s
+	same "$(report s "$counts")" "(4, 0, 0, 0, 0, 0, 0)"
+	finish a
+}
+it 27.15 "a fork child that first calls the heap when the arena is gone already: dormant, and attached when it is asked for" late_child
+
+ghosts() { # threads of the parent that were at work in the shim are in the child's memory, and nowhere else
+	local i child
+	for i in 1 2 3 4 5 6; do
+		launch a "$T/m/live" -t 8
+		start s --pid "$(pid a)"
+		wait_for 10 is_traced "$(pid a)"
+		tell a fork
+		child=$(pgrep -P "$(pid a)")
+		[ $((i % 2)) = 0 ] || tell a "alloc 1"
+		$fa stop s
+		tell a "alloc 1" # it sees that it is over
+		start s --pid "$child"
+		tell a "alloc 4"
+		wait_for 10 is_traced "$child"
+		$fa stop s
+		same "$(report s "$counts")" "(4, 0, 0, 0, 0, 0, 0)"
+		finish a
+	done
+}
+it 27.16 "a fork child of busy threads is attached when it is asked for, whatever they were at" ghosts
 
 results

@@ -1,13 +1,14 @@
 # machine.sh - for specs that need the real thing: a private mount namespace in which the shim is in
 # /etc/ld.so.preload and a firstallocd of its own runs. Source it before lib.sh; needs root. The
 # machine's own files are not touched, and what runs outside does not see any of it.
+#   OWN_PIDS=yes                     before it is sourced: a pid namespace, too, so that no process of others is seen
 #   private_machine NUMBER CLAIM     after lib.sh: sets up; $R is the --root, $fa the command. Where that cannot be,
 #                                    the spec ends here, and is skipped under this number
 #   by_name IMAGE TRACE command...   enable, start a session, run the command, stop, disable
 #   traced_now PID                   is it attached? To wait for before it is looked at or interfered with
 if [ "$(id -u)" = 0 ] && [ -z "${FA_PRIVATE:-}" ] && unshare -m --propagation private true 2>/dev/null; then
 	export FA_PRIVATE=1
-	exec unshare -m --propagation private bash "$0" "$@"
+	exec unshare -m --propagation private ${OWN_PIDS:+--pid --fork --mount-proc} bash "$0" "$@"
 fi
 
 private_machine() {
