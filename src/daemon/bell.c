@@ -361,18 +361,25 @@ static void take_note(struct door *d, unsigned number, int proc_fd, int32_t pid,
 	close_fds(&note.fd, 1);
 }
 
-int bell_take(struct door *d, int proc_fd, int pidfd, struct fa_msg_arena *info)
+int bell_take(struct door *d, int proc_fd, int pidfd, uint64_t nonce, struct fa_msg_arena *info)
 {
 	int path_fd = find_arena(d, proc_fd, info), fd;
+	uint64_t its_block, its_nonce = ~nonce;
 
 	if (path_fd < 0)
 		return path_fd;
-	door_arrived(d, info->pid, false);
-	bell_look_at(info, info->pid, fa_mono_ns());
 	fd = bell_reopen(path_fd, O_RDWR);
 	close(path_fd);
 	if (fd < 0)
 		return fd;
+	/* The process may execute another program, with rights of its own, while somebody keeps its old memory
+	 * alive, in which all is as it should be. */
+	if (!read_block_words(fd, &its_block, &its_nonce) || its_nonce != nonce) {
+		close(fd);
+		return -ENOENT;
+	}
+	door_arrived(d, info->pid, false);
+	bell_look_at(info, info->pid, fa_mono_ns());
 	/* The name of its executable was asked by number: so it must live on. */
 	if (pidfd_alive(pidfd))
 		attach(d, info, fd, pidfd);

@@ -162,9 +162,10 @@ void bell_rescue(struct door *d);
 bool bell_is_held(struct door *d, unsigned number); /* has its ring not been let go? */
 
 bool bell_who_is(int proc_fd, struct fa_msg_arena *info); /* uid, gid, guarded */
-/* Attach the new arena of a process that was woken. info: what bell_who_is() says, pid, session. -errno: there
- * is none that is new. */
-int bell_take(struct door *d, int proc_fd, int pidfd, struct fa_msg_arena *info) FA_MUST_USE;
+/* Attach the new arena of a process that was woken. nonce: of the program that was; info: what bell_who_is()
+ * says, pid, session. -errno: there is none that is new. */
+int bell_take(struct door *d, int proc_fd, int pidfd, uint64_t nonce,
+	      struct fa_msg_arena *info) FA_MUST_USE;
 void bell_look_at(struct fa_msg_arena *info, int32_t pid, uint64_t when); /* and its executable */
 /* The handle of its arena at that address, when it is attached; else 0. */
 uint64_t bell_attached(struct door *d, int proc_fd, uint64_t address);

@@ -107,7 +107,10 @@ void retire(const struct door_arena *a)
 {
 	struct retired r = {-1, -1, 0};
 
-	if (a->fd < 0 || a->pidfd < 0 || !pidfd_alive(a->pidfd))
+	if (a->fd < 0)
+		return;
+	give_back(a->fd, FA_ARENA_PAGE); /* its children may live when it does not */
+	if (a->pidfd < 0 || !pidfd_alive(a->pidfd))
 		return;
 	if (a->info.session == 0 && a->block != 0) {
 		struct sleeper s = {.pid = a->info.pid,
@@ -117,7 +120,6 @@ void retire(const struct door_arena *a)
 
 		sleepers_add(&s);
 	}
-	give_back(a->fd, FA_ARENA_PAGE);
 	r.fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 3);
 	r.pidfd = fcntl(a->pidfd, F_DUPFD_CLOEXEC, 3);
 	pthread_mutex_lock(&all.lock);

@@ -308,7 +308,7 @@ static bool look(struct door *d, struct order *o)
 			tell_refusal(d, o, b.reason);
 		return true;
 	}
-	return bell_take(d, o->proc_fd, o->who.pidfd, &o->info) == 0;
+	return bell_take(d, o->proc_fd, o->who.pidfd, o->who.attach.nonce, &o->info) == 0;
 }
 
 /* true: done with it. */

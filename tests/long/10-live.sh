@@ -100,10 +100,10 @@ exec_meanwhile() {
 	: >stop
 	wait $pid || { echo "ended with $?"; tail -n 1 out; return 1; }
 	grep ok out
-	[ "$(sed -n 's/^ok //p' out)" -gt $((tries / 20)) ]
+	[ "$(sed -n 's/^ok //p' out)" -gt $((tries / 100)) ]
 	same "$(grep -c 'pid .*attached' said)" "$tries"
-	[ "$(grep -c 'another program' said)" -gt $((tries / 500)) ]
-	[ "$(in_between)" -gt $((tries / 20)) ]
+	[ "$(grep -c 'another program' said)" -gt $((tries / 2000)) ]
+	[ "$(in_between)" -gt $((tries / 100)) ]
 }
 it 10.2 "$tries tries to attach to a process that executes other programs all the time: none of these is hit" exec_meanwhile
 
@@ -116,9 +116,9 @@ same_number() {
 	: >stop
 	wait $pid || { echo "ended with $?"; tail -n 1 out; return 1; }
 	grep ok out
-	[ "$(sed -n 's/^ok //p' out)" -gt $((tries / 20)) ]
+	[ "$(sed -n 's/^ok //p' out)" -gt $((tries / 100)) ]
 	same "$(grep -c 'pid .*attached' said)" "$tries"
-	[ "$(in_between)" -gt $((tries / 20)) ]
+	[ "$(in_between)" -gt $((tries / 100)) ]
 }
 it 10.3 "$tries tries on a PID that one process has after the other: none that was not meant is hit" same_number
 

@@ -319,4 +319,34 @@ ghosts() { # threads of the parent that were at work in the shim are in the chil
 }
 it 27.16 "a fork child of busy threads is attached when it is asked for, whatever they were at" ghosts
 
+orphan() { # the process that was attached to has ended, its child goes on
+	launch a "$T/m/live"
+	start s --pid "$(pid a)"
+	tell a "alloc 3000"
+	wait_for 10 is_traced "$(pid a)"
+	tell a fork
+	local child
+	child=$(pgrep -P "$(pid a)")
+	tell a "alloc 3000"
+	kill -9 "$(pid a)"
+	$fa stop s
+	tell a "alloc 1"
+	wait_for 10 is_nearly_given_back "$child"
+	finish a
+}
+is_nearly_given_back() { [ "$(arenas "$1" | cut -d' ' -f2)" -le 4 ]; } # its header
+it 27.16 "a child whose parent has ended: the pages of the arena go back all the same" orphan
+
+two_lives() {
+	cp "$P/two_lives" "$T/m/"
+	LD_PRELOAD=$T/m/libfirstalloc_preload.so "$T/m/two_lives" >"$T/lives" & local job=$!
+	wait_for 20 grep -q ready "$T/lives"
+	start s --pid $job
+	wait $job || { cat "$T/lives"; return 1; }
+	grep -q ok "$T/lives"
+	$fa stop s >"$T/o"
+	grep -q ' 0 events, 0 lost, 0 processes' "$T/o" || { cat "$T/o"; return 1; }
+}
+it 27.17 "a process that executes another program while its old memory lives on and says 'obeyed': the other is not hit" two_lives
+
 results
