@@ -335,7 +335,7 @@ orphan() { # the process that was attached to has ended, its child goes on
 	finish a
 }
 is_nearly_given_back() { [ "$(arenas "$1" | cut -d' ' -f2)" -le 4 ]; } # its header
-it 27.16 "a child whose parent has ended: the pages of the arena go back all the same" orphan
+it 27.17 "a child whose parent has ended: the pages of the arena go back all the same" orphan
 
 two_lives() {
 	cp "$P/two_lives" "$T/m/"
@@ -347,6 +347,6 @@ two_lives() {
 	$fa stop s >"$T/o"
 	grep -q ' 0 events, 0 lost, 0 processes' "$T/o" || { cat "$T/o"; return 1; }
 }
-it 27.17 "a process that executes another program while its old memory lives on and says 'obeyed': the other is not hit" two_lives
+it 27.18 "a process that executes another program while its old memory lives on and says 'obeyed': the other is not hit" two_lives
 
 results
