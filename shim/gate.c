@@ -270,43 +270,6 @@ static bool read_index(struct index *ret)
 	return h->rule_count > 0 && (h->flags & FA_INDEX_OFF) == 0;
 }
 
-/* Words that the kernel does not know it hands to the first process, as its environment. */
-static bool has_off_word(const struct fa_start *start)
-{
-	for (char **env = start->argv + start->argc + 1; *env != NULL; env++)
-		if (fa_text_equal(*env, FA_OFF_WORD))
-			return true;
-	return false;
-}
-
-/*
- * The kill switch for when the registry cannot be changed: a file that any rescue shell can make, a
- * word that a boot loader takes. Only flagged programs ask. The first one asks its environment too,
- * because /proc may not be there yet.
- */
-static FA_NOINLINE bool is_switched_off(const struct fa_start *start, int32_t pid)
-{
-	char text[2048]; /* COMMAND_LINE_SIZE of x86 */
-	int fd = fa_sys_openat(AT_FDCWD, FA_OFF_PATH, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-			       0);
-	long n;
-
-	if (fd >= 0) {
-		(void)fa_sys_close(fd);
-		return true;
-	}
-	if (fd != -ENOENT) /* it is there, whatever it is */
-		return fd != -ENOTDIR;
-	if (pid == 1 && !start->secure && has_off_word(start))
-		return true;
-	fd = fa_sys_openat(AT_FDCWD, "/proc/cmdline", O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
-	if (fd < 0)
-		return false;
-	n = fa_sys_read(fd, text, sizeof(text));
-	(void)fa_sys_close(fd);
-	return n > 0 && fa_index_off_word(text, (size_t)n);
-}
-
 bool fa_has_sanitizer(void)
 {
 	static const char names[][20] = {"__asan_init", "__tsan_init", "__msan_init",
@@ -353,7 +316,7 @@ static unsigned standing_down(const struct fa_start *start, const struct fa_wish
 		return FA_REASON_OWN_PROGRAM;
 	if ((wish->options & FA_RULE_DISARMED) != 0)
 		return FA_REASON_DISARMED;
-	if (start->run_dir == NULL && is_switched_off(start, pid))
+	if (start->run_dir == NULL && fa_is_switched_off(start, pid))
 		return FA_REASON_OFF;
 	return 0;
 }
@@ -520,7 +483,7 @@ static unsigned ask_index(const struct fa_start *start, const struct index *inde
 		int32_t pid = fa_sys_getpid();
 
 		firstalloc_process_block.pid = pid;
-		if (!is_switched_off(start, pid))
+		if (!fa_is_switched_off(start, pid))
 			fa_bell_refuse(start, pid, FA_REASON_UNDER_RUN);
 		return FA_REASON_UNDER_RUN;
 	}

@@ -17,6 +17,8 @@
  * asks whether the buffer is still its own (is_ours); if not, it begins again as a hook of the child. Between
  * the two questions it writes the bytes that its parent writes, there and up to FA_EVENT_SLACK behind: so the parent
  * puts no event behind that one (fa_thread_before_fork).
+ *
+ * One file, though long: the quick ways at its end and the slow ones share what must be inlined into both.
  */
 #include "shim/tracer.h"
 
