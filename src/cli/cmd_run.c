@@ -45,7 +45,7 @@ static struct {
 	bool record_args;
 	uint64_t block_size;
 	const char *compress;
-	const char *library;
+	const char *shim;
 	bool wait;
 	bool verbose;
 } options = {.depth = FA_DEPTH_DEFAULT, .block_size = FA_TRACE_DEFAULT_BLOCK};
@@ -347,20 +347,6 @@ static void pack_trace(struct run *run)
 
 /* --- the loop ----------------------------------------------------------------------------- */
 
-static int block_signals(struct run *run)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGCHLD);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_BLOCK, &set, &run->old_mask) < 0)
-		return -errno;
-	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return run->signals < 0 ? -errno : 0;
-}
-
 static void reap_command(struct run *run)
 {
 	int status;
@@ -468,7 +454,7 @@ static int prepare(struct run *run, const char *library, const char *shim_opts, 
 	if (r == 0)
 		r = fa_run_set_environment(library, fa_rundir_path(run->dir), shim_opts);
 	if (r == 0)
-		r = block_signals(run);
+		r = fa_run_signals(&run->old_mask, &run->signals);
 	if (r == 0)
 		r = fa_run_child_fork(argv, &run->old_mask, &run->child);
 	if (r == 0) {
@@ -520,7 +506,7 @@ static int run_command(const struct fa_cli *cli, int argc, char **argv)
 		return fa_usage(cli, "no command to run");
 	r = shim_options(cli, shim_opts, sizeof(shim_opts));
 	if (r == 0)
-		r = fa_run_library(options.library, library, sizeof(library));
+		r = fa_run_library(options.shim, library, sizeof(library));
 	if (r != 0)
 		return r;
 	r = fa_run_find_program(argv[0], run.exe, sizeof(run.exe));
@@ -564,7 +550,7 @@ static const struct fa_option run_options[] = {
 	 "bytes of a block of the trace (default 64K)", NULL},
 	{0, "compress", "HOW", FA_OPT_CHOICE, &options.compress,
 	 "how the trace is compressed (default auto)", "auto|zstd|lz4|none"},
-	{0, "library", "FILE", FA_OPT_STRING, &options.library,
+	{0, "library", "FILE", FA_OPT_STRING, &options.shim,
 	 "the libfirstalloc_preload.so to use", NULL},
 	{'v', "verbose", NULL, FA_OPT_FLAG, &options.verbose,
 	 "tell what was recorded at the end, also where stderr is no terminal", NULL},

@@ -25,6 +25,9 @@ struct fa_run_child {
 /* The executable that execvp would take, behind its links: 0, -ENOENT or -EACCES. */
 int fa_run_find_program(const char *name, char *ret, size_t size) FA_MUST_USE;
 
+/* SIGCHLD, SIGINT and SIGTERM come through *ret_fd from now on. 0 or -errno. */
+int fa_run_signals(sigset_t *ret_old, int *ret_fd) FA_MUST_USE;
+
 /* LD_PRELOAD (`library` first), FA_RUN_ENV and FA_RUN_OPTS into our own environment. 0 or -ENOMEM. */
 int fa_run_set_environment(const char *library, const char *folder, const char *opts) FA_MUST_USE;
 
