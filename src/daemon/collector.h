@@ -132,7 +132,6 @@ struct collector {
 void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd);
 void family_gone(struct collector *c, const struct fa_msg_gone *gone);
 void family_unwatch(struct family *fam);
-void family_segment(struct collector *c, const struct fa_msg_segment *got);
 unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
 void families_reap(struct collector *c);
 void families_release(struct collector *c); /* after a commit: give back, let go */
@@ -147,10 +146,15 @@ void family_name(struct collector *c, struct session *s, uint64_t handle);
 void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule);
 bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
 
+/* growth.c */
+void family_ask_segment(struct family *fam, uint64_t now);
+void family_segment(struct collector *c, const struct fa_msg_segment *got);
+
 /* dormant.c */
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,
 		 uint32_t state, uint32_t reason);
 void dormant_remove(struct collector *c, int32_t pid);
+void dormant_check(struct collector *c); /* forget those that are gone */
 
 /* live.c: running processes */
 void live_attach(struct collector *c, struct client *cl, const struct fa_control_request *q, int pidfd);
@@ -158,7 +162,6 @@ void live_woken(struct collector *c, const struct fa_msg_woken *woken);
 /* Flagged processes that sleep and that this session wants. After the doorman was told of the session. */
 uint32_t live_wake_sleepers(struct collector *c, const struct session *s);
 void live_leave_children(struct collector *c, const struct family *fam); /* of a family that is let go */
-void dormant_check(struct collector *c); /* forget those that are gone */
 
 /* sessions.c */
 int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
@@ -202,6 +205,12 @@ void control_accept(struct collector *c);
 void control_read(struct collector *c, struct client *cl);
 void control_turn(struct collector *c, uint64_t now);
 
+/* trace_file.c: NULL, or why a trace may not be written, or begun, so */
+const char *refuse_file(const struct client *cl, int fd);
+const char *refuse_start_file(const struct collector *c, const struct client *cl,
+			      const struct fa_session_options *o, int fd);
+const char *refuse_ring(const struct collector *c, const struct client *cl,
+			const struct fa_session_options *o);
 /* NULL: root mounted what this lies on, and no user serves it; else what is wrong. Asks the file
  * system nothing. */
 struct statx;

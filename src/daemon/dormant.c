@@ -1,5 +1,6 @@
 /* dormant.c - flagged processes that are not attached: what status says of them. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "collector/procfs.h"
@@ -42,4 +43,17 @@ void dormant_check(struct collector *c)
 		else
 			i++;
 	}
+}
+
+void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule)
+{
+	struct fa_arena_header h;
+
+	ret[0] = '\0';
+	*ret_rule = 0;
+	if (pread(arena_fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		return;
+	h.exec_path[sizeof(h.exec_path) - 1] = '\0';
+	(void)snprintf(ret, FA_IMAGE_NAME, "%s", fa_base_name(h.exec_path));
+	*ret_rule = h.rule_id;
 }

@@ -244,19 +244,6 @@ static uint64_t meet_sessions(struct collector *c, struct family *fam, uint64_t 
 	return want;
 }
 
-void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule)
-{
-	struct fa_arena_header h;
-
-	ret[0] = '\0';
-	*ret_rule = 0;
-	if (pread(arena_fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
-		return;
-	h.exec_path[sizeof(h.exec_path) - 1] = '\0';
-	(void)snprintf(ret, FA_IMAGE_NAME, "%s", fa_base_name(h.exec_path));
-	*ret_rule = h.rule_id;
-}
-
 /* It was told ATTACHED, but cannot be read: tell it that it is not. */
 static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, int fd, int why)
 {
@@ -397,50 +384,6 @@ void family_gone(struct collector *c, const struct fa_msg_gone *gone)
 		crashes_late(c, gone);
 }
 
-/* How far may it grow? MaximumBuffers of the most generous session that it is in. */
-static bool may_grow(const struct family *fam, uint32_t more)
-{
-	uint64_t now = fa_family_mapped_bytes(fam->f);
-
-	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
-		const struct fa_session_options *o = &fam->c->session[__builtin_ctzll(m)].o;
-		uint64_t block = o->buffer_size ? o->buffer_size : FA_TRACE_DEFAULT_BLOCK;
-
-		if (o->maximum_buffers == 0 || now + more <= o->maximum_buffers * block)
-			return true;
-	}
-	return false;
-}
-
-static void ask_segment(struct family *fam, uint64_t now)
-{
-	unsigned have = fa_family_segments(fam->f);
-	struct fa_part_msg m = {.u.segment = {.handle = fam->info.handle, .segment = have}};
-
-	if (fam->refused_segment || fa_family_wants_segments(fam->f) <= have ||
-	    (fam->asked == have && now - fam->asked_ns < 100000000u))
-		return;
-	if (!may_grow(fam, fa_arena_segment_size(fam->info.size, have)))
-		return;
-	if (fam->c->peer_fd >= 0)
-		(void)msg_send(fam->c->peer_fd, &m, FA_MSG_WANT_SEGMENT, NULL, 0);
-	fam->asked = have;
-	fam->asked_ns = now;
-}
-
-/* The doorman has counted it: the user's limit allows it, or not. */
-void family_segment(struct collector *c, const struct fa_msg_segment *got)
-{
-	for (size_t i = 0; i < c->families; i++) {
-		struct family *fam = c->family[i];
-
-		if (fam->info.handle != got->handle || got->segment != fa_family_segments(fam->f))
-			continue;
-		fam->refused_segment =
-			got->error != 0 || fa_family_extend(fam->f, fam->fd, false) < 0;
-	}
-}
-
 unsigned families_turn(struct collector *c, uint64_t now)
 {
 	unsigned wait_ms = BEAT_EVERY_MS;
@@ -451,7 +394,7 @@ unsigned families_turn(struct collector *c, uint64_t now)
 
 		if (now >= fam->due_ns) {
 			fa_family_tick(fam->f);
-			ask_segment(fam, now);
+			family_ask_segment(fam, now);
 			if (drain(fam) > 0)
 				fam->interval_ms = 1;
 			else if (fam->interval_ms < SLOWEST_MS)
