@@ -160,8 +160,9 @@ static void text_coverage(const struct fa_status *s)
 	if (!s->h.connector)
 		puts("\nProgram starts cannot be watched here: who was missed is not known.");
 	else if (s->h.unknown_starts > 0)
-		printf("\n%" PRIu64 " program starts ended before they could be looked at.\n",
-		       s->h.unknown_starts);
+		printf("\n%" PRIu64 " program%s ended before %s could be looked at.\n", s->h.unknown_starts,
+		       s->h.unknown_starts == 1 ? "" : "s",
+		       s->h.unknown_starts == 1 ? "it" : "they");
 }
 
 void fa_status_text(const struct fa_status *s)

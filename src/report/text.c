@@ -221,11 +221,13 @@ static void put_notes(const struct fa_report *r, FILE *out)
 			      "allocated then is not here\n",
 			      "", incomplete, incomplete == 1 ? "" : "es");
 	if (r->replay->preexisting_frees != 0)
-		(void)fprintf(out, "  %-12s %s frees of blocks that are older than the trace\n", "",
-			      fa_format_count(count, sizeof(count), r->replay->preexisting_frees));
+		(void)fprintf(out, "  %-12s %s free%s of blocks that are older than the trace\n", "",
+			      fa_format_count(count, sizeof(count), r->replay->preexisting_frees),
+			      r->replay->preexisting_frees == 1 ? "" : "s");
 	if (r->replay->unknown_frees != 0)
-		(void)fprintf(out, "  %-12s %s frees of blocks that are not in the trace\n", "",
-			      fa_format_count(count, sizeof(count), r->replay->unknown_frees));
+		(void)fprintf(out, "  %-12s %s free%s of blocks that are not in the trace\n", "",
+			      fa_format_count(count, sizeof(count), r->replay->unknown_frees),
+			      r->replay->unknown_frees == 1 ? "" : "s");
 	if (r->replay->implied_frees != 0)
 		(void)fprintf(out, "  %-12s %s frees are not in the trace but must have been\n", "",
 			      fa_format_count(count, sizeof(count), r->replay->implied_frees));
