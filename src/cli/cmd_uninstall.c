@@ -355,8 +355,50 @@ static void remove_with_fresh(struct uninstall *un, const char *path, bool ours)
 	remove_file(un, fresh);
 }
 
+/* Between the loader's look at the list and libc, which comes after the libraries of the list. */
+static bool is_loading(int pid)
+{
+	char path[32], *maps = NULL;
+	size_t len;
+	bool loading;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	if (fa_read_file(path, 1 << 24, &maps, &len))
+		return false;
+	loading = strstr(maps, "/ld-linux") && !strstr(maps, "/libc.so");
+	free(maps);
+	return loading;
+}
+
+/* Who read the list while our line was in it may not have opened the library yet, and would print that it is
+ * not there. Who starts from now on knows nothing of it. */
+static void wait_for_loaders(void)
+{
+	enum { TURNS = 400, LOADERS = 256 };
+	const struct timespec pause = {0, 5000000L};
+	FA_CLEANUP(close_folder) DIR *d = opendir("/proc");
+	const struct dirent *entry;
+	int pid[LOADERS];
+	size_t count = 0;
+
+	while (d && count < LOADERS && (entry = readdir(d))) {
+		uint32_t number;
+
+		if (!fa_parse_u32(entry->d_name, &number) && is_loading((int)number))
+			pid[count++] = (int)number;
+	}
+	for (int turn = 0; turn < TURNS && count; turn++) {
+		if (is_loading(pid[count - 1]))
+			(void)nanosleep(&pause, NULL);
+		else
+			count--;
+	}
+}
+
 static void remove_library(struct uninstall *un)
 {
+	if (!*un->cli->root)
+		wait_for_loaders();
 	if (*un->facts.library_path)
 		remove_with_fresh(un, un->facts.library_path, un->facts.library);
 	remove_with_fresh(un, "/usr/lib32/" FA_SHIM_NAME, un->facts.library_lib32);

@@ -5,7 +5,7 @@
 #   16.8 to 16.11, 16.16 and 16.17   crash loops
 #   16.12 to 16.15  doctor of a program, a process, a unit
 #   16.16 to 16.20  rules that end or change while programs start; another version
-#   16.21 to 16.25  the whole machine: update, load, kill -9, files removed by hand
+#   16.21 to 16.26  the whole machine: update, load, kill -9, files removed by hand
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 private_machine 16 "life on a machine"
@@ -498,9 +498,23 @@ under_load() { private 'set -e
 	touch "$T/stop"
 	wait $a $b
 	cat "$T/n"
+	head -5 "$T/bad"
 	cmp "$T/bad" /dev/null
 	as_before'; }
 it 16.22 "install, update and uninstall under load: no start fails or prints" under_load
+loading() { private 'set -e
+	"$FA" install $force --library "$shim" >/dev/null
+	strace -o "$T/calls" -P /etc/ld.so.preload -e inject=close:delay_enter=1500000 /bin/true 2>"$T/err" & a=$!
+	wait_for 20 grep -q ld.so.preload "$T/calls"
+	"$FA" uninstall >/dev/null
+	wait $a
+	cat "$T/err"
+	cmp "$T/err" /dev/null'; }
+if command -v strace >/dev/null; then
+	it 16.26 "uninstall waits for a program that has read the list and not yet opened the library" loading
+else
+	skip 16.26 "uninstall waits for a program that has read the list and not yet opened the library" "no strace"
+fi
 it 16.23 "install killed before any 12th change of a file: programs start, the next run mends" install_killed 2 12
 it 16.24 "uninstall killed before any 12th change of a file: programs start, the next run mends" uninstall_killed 2 12
 by_hand() { private 'set -e
