@@ -401,14 +401,16 @@ void bell_look(struct door *d, unsigned number, const struct bell_ring *r)
 		take_note(d, number, r->proc_fd, r->pid, r->pidfd);
 		return;
 	}
-	door_arrived(d, r->pid, false);
 	bell_look_at(&info, r->pid, r->turn_ns);
 	fd = bell_reopen(path_fd, O_RDWR);
 	close(path_fd);
 	if (fd < 0)
 		return;
-	/* The name of its executable is asked by number: so it must live on. */
-	if (pidfd_alive(r->pidfd) && bell_is_held(d, number))
+	/* The name of its executable is asked by number: so it must live on. Who was let go meanwhile is one
+	 * that did not ring in time: no arrival, so that it is missed. */
+	if (pidfd_alive(r->pidfd) && bell_is_held(d, number)) {
+		door_arrived(d, r->pid, false);
 		attach(d, &info, fd, r->pidfd);
+	}
 	close(fd);
 }

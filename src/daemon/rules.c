@@ -53,22 +53,11 @@ int rules_open(struct keeper *k)
 	return e;
 }
 
-void rules_turn(struct keeper *k, uint64_t now)
-{
-	int e;
-
-	if (!have_registry(k, now))
-		return;
-	e = fa_registry_check(k->registry);
-	if (e >= 0 || e == -EBUSY || e == -ETIMEDOUT)
-		return;
-	log_line("registry: %s", fa_strerror(e));
-	fa_registry_close(&k->registry); /* opened anew in a while */
-}
-
-static const struct fa_rule *find_rule(struct keeper *k, uint32_t id)
+/* -ENOENT: there is none; -EBUSY, -ETIMEDOUT: not known. */
+static int find_rule(struct keeper *k, uint32_t id, const struct fa_rule **ret)
 {
 	uint64_t generation;
+	int e;
 
 	/* A rule may be younger than our last look. Busy: the start is then not counted. */
 	(void)!fa_registry_check(k->registry);
@@ -76,16 +65,19 @@ static const struct fa_rule *find_rule(struct keeper *k, uint32_t id)
 	if (generation != k->rules_generation || k->rules.rule == NULL) {
 		struct fa_rule_list list = {0};
 
-		if (fa_registry_list(k->registry, NULL, &list) < 0)
-			return NULL;
+		e = fa_registry_list(k->registry, NULL, &list);
+		if (e < 0)
+			return e;
 		fa_rule_list_done(&k->rules);
 		k->rules = list;
 		k->rules_generation = generation;
 	}
 	for (uint32_t i = 0; i < k->rules.count; i++)
-		if (k->rules.rule[i].id == id)
-			return &k->rules.rule[i];
-	return NULL;
+		if (k->rules.rule[i].id == id) {
+			*ret = &k->rules.rule[i];
+			return 0;
+		}
+	return -ENOENT;
 }
 
 static bool is_image(const char *image, const char *name, size_t size)
@@ -117,8 +109,7 @@ void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
 
 	if (!have_registry(k, fa_mono_ns()))
 		return;
-	r = find_rule(k, m->rule_id);
-	if (r == NULL || r->starts_left == 0 || !concerns(r, m))
+	if (find_rule(k, m->rule_id, &r) < 0 || r->starts_left == 0 || !concerns(r, m))
 		return;
 	e = fa_registry_count_start(k->registry, m->rule_id, &left);
 	k->rules_generation = 0;
@@ -128,8 +119,13 @@ void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
 		log_line("a start of rule %u was not counted: %s", m->rule_id, fa_strerror(e));
 }
 
-/* See crashes.c: for the user whose starts crashed, and for nobody else. */
-void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
+static bool is_busy(int e)
+{
+	return e == -EBUSY || e == -ETIMEDOUT;
+}
+
+/* -EBUSY, -ETIMEDOUT: nothing was done yet. */
+static int disarm(struct keeper *k, const struct fa_msg_started *m)
 {
 	const char *name = sigabbrev_np((int)m->signal);
 	const struct fa_rule *r;
@@ -137,17 +133,62 @@ void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
 	int e;
 
 	/* At once, though it was damaged a moment ago: it is not said twice. */
-	if (rules_open(k) < 0)
-		return;
-	r = find_rule(k, m->rule_id);
-	if (r == NULL || m->uid == FA_USER_ANY || !concerns(r, m))
-		return;
+	e = rules_open(k);
+	if (e < 0)
+		return e;
+	e = find_rule(k, m->rule_id, &r);
+	if (e < 0 || m->uid == FA_USER_ANY || !concerns(r, m))
+		return e;
 	(void)snprintf(why, sizeof(why),
 		       "disarmed: %u starts in a row died by SIG%s within %u s; enable it again to "
 		       "re-arm",
 		       m->crashes, name != NULL ? name : "?", m->within_s);
 	e = fa_registry_disarm(k->registry, m->rule_id, m->uid, why);
 	k->rules_generation = 0;
+	if (is_busy(e))
+		return e;
 	log_line("rule %u (%.255s), user %u: %s%s%s", m->rule_id, m->image, m->uid, why,
 		 e < 0 ? ": " : "", e < 0 ? fa_strerror(e) : "");
+	return e;
+}
+
+enum { LATE = 16 };
+/* Those for which the registry was busy: tried again each second. rule_id 0: free. */
+static struct fa_msg_started late[LATE];
+
+/* See crashes.c: for the user whose starts crashed, and for nobody else. */
+void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
+{
+	if (!is_busy(disarm(k, m)))
+		return;
+	for (int i = 0; i < LATE; i++)
+		if (late[i].rule_id == 0) {
+			late[i] = *m;
+			return;
+		}
+	log_line("rule %u, user %u: not disarmed, the registry is busy", m->rule_id, m->uid);
+}
+
+static void disarm_late(struct keeper *k)
+{
+	for (int i = 0; i < LATE; i++)
+		if (late[i].rule_id != 0 && !is_busy(disarm(k, &late[i])))
+			late[i].rule_id = 0;
+		else if (late[i].rule_id != 0)
+			return; /* one patience a turn */
+}
+
+void rules_turn(struct keeper *k, uint64_t now)
+{
+	int e;
+
+	if (!have_registry(k, now))
+		return;
+	e = fa_registry_check(k->registry);
+	if (e >= 0)
+		disarm_late(k);
+	if (e >= 0 || is_busy(e))
+		return;
+	log_line("registry: %s", fa_strerror(e));
+	fa_registry_close(&k->registry); /* opened anew in a while */
 }

@@ -2,7 +2,7 @@
 # 16 - the life of an installed firstalloc: switched off and on, disarmed after crashes, updated, killed
 # while it installs, damaged by hand. In a private mount namespace; needs root.
 #   16.1 to 16.7    the kill switch, three ways
-#   16.8 to 16.11, 16.16 and 16.17   crash loops
+#   16.8 to 16.11, 16.16, 16.17 and 16.27   crash loops
 #   16.12 to 16.15  doctor of a program, a process, a unit
 #   16.16 to 16.20  rules that end or change while programs start; another version
 #   16.21 to 16.26  the whole machine: update, load, kill -9, files removed by hand
@@ -181,6 +181,23 @@ loop() {
 	ended
 }
 it 16.8 "three faults in a row within 10 s of the start disarm; status, images, history say so; enable re-arms" loop
+busy_registry() {
+	begin
+	crash 11 2
+	mkfifo "$T/locker"
+	sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db" <"$T/locker" >"$T/locked" 2>&1 &
+	local locker=$!
+	exec 7>"$T/locker"
+	printf 'BEGIN EXCLUSIVE;\nSELECT 1;\n' >&7
+	wait_for 20 grep -q 1 "$T/locked"
+	crash 11 1
+	sleep 0.5 # longer than the keeper has patience
+	echo 'COMMIT;' >&7
+	exec 7>&-
+	wait $locker
+	wait_for 20 is_rules "[('root', True), ('any', False)]"
+}
+it 16.27 "so when somebody holds the registry for a while" busy_registry
 harmless() {
 	begin
 	crash 9 4
