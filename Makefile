@@ -132,6 +132,8 @@ demo: ## install what is missing, build, and show the main job on real programs
 	B=$(B) tools/demo.sh
 bench: everything ## measure, beside the peers that are installed
 	B=$(B) tests/bench/run.sh
+deb: all ## build a Debian package, build/firstalloc_VERSION_ARCH.deb
+	tools/deb.sh $(B) $(VERSION)
 format: ## rewrite the tree with clang-format
 	clang-format -i $(shell git ls-files '*.c' '*.h' | grep -v tests/programs)
 include install.mk
@@ -140,5 +142,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  \1\t\2/p' Makefile install.mk | expand -t 26
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all everything test test-long fuzz check demo bench format install uninstall clean help
+.PHONY: all everything test test-long fuzz check demo bench deb format install uninstall clean help
 .DELETE_ON_ERROR:

@@ -13,7 +13,7 @@ tools='lua5.4 valgrind man-db groff-base strace gdb systemd-container mmdebstrap
 libc6-i386'
 # Programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh). Redis without its
 # package of a service that would start: the server is in redis-tools.
-makes='bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin
+makes='dpkg-dev lintian bc m4 eatmydata fakeroot libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 musl-tools libcap2-bin
 iputils-ping xz-utils openssh-client gpg sudo curl vim nodejs redis-tools libpython3.11-testsuite'
 # More of them, for `make test-long`.
 long='cron nginx-light gawk cmake ninja-build tcl'
