@@ -8,8 +8,9 @@ arch=$(dpkg --print-architecture)
 lib=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 when=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || date +%s)}
 export SOURCE_DATE_EPOCH=$when
-work=$B/deb root=$B/deb/root
-rm -rf "$work"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
 mkdir -p "$root/DEBIAN" "$work/debian"
 umask 022
 
