@@ -330,6 +330,16 @@ static void write_untraced(struct fa_family *f)
 		family_emit(f, FA_TAG_COVERAGE, &r, sizeof(r), image, strlen(image), NULL, 0);
 }
 
+int fa_family_doubt(struct fa_family *f, const struct fa_sink *sink)
+{
+	f->sink = sink;
+	f->error = 0;
+	if (f->process_count > 0)
+		add_lost(f, f->processes[f->process_count - 1], FA_LOST_UNKNOWN, 0);
+	f->sink = NULL;
+	return f->error;
+}
+
 /* The same for all in the arena. Several families share a trace: the number says whose sweep it was. */
 static void write_pass(struct fa_family *f, uint64_t stamp)
 {

@@ -103,7 +103,10 @@ void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status);
 /* It is no more of this family although its pid lives: it executed another program. */
 void fa_family_left(struct fa_family *f, int32_t pid);
 
-/* Nobody lives, all is drained. Said half a second late: a child is seen by its first heap call. */
+/* Somebody of it may record what nobody will read: loss is unknown, and said so. -errno: of the sink. */
+int fa_family_doubt(struct fa_family *f, const struct fa_sink *sink) FA_MUST_USE;
+
+/* Nobody whom we know lives, all is drained. Said half a second late: a child is seen by its first heap call. */
 bool fa_family_over(const struct fa_family *f);
 /*
  * How many buffers wait to be read and given back: a reason to drain now. *ret_reap: so many more

@@ -15,7 +15,7 @@
 
 #include "daemon/doorman.h"
 
-static struct door_arena *find(struct door *d, uint64_t handle)
+struct door_arena *door_arena_at(struct door *d, uint64_t handle)
 {
 	for (size_t i = 0; i < d->arenas; i++)
 		if (d->arena[i]->info.handle == handle)
@@ -28,7 +28,7 @@ bool door_arena_known(struct door *d, uint64_t handle)
 	bool known;
 
 	pthread_mutex_lock(&d->lock);
-	known = find(d, handle) != NULL;
+	known = door_arena_at(d, handle) != NULL;
 	pthread_mutex_unlock(&d->lock);
 	return known;
 }
@@ -81,7 +81,7 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 {
 	struct door_arena *a;
 
-	if (find(d, info->handle) != NULL)
+	if (door_arena_at(d, info->handle) != NULL)
 		return ADD_KNOWN;
 	if (!within_limits(d, info->uid, info->size, true) || !make_room(d))
 		return ADD_LIMIT;
@@ -139,7 +139,7 @@ bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret)
 	bool known;
 
 	pthread_mutex_lock(&d->lock);
-	a = find(d, handle);
+	a = door_arena_at(d, handle);
 	known = a != NULL && a->block != 0 && a->info.session == 0;
 	if (known)
 		*ret = (struct fa_attach){.block = a->block, .nonce = a->block_nonce};
@@ -202,7 +202,7 @@ bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment)
 	bool may = false;
 
 	pthread_mutex_lock(&d->lock);
-	a = find(d, handle);
+	a = door_arena_at(d, handle);
 	if (a != NULL && segment > 0 && segment < fa_arena_most_segments(a->info.size)) {
 		uint64_t had = a->more, all = fa_arena_segment_at(a->info.size, segment + 1);
 

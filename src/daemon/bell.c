@@ -144,6 +144,17 @@ int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size
 	return fd;
 }
 
+uint64_t bell_mapped(const struct door *d, int proc_fd, uint64_t address, uint64_t end)
+{
+	struct statx x;
+	int fd = find_shared(d, proc_fd, address, end - address, &x);
+
+	if (fd < 0)
+		return 0;
+	close(fd);
+	return x.stx_ino;
+}
+
 /* Each process of a family has mapped as many segments as it has needed. */
 int bell_find_grown(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 		    uint64_t *ret_ino)

@@ -80,6 +80,9 @@ static void from_doorman(struct collector *c, const struct fa_part_msg *m, int f
 	case FA_MSG_SEGMENT:
 		family_segment(c, &m->u.segment);
 		break;
+	case FA_MSG_HEIRS:
+		family_heirs(c, &m->u.heirs);
+		break;
 	case FA_MSG_GONE:
 		family_gone(c, &m->u.gone);
 		break;

@@ -38,6 +38,8 @@ struct family {
 	bool going;       /* over: let go of when that is safe */
 	bool dirty;       /* it has written records since the last commit */
 	int place;        /* in the journal, -1: it is full */
+	uint32_t heirs;   /* enum fa_heirs, 0: not known (heritage.c) */
+	uint64_t heirs_asked_ns, heirs_told_ns; /* 0: somebody lives */
 	uint64_t gone_ns; /* its first process ended then, 0: it lives */
 	unsigned interval_ms;
 	uint64_t due_ns;
@@ -145,6 +147,10 @@ void families_say_known(struct collector *c); /* to a doorman that was restarted
 void family_name(struct collector *c, struct session *s, uint64_t handle);
 void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule);
 bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
+
+/* heritage.c: has it ended, with all that might still come? */
+bool family_is_over(struct family *fam, const struct fa_sink *sink, uint64_t now);
+void family_heirs(struct collector *c, const struct fa_msg_heirs *m);
 
 /* growth.c */
 void family_ask_segment(struct family *fam, uint64_t now);

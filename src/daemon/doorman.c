@@ -34,6 +34,7 @@ static const uint64_t needed = 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_PTRACE |
 static struct door door = {.lock = PTHREAD_MUTEX_INITIALIZER,
 			   .more = PTHREAD_COND_INITIALIZER,
 			   .was_read = PTHREAD_COND_INITIALIZER,
+			   .asks = PTHREAD_COND_INITIALIZER,
 			   .connector_fd = -1};
 
 static void take_wants(struct door *d, struct fa_msg_wants *wants)
@@ -96,6 +97,9 @@ static void from_collector(struct door *d, struct fa_part_msg *m, int fds[MSG_FD
 		break;
 	case FA_MSG_SLEEPS:
 		take_sleeper(d, &m->u.sleeps);
+		break;
+	case FA_MSG_ANYBODY:
+		heirs_ask(d, m->u.heirs.handle);
 		break;
 	case FA_MSG_DRAINED:
 		door_arena_drop(d, m->u.arena.handle);
@@ -222,6 +226,8 @@ int doorman_main(const struct part_start *start)
 		e = bell_start(&door);
 	if (e == 0)
 		e = wakes_start(&door);
+	if (e == 0)
+		e = heirs_start(&door);
 	if (e < 0) {
 		log_line("cannot watch %s: %s", door.door_path, fa_strerror(e));
 		return 1;

@@ -29,6 +29,8 @@ struct door_arena {
 	bool unsent;   /* the collector has not got it yet */
 	uint64_t more; /* bytes of further segments */
 	uint64_t block, block_nonce; /* of its process block, as it says; 0: it does not */
+	bool asked;   /* the collector wants to know who has it (heirs.c) */
+	int32_t heir; /* who had it when that was looked at last, 0: nobody */
 };
 
 struct arrival {
@@ -89,6 +91,8 @@ struct door {
 	struct note note[NOTES_MAX];
 	unsigned notes, notes_lost;
 	size_t verify_at;
+	bool asked; /* one of the arenas is */
+	pthread_cond_t asks;
 	struct bell_worker worker[BELL_WORKERS_MAX];
 	unsigned workers; /* that have not been given up */
 	struct bell_queue rings;
@@ -119,7 +123,8 @@ struct door {
 	} index_stamp;
 };
 
-/* arenas.c: all take the lock themselves */
+/* arenas.c: all but the first take the lock themselves */
+struct door_arena *door_arena_at(struct door *d, uint64_t handle); /* NULL: there is none */
 enum { ADD_OK, ADD_KNOWN, ADD_LIMIT };
 int door_arena_add(struct door *d, const struct fa_msg_arena *info, int fd, int pidfd,
 		   bool unsent);
@@ -142,6 +147,10 @@ void kept_search(struct door *d); /* for the arenas of a predecessor; in a threa
 void kept_put(struct door *d, const struct fa_msg_arena *info);
 void kept_drop(struct door *d, uint64_t handle);
 
+/* heirs.c: main thread */
+int heirs_start(struct door *d) FA_MUST_USE;
+void heirs_ask(struct door *d, uint64_t handle);
+
 /* bell.c */
 int bell_open(struct door *d) FA_MUST_USE;
 int bell_mark(struct door *d); /* again, when the folder was replaced */
@@ -149,7 +158,9 @@ int bell_process(int32_t pid) FA_MUST_USE; /* /proc/PID, O_PATH: of this process
 /* The arena `size` bytes long at `address` of the process: O_PATH, or -errno; its inode in *ret_ino. */
 int bell_find(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 	      uint64_t *ret_ino) FA_MUST_USE;
-/* The same of one that may have got further segments. */
+/* The number of what is mapped from `address` to `end`, where that is memory of that kind; 0. */
+uint64_t bell_mapped(const struct door *d, int proc_fd, uint64_t address, uint64_t end);
+/* The arena of one that may have got further segments. */
 int bell_find_grown(const struct door *d, int proc_fd, uint64_t address, uint32_t size,
 		    uint64_t *ret_ino) FA_MUST_USE;
 int bell_reopen(int path_fd, int mode) FA_MUST_USE; /* O_RDWR or O_RDONLY */

@@ -449,6 +449,7 @@ void families_reap(struct collector *c)
 
 	for (size_t i = 0; i < c->families;) {
 		struct family *fam = c->family[i];
+		struct fa_sink sink = sink_of(fam);
 
 		if (fam->mask != 0 && just_ended(fam, now)) {
 			i++;
@@ -457,7 +458,7 @@ void families_reap(struct collector *c)
 		(void)reap(fam);
 		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
-		fam->going = fa_family_over(fam->f);
+		fam->going = family_is_over(fam, &sink, now);
 		c->commit_due |= fam->going;
 		if (fam->mask == 0)
 			let_go(c, i);

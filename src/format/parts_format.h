@@ -24,6 +24,7 @@ enum fa_part_msg_type {
 			   * and its note, where there are such */
 	FA_MSG_WANTS_DONE,
 	FA_MSG_WOKEN, /* answer to WAKE; or it did not obey, and says why */
+	FA_MSG_HEIRS, /* answer to ANYBODY */
 	FA_MSG_BLIND, /* program starts that could not be seen; whether the connector works */
 	/* collector to doorman */
 	FA_MSG_WANTS, /* what sessions want, all of it */
@@ -33,6 +34,7 @@ enum fa_part_msg_type {
 	FA_MSG_DRAINED, /* nothing more is needed of this arena */
 	FA_MSG_WAKE,    /* a running process; with its pidfd and the socket of the client who asks */
 	FA_MSG_SLEEPS,  /* before DRAINED: a child that lives on */
+	FA_MSG_ANYBODY, /* all whom we know have ended: has anybody this arena still? */
 	/* keeper to collector and back */
 	FA_MSG_LINK,    /* to both: a new socket to the other part */
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
@@ -89,6 +91,18 @@ struct fa_msg_woken {
 struct fa_msg_sleeps {
 	uint64_t handle; /* of its family's arena */
 	int32_t pid;
+	uint32_t reserved;
+};
+
+enum fa_heirs {
+	FA_HEIRS_NOBODY = 1, /* and so it stays */
+	FA_HEIRS_SOMEBODY = 2,
+	FA_HEIRS_UNKNOWN = 3,
+};
+
+struct fa_msg_heirs {
+	uint64_t handle; /* of the arena */
+	uint32_t heirs;  /* enum fa_heirs */
 	uint32_t reserved;
 };
 
@@ -186,6 +200,7 @@ struct fa_part_msg {
 		struct fa_msg_wake wake;
 		struct fa_msg_woken woken;
 		struct fa_msg_sleeps sleeps;
+		struct fa_msg_heirs heirs;
 		struct fa_msg_gone gone;
 		struct fa_msg_missed missed;
 		struct fa_msg_blind blind;

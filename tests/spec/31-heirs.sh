@@ -1,0 +1,145 @@
+#!/bin/bash
+# 31 - fork children that use the heap long after all that was known of their family has ended.
+#
+# Nobody sees such a child before: so its arena stays until the kernel says that nobody has it mapped. Each claim waits
+# for a second before the child is let go, which is twice what a family whose processes have ended was given once.
+# Needs root (machine.sh). The last claim is tried where the proc connector is silent: the spec runs itself in a pid
+# namespace for it.
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+private_machine 31 "fork children that are late"
+mkdir "$T/m/proc" && mount -t proc proc "$T/m/proc" # also for when there is no /proc
+cp "$P/late_heirs" "$T/m/late"
+$fa enable late >/dev/null
+part() { $fa status --json | json /dev/stdin "j['daemon']['$1']"; }
+start() { rm -f "$T/$1.falloc" "$T/go"; $fa start "$1" -o "$T/$1.falloc" --min-free 0 >/dev/null; }
+# launch GENERATIONS CHILDREN: its first process has ended when this returns
+launch() {
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	${as:-} "$T/m/late" "$T/go" "$@" || return 1
+	rm -f /etc/ld.so.preload
+}
+heirs() { find "$T/m/proc"/[0-9]*/exe -maxdepth 0 -lname "$T/m/late" | grep -o '[0-9]*/exe' | cut -d / -f 1; }
+living() { same "$(heirs | wc -l)" "$1"; }
+# Of which the doorman keeps the descriptor.
+arenas() { same "$(find "$T/m/proc/$doorman/fd" -lname '/dev/zero*' | wc -l)" "$1"; }
+report() {
+	$fa stop "$1" >/dev/null
+	"$FA" report --json --tolerate-lost --view total --size 77,78 "$T/$1.falloc" >"$T/r.json"
+	json "$T/r.json" "sum(r['blocks'] for r in j['rows'])"
+}
+whole() { "$FA" report --json "$T/$1.falloc" | json /dev/stdin "(j['lost'], any(p['lost_unknown'] for p in j['processes']), len(j['processes']))"; }
+
+late() { # GENERATIONS CHILDREN
+	start a
+	doorman=$(part doorman)
+	launch "$@"
+	wait_for 20 living "$2"
+	sleep 1.2
+	arenas 1
+	touch "$T/go"
+	wait_for 20 living 0
+	wait_for 20 arenas 0
+	same "$(report a)" "${2}000"
+	same "$(whole a)" "(0, False, $(($2 + 1)))"
+}
+if [ -n "${SILENT:-}" ]; then
+	it 31.8 "where the proc connector is silent, too: a child that is late is traced, and its arena goes with its end" late 2 2
+	kill "$(part keeper)"
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
+	umount "$T/m/proc"
+	results
+	exit
+fi
+it 31.1 "a child that first uses the heap long after its parent has ended is traced; with its end the arena goes" late 1 1
+it 31.2 "the same of one whose parent and grandparent ended without having used it, in a session of its own" late 3 1
+it 31.3 "a hundred such children have one arena, and are all traced" late 2 100
+
+ends() {
+	start b
+	doorman=$(part doorman)
+	launch 2 3
+	wait_for 20 living 3
+	sleep 1.2
+	arenas 1
+	kill -9 "$(heirs | head -n 1)" # one of them: it may be the one that was asked
+	sleep 1.2
+	arenas 1
+	kill -9 $(heirs)
+	wait_for 20 arenas 0
+	same "$(report b)" 0
+	same "$(whole b)" "(0, False, 1)"
+}
+it 31.4 "the arena is kept as long as one of them lives, and goes when they end without a call" ends
+
+runs() { same "$(part "$1" 2>/dev/null | grep -c '[0-9]')" 1 && [ "$(part "$1")" != "$2" ]; }
+killed() {
+	local part old
+	start c
+	launch 1 2
+	wait_for 20 living 2
+	sleep 1.2
+	for part in collector doorman collector; do
+		old=$(part $part)
+		kill -9 "$old"
+		wait_for 20 runs $part "$old"
+		sleep 1.2
+	done
+	doorman=$(part doorman)
+	wait_for 20 arenas 1
+	kill -9 "$(part collector)" "$doorman" # they are found in the children alone
+	wait_for 20 runs doorman "$doorman"
+	doorman=$(part doorman)
+	wait_for 20 arenas 1
+	sleep 1.2
+	touch "$T/go"
+	wait_for 20 living 0
+	wait_for 20 arenas 0
+	same "$(report c)" 2000
+	same "$(whole c)" "(0, False, 3)"
+}
+it 31.5 "collector and doorman killed, one after the other and at once: they are traced all the same" killed
+
+restart() { kill "$(part keeper)"; wait_for 20 test ! -e "$R/run/firstalloc/control"; }
+limits() {
+	local as="setpriv --reuid 23451 --regid 23451 --clear-groups"
+	printf '[Daemon]\nArenasPerUser = 3\n' >"$R/etc/firstalloc/firstalloc.ini"
+	restart
+	start d
+	for i in 1 2 3; do launch 1 1; done
+	wait_for 20 living 3
+	sleep 1.2
+	launch 1 1
+	$fa status --json >"$T/st.json"
+	same "$(json "$T/st.json" "[(m['image'], m['reason']) for m in j['coverage']['missed']]")" "[('late', 'LIMIT')]"
+	touch "$T/go"
+	wait_for 20 living 0
+	same "$(report d)" 3000
+	rm "$R/etc/firstalloc/firstalloc.ini"
+	restart
+}
+it 31.6 "they count for their user's limit of arenas: who is over it is refused, and listed" limits
+
+hidden() {
+	start e
+	doorman=$(part doorman)
+	launch 1 1
+	wait_for 20 living 1
+	mount -t tmpfs none /proc
+	wait_for 20 arenas 0
+	umount /proc
+	touch "$T/go"
+	wait_for 20 living 0
+	same "$(report e)" 0
+	same "$(whole e)" "(0, True, 1)"
+}
+it 31.7 "where it cannot be told whether there are some, the arena goes, and the trace says that loss is unknown" hidden
+
+restart
+umount "$T/m/proc"
+silent=$(unset FA_PRIVATE; SILENT=yes OWN_PIDS=yes bash "$0")
+echo "$silent" | sed '$d'
+last=$(echo "$silent" | tail -n 1)
+passed=$((passed + $(expr "$last" : '\([0-9]*\)')))
+[ "${last%, 0 skipped}" = "1 passed, 0 failed" ] || failed=$((failed + 1))
+results
