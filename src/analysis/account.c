@@ -31,6 +31,20 @@ static FA_INLINE void keep_peak(struct fa_engine *e, struct fa_site *site)
 	}
 }
 
+static void tell_peak(struct fa_engine *e)
+{
+	const struct fa_model *m = &e->r->model;
+
+	for (size_t i = 0; i < m->process_count; i++) {
+		const struct fa_livemap *map = &m->processes[i]->map;
+
+		for (size_t k = 0; map->mask != 0 && k <= map->mask; k++)
+			if (map->slots[k].addr != 0 &&
+			    !(map->slots[k].thread & (FA_BLOCK_INHERITED | FA_BLOCK_UNCOUNTED)))
+				e->o->at_peak(e->o->life_ctx, m->processes[i], &map->slots[k]);
+	}
+}
+
 static void try_peak(struct fa_engine *e, uint64_t stamp)
 {
 	if (e->live.bytes <= e->r->peak.bytes && (e->r->peak.blocks != 0 || e->live.blocks == 0))
@@ -38,6 +52,8 @@ static void try_peak(struct fa_engine *e, uint64_t stamp)
 	e->r->peak = e->live;
 	e->r->peak_stamp = stamp;
 	e->epoch++;
+	if (FA_UNLIKELY(e->epoch == e->o->peak_number))
+		tell_peak(e);
 }
 
 /* What is live when the range begins may be more than at any later moment of it. */
@@ -96,6 +112,13 @@ static FA_INLINE void count_class(struct fa_engine *e, const struct fa_block *bl
 		add(&t->outstanding, block->size);
 }
 
+static FA_INLINE void tell_life(const struct fa_engine *e, const struct fa_process *p,
+				const struct fa_block *block, uint64_t freed)
+{
+	if (FA_UNLIKELY(e->o->life != NULL))
+		e->o->life(e->o->life_ctx, p, block, freed);
+}
+
 /* It is live no more: freed, or its process is gone. */
 static FA_INLINE void leave(struct fa_engine *e, struct fa_process *p, const struct fa_block *block)
 {
@@ -122,6 +145,7 @@ void fa_account_free(struct fa_engine *e, struct fa_process *p, const struct fa_
 	leave(e, p, block);
 	if (lifetime < e->life_lo || lifetime >= e->life_hi)
 		return;
+	tell_life(e, p, block, freed);
 	bool inside = fa_in_range(e, block->stamp), freed_inside = fa_in_range(e, freed);
 
 	if (inside || freed_inside || (block->stamp < e->lo && freed >= e->hi))
@@ -144,8 +168,10 @@ void fa_account_free(struct fa_engine *e, struct fa_process *p, const struct fa_
 void fa_account_left(struct fa_engine *e, struct fa_process *p, const struct fa_block *block)
 {
 	if (block->thread & FA_BLOCK_INHERITED) {
-		if (p->selected)
-			add(&p->inherited, block->size);
+		if (!p->selected)
+			return;
+		add(&p->inherited, block->size);
+		tell_life(e, p, block, UINT64_MAX);
 		return;
 	}
 	if (block->thread & FA_BLOCK_UNCOUNTED)
@@ -153,6 +179,7 @@ void fa_account_left(struct fa_engine *e, struct fa_process *p, const struct fa_
 	leave(e, p, block);
 	if (e->life_hi != UINT64_MAX)
 		return;
+	tell_life(e, p, block, UINT64_MAX);
 	if (fa_in_range(e, block->stamp))
 		count_class(e, block, FA_AIFO);
 	else if (block->stamp < e->lo)
@@ -189,6 +216,7 @@ void fa_account_close(struct fa_engine *e)
 	struct fa_replay *r = e->r;
 
 	enter_range(e, r->end_stamp);
+	r->peak_number = e->epoch;
 	for (size_t i = 1; i < r->model.site_count; i++) {
 		struct fa_site *site = &r->model.sites[i];
 

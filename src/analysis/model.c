@@ -6,12 +6,16 @@
 #include "analysis/model.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
 #include "trace/reader.h"
 #include "format/index_format.h"
+
+/* Traces may be read by several threads (src/api). */
+static _Atomic uint32_t serials;
 
 /* Room for one more element in a growing array. */
 static int reserve(void **array, size_t count, size_t *cap, size_t element)
@@ -103,6 +107,7 @@ struct fa_arena *fa_model_arena(struct fa_model *m, uint32_t id)
 	if (a == NULL)
 		return NULL;
 	a->id = id;
+	a->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed);
 	a->exe = strdup("");
 	if (a->exe == NULL || fa_idmap_put(&m->arena_by_id, id, a) < 0) {
 		free_arena(a);

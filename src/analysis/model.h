@@ -49,6 +49,7 @@ struct fa_module {
 
 struct fa_arena {
 	uint32_t id;
+	uint32_t serial; /* no other arena of this program has it, of whatever trace */
 	uint32_t no_stack_site;
 	char *exe; /* of its processes; "" unknown */
 	struct fa_idmap modules;

@@ -66,13 +66,14 @@ static void take_machine(struct fa_replay *r, const struct fa_trace_record *rec)
 {
 	const unsigned char *tail = rec->tail;
 	size_t len = rec->tail_len;
-	const char *part[5];
+	const char *part[6];
 
 	memcpy(&r->machine, rec->head, sizeof(r->machine));
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 6; i++)
 		part[i] = fa_trace_string(&tail, &len);
 	(void)snprintf(r->kernel, sizeof(r->kernel), "%s %s %s", part[0], part[1], part[3]);
 	(void)snprintf(r->host, sizeof(r->host), "%s", part[4]);
+	(void)snprintf(r->boot, sizeof(r->boot), "%s", part[5]);
 	fa_trace_clock_machine(&r->clock, &r->machine);
 }
 
@@ -256,16 +257,16 @@ static uint64_t ns_to_ticks(const struct fa_trace_clock *c, uint64_t ns)
 	return ticks > UINT64_MAX ? UINT64_MAX : (uint64_t)ticks;
 }
 
-static uint64_t ns_to_stamp(const struct fa_trace_clock *c, uint64_t ns)
+uint64_t fa_replay_stamp_at(const struct fa_trace_clock *c, uint64_t ns)
 {
 	uint64_t ticks = ns_to_ticks(c, ns), base = c->first.stamp;
 
 	return ticks > UINT64_MAX - base ? UINT64_MAX : base + ticks;
 }
 
-/* All CLOCK records, before the reading that counts. */
-static int scan_clocks(const char *path, struct fa_trace_clock *clock)
+int fa_replay_clock(const char *path, struct fa_trace_clock *ret)
 {
+	struct fa_trace_clock clock = {0};
 	struct fa_trace_reader *reader;
 	struct fa_trace_record rec;
 	int r = fa_trace_reader_open(path, &reader);
@@ -274,11 +275,13 @@ static int scan_clocks(const char *path, struct fa_trace_clock *clock)
 		return r;
 	while ((r = fa_trace_reader_next(reader, &rec)) > 0) {
 		if (rec.tag == FA_TAG_MACHINE)
-			fa_trace_clock_machine(clock, rec.head);
+			fa_trace_clock_machine(&clock, rec.head);
 		else if (rec.tag == FA_TAG_CLOCK)
-			fa_trace_clock_add(clock, rec.head);
+			fa_trace_clock_add(&clock, rec.head);
 	}
 	fa_trace_reader_free(reader);
+	if (r == 0)
+		*ret = clock;
 	return r;
 }
 
@@ -297,13 +300,13 @@ static int set_bounds(struct fa_engine *e, const char *path)
 	    (o->range_hi == 0 || o->range_hi == UINT64_MAX) &&
 	    (o->lifetime_hi == 0 || o->lifetime_hi == UINT64_MAX))
 		return 0;
-	r = scan_clocks(path, &clock);
+	r = fa_replay_clock(path, &clock);
 	if (r < 0)
 		return r;
 	if (o->range_lo != 0)
-		e->lo = ns_to_stamp(&clock, o->range_lo);
+		e->lo = fa_replay_stamp_at(&clock, o->range_lo);
 	if (o->range_hi != 0 && o->range_hi != UINT64_MAX)
-		e->hi = ns_to_stamp(&clock, o->range_hi);
+		e->hi = fa_replay_stamp_at(&clock, o->range_hi);
 	if (e->hi < e->lo)
 		e->hi = e->lo;
 	e->life_lo = ns_to_ticks(&clock, o->lifetime_lo);

@@ -35,6 +35,18 @@ struct fa_replay_options {
 	/* Now and then: bytes of the file that were read, and its size. NULL: nobody wants to know. */
 	void (*progress)(void *ctx, uint64_t done, uint64_t size);
 	void *ctx;
+	/*
+	 * The life of each block that the filters let through, told when it is freed or left over: from its
+	 * stamp up to `freed`, UINT64_MAX: it never was. Blocks that a child inherited and kept are told too
+	 * (FA_BLOCK_INHERITED: its `thread` is one of the parent's). NULL: nobody wants to know.
+	 */
+	void (*life)(void *ctx, const struct fa_process *p, const struct fa_block *block,
+		     uint64_t freed);
+	/* What was live at the peak: each block, told when the replay comes to peak `peak_number` of an
+	 * earlier replay with the same filters. 0: not asked. */
+	void (*at_peak)(void *ctx, const struct fa_process *p, const struct fa_block *block);
+	uint64_t peak_number;
+	void *life_ctx; /* of both */
 };
 
 /* What a trace came to. Read only. */
@@ -48,6 +60,7 @@ struct fa_replay {
 	struct fa_amount temporary; /* freed by their thread before it allocated again */
 	struct fa_amount peak;
 	uint64_t peak_stamp;
+	uint64_t peak_number;
 	uint64_t start_stamp; /* time 0 of the trace */
 	uint64_t end_stamp;   /* of the last thing it tells of */
 	uint64_t lost;        /* of selected processes */
@@ -65,12 +78,18 @@ struct fa_replay {
 	char session_name[128];
 	char kernel[256];
 	char host[128];
+	char boot[64]; /* of the machine, since it started; "": unknown */
 };
 
 /* Returns 0 (a damaged file too: see `damage`), -errno, -EBADMSG, -EPROTONOSUPPORT. */
 int fa_replay_run(const char *path, const struct fa_replay_options *options,
 		  struct fa_replay **ret) FA_MUST_USE;
 void fa_replay_free(struct fa_replay *r); /* NULL is fine */
+
+/* The clock of a whole trace, read before anything else of it; and the stamp of a moment, in ns since it began.
+ * As fa_replay_run(). */
+int fa_replay_clock(const char *path, struct fa_trace_clock *ret) FA_MUST_USE;
+uint64_t fa_replay_stamp_at(const struct fa_trace_clock *clock, uint64_t ns);
 
 /* Nanoseconds since the trace began. */
 uint64_t fa_replay_time_ns(const struct fa_replay *r, uint64_t stamp);

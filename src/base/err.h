@@ -10,6 +10,7 @@ enum fa_exit {
 	FA_EXIT_LOST = 3,  /* lost events not tolerated */
 	FA_EXIT_DENIED = 4,
 	FA_EXIT_NOT_FOUND = 5,
+	FA_EXIT_GROWN = 6, /* more than --fail-above allows */
 };
 
 /* "No such file or directory" for -ENOENT; -EBADMSG "damaged", -EPROTO, -ESTALE, -E2BIG as

@@ -28,6 +28,7 @@
 	X(query)                                                                                   \
 	X(run)                                                                                     \
 	X(report)                                                                                  \
+	X(diff)                                                                                    \
 	X(merge)                                                                                   \
 	X(dump)                                                                                    \
 	X(autologger)                                                                              \

@@ -114,6 +114,7 @@ static void put_exit_status(FILE *out)
 		{"3", "events were lost and that was not tolerated"},
 		{"4", "not permitted"},
 		{"5", "not found"},
+		{"6", "it grew by more than \\-\\-fail\\-above allows"},
 	};
 
 	fputs(".SH EXIT STATUS\n", out);

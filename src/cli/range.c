@@ -1,4 +1,4 @@
-/* range.c - "2s,10s", "mark:before,mark:after" and mixtures, as nanoseconds. */
+/* range.c - "2s,10s", "mark:before,mark:after" and mixtures, as nanoseconds; one end of it as a moment. */
 #include "cli/range.h"
 
 #include <stdio.h>
@@ -32,20 +32,20 @@ static int one_end(const char *text, size_t len, uint64_t otherwise, char mark[2
 	return 0;
 }
 
-static int look_up(const char *path, char mark[2][256], uint64_t *ret_lo, uint64_t *ret_hi)
+static int look_up(const char *path, char mark[][256], unsigned count, uint64_t *const *to)
 {
-	struct fa_mark_wanted wanted[2] = {{.text = mark[0]}, {.text = mark[1]}};
-	uint64_t *to[2] = {ret_lo, ret_hi};
-	int r = fa_trace_find_marks(path, wanted, 2);
+	struct fa_mark_wanted wanted[2] = {{.text = mark[0]}, {.text = count > 1 ? mark[1] : ""}};
+	int r = fa_trace_find_marks(path, wanted, count);
 
 	if (r < 0)
 		return 0; /* whoever reads it next says what is wrong with it */
-	for (int i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		if (mark[i][0] != '\0' && !wanted[i].found)
-			return fa_fail(FA_EXIT_NOT_FOUND,
-				       "%s: there is no mark '%s' ('firstalloc dump --records mark' "
-				       "lists them)",
-				       path, mark[i]);
+			return fa_fail(
+				FA_EXIT_NOT_FOUND,
+				"%s: there is no mark '%s' ('firstalloc dump --records mark' "
+				"lists them)",
+				path, mark[i]);
 		if (mark[i][0] != '\0')
 			*to[i] = wanted[i].ns;
 	}
@@ -66,7 +66,7 @@ int fa_range_parse(const struct fa_cli *cli, const char *text, const char *path,
 	    one_end(comma + 1, strlen(comma + 1), UINT64_MAX, mark[1], &hi) < 0)
 		status = -1;
 	else if (mark[0][0] != '\0' || mark[1][0] != '\0')
-		status = look_up(path, mark, &lo, &hi);
+		status = look_up(path, mark, 2, (uint64_t *const[]){&lo, &hi});
 	if (status > 0)
 		return status;
 	if (status < 0 || lo > hi)
@@ -77,4 +77,29 @@ int fa_range_parse(const struct fa_cli *cli, const char *text, const char *path,
 	*ret_lo = lo;
 	*ret_hi = hi;
 	return 0;
+}
+
+int fa_moment_parse(const struct fa_cli *cli, const char *option, const char *text,
+		    const char *path, struct fa_moment *ret)
+{
+	char mark[1][256];
+	uint64_t ns;
+	int status = 0;
+
+	*ret = (struct fa_moment){.kind = FA_MOMENT_END};
+	if (strcmp(text, "end") == 0)
+		return 0;
+	ret->kind = FA_MOMENT_PEAK;
+	if (strcmp(text, "peak") == 0)
+		return 0;
+	ret->kind = FA_MOMENT_TIME;
+	if (*text == '\0' || one_end(text, strlen(text), 0, mark[0], &ns) < 0)
+		return fa_usage(cli,
+				"--%s: '%s' is no moment: give end, peak, a time since the trace "
+				"began (90s), or mark:TEXT",
+				option, text);
+	if (mark[0][0] != '\0')
+		status = look_up(path, mark, 1, (uint64_t *const[]){&ns});
+	ret->ns = ns;
+	return status;
 }

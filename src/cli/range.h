@@ -1,9 +1,10 @@
-/* range.h - ranges of time, for report and dump. */
+/* range.h - ranges and moments of time, for the commands that read traces. */
 #ifndef FA_CLI_RANGE_H
 #define FA_CLI_RANGE_H
 
 #include <stdint.h>
 
+#include "analysis/live.h"
 #include "cli/command.h"
 
 /*
@@ -12,5 +13,12 @@
  */
 int fa_range_parse(const struct fa_cli *cli, const char *text, const char *path, uint64_t *ret_lo,
 		   uint64_t *ret_hi) FA_MUST_USE;
+
+/*
+ * "end", "peak", a time since the trace at `path` began, or mark:TEXT. 0, or the exit status after a line on stderr
+ * that names the option.
+ */
+int fa_moment_parse(const struct fa_cli *cli, const char *option, const char *text,
+		    const char *path, struct fa_moment *ret) FA_MUST_USE;
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef FA_REPORT_INTERNAL_H
 #define FA_REPORT_INTERNAL_H
 
+#include "base/json.h"
 #include "report/report.h"
 #include "report/rows.h"
 
@@ -17,6 +18,14 @@ void fa_text_line(FILE *out, unsigned width, const char *indent, const char *tex
 
 /* A name from a file, without what a terminal would obey. */
 void fa_text_clean(FILE *out, const char *s);
+
+/* text.c: what must be said first, a line each; `path` in front of it when it is not NULL. */
+void fa_text_warnings(const struct fa_report *r, const char *path, FILE *out);
+
+/* report_json.c. warnings: into an open array. */
+void fa_report_json_amount(struct fa_json *j, const char *key, struct fa_amount a);
+int fa_report_json_stack(struct fa_json *j, const struct fa_report *r, uint32_t chain) FA_MUST_USE;
+void fa_report_json_warnings(struct fa_json *j, const struct fa_replay *r);
 
 /* rows_text.c */
 int fa_text_rows(const struct fa_report *r, FILE *out, enum fa_metric metric, unsigned top,

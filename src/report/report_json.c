@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "report/report_internal.h"
 
-static void put_amount(struct fa_json *j, const char *key, struct fa_amount a)
+void fa_report_json_amount(struct fa_json *j, const char *key, struct fa_amount a)
 {
 	fa_json_object(j, key);
 	fa_json_u64(j, "blocks", a.blocks);
@@ -26,10 +26,10 @@ static void put_counts(struct fa_json *j, const char *key, const struct fa_event
 static void put_classes(struct fa_json *j, const char *key, const struct fa_amount *of)
 {
 	fa_json_object(j, key);
-	put_amount(j, "aifi", of[FA_AIFI]);
-	put_amount(j, "aifo", of[FA_AIFO]);
-	put_amount(j, "aofi", of[FA_AOFI]);
-	put_amount(j, "aofo", of[FA_AOFO]);
+	fa_report_json_amount(j, "aifi", of[FA_AIFI]);
+	fa_report_json_amount(j, "aifo", of[FA_AIFO]);
+	fa_report_json_amount(j, "aofi", of[FA_AOFI]);
+	fa_report_json_amount(j, "aofo", of[FA_AOFO]);
 	fa_json_end_object(j);
 }
 
@@ -72,8 +72,8 @@ static void put_process(struct fa_json *j, const struct fa_replay *r, const stru
 	fa_json_u64(j, "inherited_bytes", p->inherited.bytes);
 	fa_json_u64(j, "inherited_blocks", p->inherited.blocks);
 	fa_json_bool(j, "inherited_inexact", p->fork_inexact || p->inherit_failed);
-	put_amount(j, "peak", p->peak);
-	put_amount(j, "total", p->total);
+	fa_report_json_amount(j, "peak", p->peak);
+	fa_report_json_amount(j, "total", p->total);
 	fa_json_u64(j, "implied_frees", p->implied_frees);
 	fa_json_u64(j, "unknown_frees", p->older ? 0 : p->unknown_frees);
 	fa_json_u64(j, "preexisting_frees", p->older ? p->unknown_frees : 0);
@@ -109,26 +109,31 @@ static void put_threads(struct fa_json *j, const struct fa_replay *r)
 		fa_json_string(j, "name", t->name);
 		fa_json_u64(j, "events", fa_event_sum(&t->events));
 		put_counts(j, "events_by_kind", &t->events);
-		put_amount(j, "total", t->total);
-		put_amount(j, "outstanding", t->outstanding);
+		fa_report_json_amount(j, "total", t->total);
+		fa_report_json_amount(j, "outstanding", t->outstanding);
 		fa_json_end_object(j);
 	}
 	fa_json_end_array(j);
 }
 
-static void put_warnings(struct fa_json *j, const struct fa_replay *r)
+void fa_report_json_warnings(struct fa_json *j, const struct fa_replay *r)
 {
 	struct fa_buf lines = {0};
 
 	fa_report_warnings(r, &lines);
-	fa_json_array(j, "warnings");
 	for (char *at = lines.data, *end; at != NULL && *at != '\0'; at = end + 1) {
 		end = strchr(at, '\n');
 		*end = '\0';
 		fa_json_string(j, NULL, at);
 	}
-	fa_json_end_array(j);
 	fa_buf_done(&lines);
+}
+
+static void put_warnings(struct fa_json *j, const struct fa_replay *r)
+{
+	fa_json_array(j, "warnings");
+	fa_report_json_warnings(j, r);
+	fa_json_end_array(j);
 	if (!r->damage.damaged && !r->damage.cut)
 		return;
 	fa_json_object(j, "damage");
@@ -182,10 +187,10 @@ static void put_summary(struct fa_json *j, const struct fa_report *r)
 	put_counts(j, "events", &p->events);
 	fa_json_u64(j, "lost", p->lost);
 	fa_json_bool(j, "lost_unknown", p->lost_unknown);
-	put_amount(j, "outstanding", p->of[FA_AIFO]);
+	fa_report_json_amount(j, "outstanding", p->of[FA_AIFO]);
 	put_peak(j, p);
-	put_amount(j, "total", p->total);
-	put_amount(j, "temporary", p->temporary);
+	fa_report_json_amount(j, "total", p->total);
+	fa_report_json_amount(j, "temporary", p->temporary);
 	if (r->ranged)
 		put_classes(j, "range", p->of);
 	fa_json_u64(j, "implied_frees", p->implied_frees);
@@ -224,7 +229,7 @@ static void put_frame(struct fa_json *j, const struct fa_frame *f)
 	fa_json_end_object(j);
 }
 
-static int put_stack(struct fa_json *j, const struct fa_report *r, uint32_t chain)
+int fa_report_json_stack(struct fa_json *j, const struct fa_report *r, uint32_t chain)
 {
 	struct fa_frame *frames = NULL;
 	size_t count = 0;
@@ -265,7 +270,7 @@ static int put_rows(struct fa_json *j, const struct fa_report *r)
 
 	if (err < 0)
 		return err;
-	put_amount(j, "sum", rows.sum);
+	fa_report_json_amount(j, "sum", rows.sum);
 	fa_json_u64(j, "row_count", rows.count);
 	if (r->view == FA_VIEW_PEAK)
 		put_peak(j, r->replay);
@@ -276,10 +281,10 @@ static int put_rows(struct fa_json *j, const struct fa_report *r)
 		fa_json_object(j, NULL);
 		fa_json_u64(j, "blocks", row->amount.blocks);
 		fa_json_u64(j, "bytes", row->amount.bytes);
-		err = put_stack(j, r, row->chain);
+		err = fa_report_json_stack(j, r, row->chain);
 		put_classes(j, "classes", row->of);
-		put_amount(j, "at_peak", row->peak);
-		put_amount(j, "temporary", row->temporary);
+		fa_report_json_amount(j, "at_peak", row->peak);
+		fa_report_json_amount(j, "temporary", row->temporary);
 		put_lifetimes(j, r->replay, row);
 		fa_json_u64(j, "stacks", row->stacks);
 		fa_json_end_object(j);

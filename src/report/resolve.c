@@ -25,18 +25,12 @@ struct link {
 
 enum knowledge { NOT_ASKED = 0, NO = 1, YES = 2 };
 
-/* A module of an arena, and the object that it is. */
-struct mapped {
-	struct fa_object *object;
-	const char *path;
-};
-
 struct fa_resolver {
 	struct fa_symbols *symbols;
 	bool cull;
 	bool fold;
-	struct fa_idmap mapped; /* arena id << 16 | module id */
-	struct fa_idmap chains; /* arena id << 32 | node id: chain as a pointer */
+	struct fa_idmap mapped; /* arena serial << 32 | module id: its object */
+	struct fa_idmap chains; /* arena serial << 32 | node id: chain as a pointer */
 	struct link *link;      /* [0] is unused */
 	size_t link_count, link_cap;
 	uint32_t *bucket;
@@ -75,8 +69,6 @@ void fa_resolver_free(struct fa_resolver *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; r->mapped.mask != 0 && i <= r->mapped.mask; i++)
-		free(r->mapped.values[i]);
 	fa_idmap_done(&r->mapped);
 	fa_idmap_done(&r->chains);
 	free(r->link);
@@ -84,24 +76,17 @@ void fa_resolver_free(struct fa_resolver *r)
 	free(r);
 }
 
-static const struct mapped *find_mapped(struct fa_resolver *r, const struct fa_arena *a,
-					const struct fa_module *module)
+static struct fa_object *find_mapped(struct fa_resolver *r, const struct fa_arena *a,
+				     const struct fa_module *module)
 {
-	uint64_t key = (uint64_t)a->id << 32 | module->id;
-	struct mapped *m = fa_idmap_get(&r->mapped, key);
+	uint64_t key = (uint64_t)a->serial << 32 | module->id;
+	struct fa_object *o = fa_idmap_get(&r->mapped, key);
 
-	if (m != NULL)
-		return m;
-	m = calloc(1, sizeof(*m));
-	if (m == NULL)
-		return NULL;
-	m->path = fa_arena_module_path(a, module);
-	m->object = fa_symbols_object(r->symbols, m->path, module->build_id, module->build_id_len);
-	if (m->object == NULL || fa_idmap_put(&r->mapped, key, m) < 0) {
-		free(m);
-		return NULL;
-	}
-	return m;
+	if (o != NULL)
+		return o;
+	o = fa_symbols_object(r->symbols, fa_arena_module_path(a, module), module->build_id,
+			      module->build_id_len);
+	return o != NULL && fa_idmap_put(&r->mapped, key, o) == 0 ? o : NULL;
 }
 
 static size_t bucket_of(const struct fa_resolver *r, const struct link *l)
@@ -155,12 +140,12 @@ static uint32_t intern_node(struct fa_resolver *r, const struct fa_arena *a,
 			    const struct fa_arena_node *node, uint32_t parent)
 {
 	const struct fa_module *module = fa_arena_module_of(a, node->pc);
-	const struct mapped *m = module == NULL ? NULL : find_mapped(r, a, module);
+	struct fa_object *o = module == NULL ? NULL : find_mapped(r, a, module);
 	struct link l = {.parent = parent, .marks = node->marks, .offset = FA_NODE_PC(node->pc)};
 
-	if (m != NULL) {
-		l.object = m->object;
-		l.module = m->path;
+	if (o != NULL) {
+		l.object = o;
+		l.module = fa_object_path(o);
 		l.offset -= module->bias;
 	}
 	return intern(r, &l);
@@ -210,7 +195,7 @@ static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint3
 	const struct fa_arena_node *node;
 
 	while (depth < DEPTH_MAX && (node = fa_arena_node_at(a, id, NULL)) != NULL) {
-		void *known = fa_idmap_get(&r->chains, (uint64_t)a->id << 32 | id);
+		void *known = fa_idmap_get(&r->chains, (uint64_t)a->serial << 32 | id);
 
 		if (known != NULL) {
 			chain = (uint32_t)(uintptr_t)known;
@@ -224,7 +209,7 @@ static uint32_t raw_chain(struct fa_resolver *r, const struct fa_arena *a, uint3
 	while (depth > 0) {
 		id = ids[--depth];
 		chain = fold(r, intern_node(r, a, fa_arena_node_at(a, id, NULL), chain));
-		if (chain == 0 || fa_idmap_put(&r->chains, (uint64_t)a->id << 32 | id,
+		if (chain == 0 || fa_idmap_put(&r->chains, (uint64_t)a->serial << 32 | id,
 					       (void *)(uintptr_t)chain) < 0)
 			return 0;
 	}
@@ -287,6 +272,21 @@ uint32_t fa_resolver_parent(const struct fa_resolver *r, uint32_t chain)
 const char *fa_resolver_module(const struct fa_resolver *r, uint32_t chain)
 {
 	return r->link[chain].module;
+}
+
+struct fa_object *fa_resolver_object(const struct fa_resolver *r, uint32_t chain)
+{
+	return r->link[chain].object;
+}
+
+uint64_t fa_resolver_offset(const struct fa_resolver *r, uint32_t chain)
+{
+	return r->link[chain].offset;
+}
+
+struct fa_symbol_frames fa_resolver_names(const struct fa_resolver *r, uint32_t chain)
+{
+	return names_of(&r->link[chain]);
 }
 
 uint32_t fa_resolver_marks(const struct fa_resolver *r, uint32_t chain)

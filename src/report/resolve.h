@@ -3,7 +3,7 @@
  *
  * Every process has its own arena, its own addresses and so its own stack nodes. Here they become
  * places: (object, offset in it), and chains of places. The same stack in two processes is one
- * chain, wherever the objects were mapped. Names are looked up only for what is shown or filtered.
+ * chain, wherever the objects were mapped, also when they are of different traces. Names are looked up only for what is shown or filtered.
  *
  * One thread.
  */
@@ -43,6 +43,10 @@ uint32_t fa_resolver_chain(struct fa_resolver *r, const struct fa_arena *a, uint
 uint32_t fa_resolver_parent(const struct fa_resolver *r, uint32_t chain);    /* 0: outermost */
 const char *fa_resolver_module(const struct fa_resolver *r, uint32_t chain); /* NULL: unknown */
 uint32_t fa_resolver_marks(const struct fa_resolver *r, uint32_t chain); /* enum fa_node_marks */
+/* The innermost place of a chain, and the functions there. NULL: in no known module, the offset is an address. */
+struct fa_object *fa_resolver_object(const struct fa_resolver *r, uint32_t chain);
+uint64_t fa_resolver_offset(const struct fa_resolver *r, uint32_t chain);
+struct fa_symbol_frames fa_resolver_names(const struct fa_resolver *r, uint32_t chain);
 /* Object and offset have no name: not even a symbol table knows it. */
 bool fa_resolver_is_unknown(struct fa_resolver *r, uint32_t chain);
 

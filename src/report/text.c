@@ -260,7 +260,7 @@ static int put_summary(const struct fa_report *r, FILE *out)
 	return err;
 }
 
-static void put_warnings(const struct fa_report *r, FILE *out)
+void fa_text_warnings(const struct fa_report *r, const char *path, FILE *out)
 {
 	struct fa_buf lines = {0};
 
@@ -268,8 +268,12 @@ static void put_warnings(const struct fa_report *r, FILE *out)
 	for (char *at = lines.data, *end; at != NULL && *at != '\0'; at = end + 1) {
 		end = strchr(at, '\n');
 		*end = '\0';
-		(void)fprintf(out, "%swarning: %s%s\n", r->color ? "\033[1;31m" : "", at,
-			      r->color ? "\033[0m" : "");
+		(void)fprintf(out, "%swarning: ", r->color ? "\033[1;31m" : "");
+		if (path != NULL) {
+			fa_text_clean(out, path);
+			(void)fputs(": ", out);
+		}
+		(void)fprintf(out, "%s%s\n", at, r->color ? "\033[0m" : "");
 	}
 	if (lines.len != 0)
 		(void)fputc('\n', out);
@@ -281,7 +285,7 @@ int fa_report_text(const struct fa_report *r, FILE *out)
 	unsigned top = r->top != 0 ? r->top : TOP;
 	int err;
 
-	put_warnings(r, out);
+	fa_text_warnings(r, NULL, out);
 	put_title(r, out);
 	switch (r->view) {
 	case FA_VIEW_SUMMARY:

@@ -276,6 +276,17 @@ static void open_debug(struct fa_object *o)
 		o->state = FA_OBJECT_DEBUG;
 }
 
+const char *fa_object_path(const struct fa_object *o)
+{
+	return o->path;
+}
+
+const unsigned char *fa_object_build_id(const struct fa_object *o, size_t *ret_len)
+{
+	*ret_len = o->build_id_len;
+	return o->build_id;
+}
+
 enum fa_object_state fa_object_state(struct fa_object *o)
 {
 	open_debug(o);

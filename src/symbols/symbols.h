@@ -61,6 +61,9 @@ bool fa_object_has_name(struct fa_object *o, uint64_t address);
 /* It has names in the symbol table, and `is` is true of none of them. */
 bool fa_object_other_name(struct fa_object *o, uint64_t address, bool (*is)(const char *name));
 enum fa_object_state fa_object_state(struct fa_object *o);
+/* As the caller named it; both live as long as the object. */
+const char *fa_object_path(const struct fa_object *o);
+const unsigned char *fa_object_build_id(const struct fa_object *o, size_t *ret_len);
 
 /* C++ and Rust names as people write them, cut at 4,096 characters. malloced; NULL: `name` is not mangled,
  * or out of memory. */

@@ -1,0 +1,121 @@
+#!/bin/bash
+# 39 - what grew: diff of two builds, runs and moments; growth over several; leaks of a running program.
+# Claims:
+#   39.1-39.5   diff of two builds: functions that moved are the same, the one that leaks is named
+#   39.6-39.7   diff of two moments of a run: by stack and by block; the peak
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+
+mkdir "$T/v1" "$T/v2"
+gcc -O1 -g -DFIXED -o "$T/v1/grower" "$SRC/tests/programs/grower.c"
+gcc -O1 -g -o "$T/v2/grower" "$SRC/tests/programs/grower.c"
+serve() { "$FA" run -o "$T/$1.falloc" -- "$T/$2/grower" <<<"$3" >/dev/null; } # trace build requests
+serve old v1 500
+serve old2 v1 500
+serve new v2 500
+serve more v2 700
+
+# The functions of the first row that are the program's own, innermost first.
+row_functions() { # file, row
+	json "$T/j" "[f['function'] for f in j['rows'][$1]['stack'] if f['module'].endswith('/grower')]"
+}
+two_builds() {
+	"$FA" diff "$T/old.falloc" "$T/new.falloc" --json >"$T/j"
+	same "$(json "$T/j" 'j["row_counts"]')" "{'added': 1, 'removed': 0, 'grown': 0, 'shrunk': 0, 'kept': 2}"
+	same "$(row_functions 0)" "['log_request', 'main', '_start']"
+	same "$(json "$T/j" 'len(j["rows"]), j["rows"][0]["what"], j["rows"][0]["before"], j["rows"][0]["after"]')" \
+		"(1, 'added', {'blocks': 0, 'bytes': 0}, {'blocks': 500, 'bytes': 24000})"
+	same "$(json "$T/j" 'j["change"]')" "{'blocks': 500, 'bytes': 24000}"
+}
+it 39.1 "of two builds, the stack that only the new one keeps is named; functions that moved are the same" two_builds
+
+same_build() {
+	"$FA" diff "$T/old.falloc" "$T/old2.falloc" --json --only kept --only added --only removed >"$T/j"
+	same "$(json "$T/j" 'j["row_counts"]["kept"], len(j["rows"]), j["change"]["bytes"]')" "(2, 2, 0)"
+	"$FA" diff "$T/new.falloc" "$T/more.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[(r["what"], r["change"]["bytes"], r["change"]["blocks"]) for r in j["rows"]]')" \
+		"[('grown', 9600, 200), ('grown', 3200, 0)]"
+	same "$(row_functions 0)" "['log_request', 'main', '_start']"
+}
+it 39.2 "of two runs of one build, what does not differ is kept, and what grew has its numbers" same_build
+
+removed() {
+	"$FA" diff "$T/new.falloc" "$T/old.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[(r["what"], r["change"]["bytes"]) for r in j["rows"]]')" "[('removed', -24000)]"
+	"$FA" diff "$T/new.falloc" "$T/old.falloc" --only added --only grown --json >"$T/j"
+	same "$(json "$T/j" 'j["rows"], j["row_counts"]["removed"]')" "([], 1)"
+	"$FA" diff "$T/old.falloc" "$T/more.falloc" --by function --sort size --size 40,2000 --json >"$T/j"
+	same "$(json "$T/j" '[(r["stack"][0]["function"], r["change"]["bytes"]) for r in j["rows"]]')" \
+		"[('log_request', 33600)]"
+	"$FA" diff "$T/old.falloc" "$T/new.falloc" --function '^remember$' --only kept --json >"$T/j"
+	same "$(json "$T/j" '[r["after"] for r in j["rows"]]')" "[{'blocks': 100, 'bytes': 100000}]"
+}
+it 39.3 "removed, filters, by function, orders" removed
+
+no_symbols() {
+	# The same program but for its name: offsets are what is left to compare.
+	mkdir "$T/s1" "$T/s2"
+	strip -s -o "$T/s1/grower" "$T/v2/grower"
+	objcopy -S --remove-section=.note.gnu.build-id "$T/v2/grower" "$T/s2/grower-b"
+	"$FA" run -o "$T/s1.falloc" -- "$T/s1/grower" <<<500 >/dev/null
+	"$FA" run -o "$T/s2.falloc" -- "$T/s2/grower-b" <<<600 >/dev/null
+	"$FA" diff "$T/s1.falloc" "$T/s2.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[(r["what"], r["change"]["bytes"]) for r in j["rows"]]')" "[('grown', 4800), ('grown', 1600)]"
+	json "$T/j" 'j["rows"][0]["stack"][0]["function"] is None' | grep -q true
+}
+it 39.4 "without symbols and build id, module and offset are compared" no_symbols
+
+statuses() {
+	local r=0
+	"$FA" diff "$T/old.falloc" "$T/new.falloc" --fail-above 24000 >"$T/out" # not above
+	"$FA" diff "$T/old.falloc" "$T/new.falloc" --fail-above 23999 >"$T/out" || r=$?
+	same "$r" 6
+	grep -q '^change +23.4 KiB in +500 blocks$' "$T/out"
+	grep -q '^    log_request  grower.c:[0-9]*  \[grower\]$' "$T/out"
+	r=0; "$FA" diff "$T/new.falloc" "$T/old.falloc" --fail-above 1 >"$T/out" || r=$?
+	same "$r" 0
+	r=0; "$FA" diff "$T/old.falloc" 2>"$T/out" || r=$?
+	same "$r" 2
+	r=0; "$FA" diff "$T/old.falloc" "$T/nothing.falloc" 2>"$T/out" || r=$?
+	same "$r" 5
+	r=0; "$FA" diff "$T/old.falloc" --from mark:nowhere 2>"$T/out" || r=$?
+	same "$r" 5
+	r=0; "$FA" diff "$T/old.falloc" --from yesterday 2>"$T/out" || r=$?
+	same "$r" 2
+	cp "$T/new.falloc" "$T/bad.falloc"
+	printf '\377\377\377\377' | dd of="$T/bad.falloc" bs=1 seek=$(($(stat -c %s "$T/bad.falloc") / 2)) conv=notrunc 2>/dev/null
+	r=0; "$FA" diff "$T/old.falloc" "$T/bad.falloc" >"$T/out" 2>&1 || r=$?
+	same "$r" 2
+	grep -q 'bad.falloc: damaged' "$T/out"
+}
+it 39.5 "exit statuses: 0 whatever the difference, 6 with --fail-above, 2 damaged or wrong, 5 not there" statuses
+
+moments() {
+	"$FA" diff --from 0 --to end "$T/new.falloc" --json >"$T/j"
+	same "$(json "$T/j" 'j["by_block"], j["of_blocks"]["added"], j["of_blocks"]["kept"]["blocks"], j["before"]["blocks"]')" \
+		"(True, {'blocks': 601, 'bytes': 132000}, 0, 0)"
+	"$FA" diff --from end "$T/new.falloc" --view blocks --only kept --json >"$T/j"
+	same "$(json "$T/j" 'j["block_count"], j["block_list"][0]["bytes"], j["block_list"][0]["stack"][0]["function"]')" \
+		"(601, 8000, 'grow')"
+	json "$T/j" 'len({b["address"] for b in j["block_list"]}) == 601 and all(b["age_ns"] >= 0 for b in j["block_list"])' | grep -q true
+	"$FA" diff --from end "$T/new.falloc" --view blocks --only kept --top 2 >"$T/out"
+	grep -q '^\.\.\. and 599 more; --top 601 shows all$' "$T/out"
+	grep -Eq '^kept +[0-9]+ +0x[0-9a-f]+ +8,000 ' "$T/out"
+}
+it 39.6 "of two moments of one run, by stack and by block" moments
+
+peak() {
+	# The realloc at the last request: the peak is what lives then.
+	"$FA" report "$T/new.falloc" --json >"$T/r"
+	"$FA" diff --from peak "$T/new.falloc" --json >"$T/j"
+	same "$(json "$T/j" 'j["before"]["bytes"], j["before"]["blocks"]')" \
+		"$(json "$T/r" 'j["peak"]["bytes"], j["peak"]["blocks"]')"
+	# And with threads that free what others allocated.
+	"$FA" run -o "$T/t.falloc" -- "$P/threads" 4 20000 >/dev/null
+	"$FA" report "$T/t.falloc" --json >"$T/r"
+	"$FA" diff --from peak "$T/t.falloc" --json >"$T/j"
+	same "$(json "$T/j" 'j["before"]["bytes"], j["before"]["blocks"], j["after"]["blocks"]')" \
+		"$(json "$T/r" 'j["peak"]["bytes"], j["peak"]["blocks"], j["outstanding"]["blocks"]')"
+}
+it 39.7 "what is live at the peak is the peak of report" peak
+results
