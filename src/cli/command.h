@@ -29,6 +29,7 @@
 	X(run)                                                                                     \
 	X(report)                                                                                  \
 	X(diff)                                                                                    \
+	X(growth)                                                                                  \
 	X(merge)                                                                                   \
 	X(dump)                                                                                    \
 	X(autologger)                                                                              \

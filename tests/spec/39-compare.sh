@@ -3,6 +3,8 @@
 # Claims:
 #   39.1-39.5   diff of two builds: functions that moved are the same, the one that leaks is named
 #   39.6-39.7   diff of two moments of a run: by stack and by block; the peak
+#   39.8-39.10  growth over three runs, and of one run each so much time
+#   39.11-39.12 growth and diff between marks of a service that runs (a private machine)
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 
@@ -118,4 +120,106 @@ peak() {
 		"$(json "$T/r" 'j["peak"]["bytes"], j["peak"]["blocks"], j["outstanding"]["blocks"]')"
 }
 it 39.7 "what is live at the peak is the peak of report" peak
+
+serve g1 v2 300
+serve g2 v2 600
+serve g3 v2 900
+three_runs() {
+	# Given in no order. The cache is full in all of them.
+	"$FA" growth "$T/g2.falloc" "$T/g3.falloc" "$T/g1.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[s["path"].split("/")[-1] for s in j["steps"]]')" "['g1.falloc', 'g2.falloc', 'g3.falloc']"
+	same "$(json "$T/j" 'j["stacks"], [[a["bytes"] for a in r["at"]] for r in j["rows"]]')" \
+		"(3, [[14400, 28800, 43200], [4800, 9600, 14400]])"
+	same "$(row_functions 0)" "['log_request', 'main', '_start']"
+	same "$(row_functions 1)" "['grow', 'main', '_start']"
+	# The slope is that of the least squares through these points.
+	python3 - "$T/j" <<'PY'
+import json, sys
+j = json.load(open(sys.argv[1]))
+t = [(s["real_ns"] - j["steps"][0]["real_ns"]) / 1e9 for s in j["steps"]]
+for r in j["rows"]:
+    b = [a["bytes"] for a in r["at"]]
+    mt, mb = sum(t) / 3, sum(b) / 3
+    slope = sum((x - mt) * (y - mb) for x, y in zip(t, b)) / sum((x - mt) ** 2 for x in t)
+    assert abs(slope - r["bytes_per_second"]) < 1e-6 * slope, (slope, r["bytes_per_second"])
+    assert 0 < r["fit"] <= 1 + 1e-9
+PY
+	"$FA" growth "$T"/g?.falloc >"$T/out"
+	grep -q '^2 of 3 stacks grow$' "$T/out"
+	grep -q '^  14.1 KiB, 28.1 KiB, 42.2 KiB; straight to ' "$T/out"
+}
+it 39.8 "of three runs the stacks that grow in every step, the steepest first, and not the cache that stays" three_runs
+
+other_builds() {
+	"$FA" growth "$T/old.falloc" "$T/new.falloc" "$T/more.falloc" --json >"$T/j" # log_request: 0, 500, 700; grow: 500, 500, 700
+	same "$(json "$T/j" '[[a["blocks"] for a in r["at"]] for r in j["rows"]]')" "[[0, 500, 700]]"
+	"$FA" growth "$T/old.falloc" "$T/new.falloc" "$T/more.falloc" --steps 1 --json >"$T/j"
+	same "$(json "$T/j" '[[a["bytes"] for a in r["at"]] for r in j["rows"]]')" "[[0, 24000, 33600], [8000, 8000, 11200]]"
+	local r=0
+	"$FA" growth "$T"/g?.falloc --fail-above 1 >"$T/out" || r=$?
+	same "$r" 6
+	"$FA" growth "$T"/g?.falloc --fail-above 1T >"$T/out"
+	r=0; "$FA" growth "$T/g1.falloc" 2>"$T/out" || r=$?
+	same "$r" 2
+	r=0; "$FA" growth "$T/g1.falloc" "$T/g1.falloc" 2>"$T/out" || r=$?
+	same "$r" 2
+	r=0; "$FA" growth "$T/g1.falloc" "$T/nothing.falloc" 2>"$T/out" || r=$?
+	same "$r" 5
+}
+it 39.9 "over two builds; with --steps what grows now and then; exit statuses" other_builds
+
+every() {
+	# Whatever the timing was: each moment has what diff says of it.
+	local length n=0
+	"$FA" report "$T/more.falloc" --json >"$T/r"
+	length=$(json "$T/r" 'j["duration_ns"]')
+	"$FA" growth "$T/more.falloc" --every $((length / 20))ns --json >"$T/j"
+	while read -r time bytes blocks; do
+		"$FA" diff --from "${time}ns" "$T/more.falloc" --json >"$T/d"
+		same "$(json "$T/d" 'j["before"]["bytes"], j["before"]["blocks"]')" "($bytes, $blocks)"
+		n=$((n + 1))
+	done < <(json "$T/j" '"\n".join("%d %d %d" % (s["time_ns"], s["bytes"], s["blocks"]) for s in j["steps"])')
+	[ $n -ge 2 ]
+}
+it 39.10 "with --every each moment has what diff says is live then" every
+
+private_machine 39.11 "growth of a service that runs"
+mkfifo "$T/in"
+requests() { # so many, all handled; then a mark: N NAME
+	echo "$1" >&8
+	n=$((n + 1))
+	wait_for 30 handled
+	$fa mark "$2" --session spec >/dev/null
+}
+handled() { [ "$(wc -l <"$T/done")" = "$n" ]; }
+service() {
+	"$P/grower" <"$T/in" >"$T/done" &
+	exec 8>"$T/in"
+	n=0
+	requests 100 full # the cache is full
+	requests 50 one
+	requests 60 two
+	requests 70 three
+	exec 8>&-
+	wait $!
+}
+by_name grower "$T/service.falloc" service
+marks() {
+	local at=(--at mark:one --at mark:three --at mark:full --at mark:two)
+	"$FA" growth "$T/service.falloc" "${at[@]}" --json >"$T/j"
+	same "$(json "$T/j" '[s["moment"] for s in j["steps"]]')" "['mark:full', 'mark:one', 'mark:two', 'mark:three']"
+	same "$(json "$T/j" '[[a["bytes"] // 16 for a in r["at"]] for r in j["rows"]]')" \
+		"[[300, 450, 630, 840], [100, 150, 210, 280]]"
+	same "$(row_functions 0)" "['log_request', 'main', '_start']"
+	same "$(json "$T/j" 'j["stacks"]')" 3
+}
+it 39.11 "between marks of a service that runs, the leak is named and not the cache" marks
+
+between_marks() {
+	"$FA" diff --from mark:full --to mark:three "$T/service.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[(r["what"], r["change"], r["of_blocks"]["added"]["blocks"], r["of_blocks"]["removed"]["blocks"], r["of_blocks"]["kept"]["blocks"]) for r in j["rows"]]')" \
+		"[('grown', {'blocks': 180, 'bytes': 8640}, 180, 0, 100), ('grown', {'blocks': 0, 'bytes': 2880}, 1, 1, 0)]"
+	same "$(json "$T/j" 'j["row_counts"]["kept"]')" 1
+}
+it 39.12 "diff between two marks has the blocks that came, went and stayed" between_marks
 results
