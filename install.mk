@@ -77,6 +77,8 @@ install: all $(generated) ## copy programs, library, man pages, completions and 
 	$(call put,0644,$(B)/share/firstalloc.bash,$(BASHCOMP)/firstalloc)
 	$(call put,0644,$(B)/share/_firstalloc,$(ZSHCOMP)/_firstalloc)
 	$(call put,0644,$(B)/share/firstallocd.service,$(UNITDIR)/firstallocd.service)
+	$(call put,0644,boot/10-firstallocd.conf,$(UNITDIR)/service.d/10-firstallocd.conf)
+	$(call put,0644,boot/not-itself.conf,$(UNITDIR)/firstallocd.service.d/10-firstallocd.conf)
 	$(call put,0644,boot/firstalloc-sysusers.conf,$(SYSUSERS)/firstalloc.conf)
 	@if [ ! -e $(DESTDIR)$(SYSCONF)/firstalloc.ini ]; then \
 		DESTDIR='$(DESTDIR)' tools/put.sh '$(MANIFEST)' put 0644 config/firstalloc.ini \

@@ -142,6 +142,7 @@ static const struct number_key autologger_keys[] = {
 	{"FlushTimer", 0, 3600, 1, AT(fa_autologger, flush_timer), "seconds, 0 to 3600"},
 	{"MaxFileSize", 0, 1 << 24, 1 << 20, AT(fa_autologger, max_file_size), "megabytes"},
 	{"MinFree", 0, 1 << 24, 1 << 20, AT(fa_autologger, min_free), "megabytes"},
+	{"FileMax", 0, 16, 1, AT(fa_autologger, file_max), "files, 1 to 16, or 0"},
 };
 
 /* 1: taken, 0: no such key, -EINVAL. */
@@ -230,9 +231,10 @@ static int autologger_word(struct fa_autologger *a, const char *key, const char 
 		(void)snprintf(a->file_name, sizeof(a->file_name), "%s", value);
 		return 1;
 	}
-	/* Windows keeps the last start's result here; ours lies in /var/lib/firstalloc/autologger,
-	 * because /etc may be read-only. A value that somebody copied over is no mistake. */
-	return strcmp(key, "Status") == 0;
+	/* Windows keeps the last start's result and the last file's number here; ours lie in
+	 * /var/lib/firstalloc/autologger, because /etc may be read-only. A value that somebody copied
+	 * over is no mistake. */
+	return strcmp(key, "Status") == 0 || strcmp(key, "FileCounter") == 0;
 }
 
 static void autologger_value(struct reading *r, const char *name, const char *key,

@@ -33,6 +33,7 @@ struct fa_autologger {
 	uint32_t flush_timer;     /* FlushTimer, seconds */
 	uint64_t max_file_size;   /* MaxFileSize (MB), here bytes; 0: no limit */
 	uint64_t min_free;        /* MinFree (MB), here bytes; ~0: default */
+	uint32_t file_max;        /* FileMax: files FILE.0001 and on, one a start; 0: FILE alone */
 	char mode[16];            /* LogFileMode: sequential (default), circular, buffering */
 	bool preallocate;         /* LogFileMode = MODE, preallocate */
 	bool count;               /* Policy: wait (default) or count */

@@ -24,6 +24,7 @@
 struct last_start {
 	bool known;
 	char status[16], text[200], time[64];
+	char counter[16]; /* "": it had no FileMax */
 };
 
 static void take_line(const char *body, const char *key, char *buf, size_t size)
@@ -53,6 +54,7 @@ static void read_last_start(const struct fa_cli *cli, const char *name, struct l
 	take_line(body, "Status = ", l->status, sizeof(l->status));
 	take_line(body, "Text = ", l->text, sizeof(l->text));
 	take_line(body, "Time = ", l->time, sizeof(l->time));
+	take_line(body, "FileCounter = ", l->counter, sizeof(l->counter));
 	l->known = l->status[0] != '\0';
 	free(body);
 }
@@ -74,6 +76,11 @@ static void show_json(struct fa_json *j, const struct fa_cli *cli, const struct 
 	fa_json_u64(j, "MaximumBuffers", a->maximum_buffers);
 	fa_json_u64(j, "FlushTimer", a->flush_timer ? a->flush_timer : 1);
 	fa_json_u64(j, "MaxFileSize", a->max_file_size >> 20);
+	fa_json_u64(j, "FileMax", a->file_max);
+	if (l.counter[0] != '\0')
+		fa_json_u64(j, "FileCounter", strtoull(l.counter, NULL, 10));
+	else
+		fa_json_null(j, "FileCounter");
 	fa_json_string(j, "source", a->source);
 	fa_json_string(j, "problem", a->problem[0] ? a->problem : NULL);
 	if (l.known) {
@@ -143,6 +150,10 @@ static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 	       (a->buffer_size ? a->buffer_size : 65536) / 1024, a->minimum_buffers,
 	       a->maximum_buffers, a->flush_timer ? a->flush_timer : 1);
 	printf("MaxFileSize = %llu\n", (unsigned long long)(a->max_file_size >> 20));
+	printf("FileMax = %u\n", a->file_max);
+	if (l.counter[0] != '\0')
+		printf("FileCounter = %s   (of the last file, FILE.%04lu)\n", l.counter,
+		       strtoul(l.counter, NULL, 10));
 	if (l.known)
 		printf("Status = %s   (%s, %s)\n", l.status, l.text, l.time);
 	else
@@ -305,7 +316,8 @@ const struct fa_command fa_cmd_autologger = {
 		"(KB), MinimumBuffers, MaximumBuffers, FlushTimer (seconds), LogFileMode "
 		"(sequential, circular, buffering), "
 		"MaxFileSize (MB, 0: no limit) and FileName (default "
-		"/var/log/firstalloc/NAME.falloc; an existing file is moved to NAME.falloc.1). "
+		"/var/log/firstalloc/NAME.falloc; an existing file is moved to NAME.falloc.1; with "
+		"FileMax each start has its own, FILE.0001 and on). "
 		"When "
 		"firstallocd starts it runs those with Start=1, before flagged services start.\n"
 		"\n"

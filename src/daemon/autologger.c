@@ -1,98 +1,25 @@
 /*
  * autologger.c - sessions that start with firstallocd: sections [Autologger NAME] with Start=1.
  *
- * The keeper opens their files, because only it may, and the ini is root's. An existing file is
- * moved to FILE.1, so that the last boot's trace is there once more. How it went is written to
- * /var/lib/firstalloc/autologger/NAME.status, ETW's Status value.
+ * The keeper opens their files (autologger_file.c), because only it may, and the ini is root's.
  *
  * Early in the boot the file system may still be read-only: then it is tried again for a minute.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/io.h"
-#include "base/parse.h"
-#include "base/paths.h"
 #include "daemon/keeper.h"
 
 enum { TRY_FOR_S = 60 };
-
-static void write_status(const struct keeper *k, const char *name, int error, const char *text)
-{
-	char path[512], file[600], body[512], when[64];
-	int n, e;
-
-	e = fa_path_join(path, sizeof(path), k->settings->root, FA_DIR_STATE "/autologger");
-	if (e == 0)
-		e = fa_make_dirs(path, 0755);
-	(void)snprintf(file, sizeof(file), "%s/%s.status", path, name);
-	n = snprintf(body, sizeof(body), "Status = %d\nText = %s\nTime = %s\n", error, text,
-		     fa_format_time(when, sizeof(when), fa_real_ns() / 1000000000u));
-	if (e == 0)
-		e = fa_replace_file(file, body, (size_t)n, 0644);
-	if (e < 0 && e != -EROFS)
-		log_line("%s: %s", file, fa_strerror(e));
-}
-
-/*
- * The trace is made by root, so the way to it must be root's: in a folder of a user its name, or that of
- * a folder above, could be a link to anywhere. What is there is looked at before anything is made.
- */
-static int make_folder(const char *dir)
-{
-	char there[600];
-	char *slash;
-	int e;
-
-	(void)snprintf(there, sizeof(there), "%s", dir);
-	while (access(there, F_OK) < 0 && errno == ENOENT &&
-	       (slash = strrchr(there, '/')) != NULL && slash != there)
-		*slash = '\0';
-	e = place_trust(there);
-	if (e >= 0)
-		e = fa_make_dirs(dir, 0755);
-	if (e >= 0)
-		e = place_trust(dir);
-	return e < 0 ? e : 0;
-}
 
 static const char *text_of(int e)
 {
 	return e == -EPERM ? "a user other than root could change its folder, or one above it"
 			   : fa_strerror(e);
-}
-
-static int open_file(const struct keeper *k, const struct fa_autologger *a, int *ret)
-{
-	char path[600], dir[600], old[620];
-	int e = fa_path_join(path, sizeof(path), k->settings->root, a->file_name);
-	char *slash;
-
-	if (e < 0)
-		return e;
-	(void)snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (slash != NULL && slash != dir) {
-		*slash = '\0';
-		e = make_folder(dir);
-		if (e < 0)
-			return e;
-	}
-	(void)snprintf(old, sizeof(old), "%s.1", path);
-	if (rename(path, old) < 0 && errno != ENOENT)
-		return -errno;
-	e = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (e < 0)
-		return -errno;
-	*ret = e;
-	return 0;
 }
 
 static void fill_options(const struct fa_autologger *a, struct fa_session_options *o)
@@ -120,6 +47,7 @@ static struct kept *free_kept(struct keeper *k)
 
 static int start(struct keeper *k, int i, const char **ret_what)
 {
+	struct autologger *al = &k->autologger[i];
 	const struct fa_autologger *a = &k->settings->config.autologger[i];
 	struct fa_part_msg m = {0};
 	struct kept *kept = free_kept(k);
@@ -133,7 +61,7 @@ static int start(struct keeper *k, int i, const char **ret_what)
 		return -EINVAL;
 	/* Its ring is made by the collector, which gives it to us to keep. */
 	if ((m.u.session.options.log_file_mode & FA_LOG_BUFFERING) == 0)
-		e = open_file(k, a, &fd);
+		e = autologger_open(k, a, &al->counter, &fd);
 	if (e < 0)
 		return e;
 	m.u.session.id = fa_real_ns() + (uint64_t)i;
@@ -164,24 +92,24 @@ static void try_one(struct keeper *k, int i)
 	int e;
 
 	if (!a->start) {
-		k->autologger[i] = AL_STARTED; /* nothing to do */
+		k->autologger[i].state = AL_STARTED; /* nothing to do */
 		return;
 	}
 	if (a->problem[0] != '\0') {
 		log_line("autologger %s is not started: %s", a->name, a->problem);
-		write_status(k, a->name, EINVAL, a->problem);
-		k->autologger[i] = AL_FAILED;
+		autologger_status(k, a, k->autologger[i].counter, EINVAL, a->problem);
+		k->autologger[i].state = AL_FAILED;
 		return;
 	}
 	e = start(k, i, &what);
 	if (e == 0) {
-		k->autologger[i] = AL_GIVEN;
+		k->autologger[i].state = AL_GIVEN;
 	} else if (!may_change(k, e)) {
 		if (what == NULL)
 			what = text_of(e);
 		log_line("autologger %s: %s: %s", a->name, a->file_name, what);
-		write_status(k, a->name, -e, what);
-		k->autologger[i] = AL_FAILED;
+		autologger_status(k, a, k->autologger[i].counter, -e, what);
+		k->autologger[i].state = AL_FAILED;
 	}
 }
 
@@ -191,7 +119,7 @@ void autologgers_turn(struct keeper *k)
 	if (!k->part[PART_COLLECTOR].ready)
 		return;
 	for (int i = 0; i < k->settings->config.autologgers; i++)
-		if (k->autologger[i] == AL_WAITS)
+		if (k->autologger[i].state == AL_WAITS)
 			try_one(k, i);
 }
 
@@ -200,10 +128,10 @@ void autologger_result(struct keeper *k, const struct fa_msg_autologger *m)
 	for (int i = 0; i < k->settings->config.autologgers; i++) {
 		const struct fa_autologger *a = &k->settings->config.autologger[i];
 
-		if (strncmp(a->name, m->name, sizeof(m->name)) != 0 || k->autologger[i] != AL_GIVEN)
+		if (strncmp(a->name, m->name, sizeof(m->name)) != 0 || k->autologger[i].state != AL_GIVEN)
 			continue;
-		k->autologger[i] = m->error ? AL_FAILED : AL_STARTED;
-		write_status(k, a->name, m->error, m->error ? fa_strerror(-m->error) : "started");
+		k->autologger[i].state = m->error ? AL_FAILED : AL_STARTED;
+		autologger_status(k, a, k->autologger[i].counter, m->error, m->error ? fa_strerror(-m->error) : "started");
 		log_line("autologger %s: %s", a->name,
 			 m->error ? fa_strerror(-m->error) : "started");
 	}
@@ -212,7 +140,7 @@ void autologger_result(struct keeper *k, const struct fa_msg_autologger *m)
 bool autologgers_pending(const struct keeper *k)
 {
 	for (int i = 0; i < k->settings->config.autologgers; i++)
-		if (k->autologger[i] == AL_GIVEN)
+		if (k->autologger[i].state == AL_GIVEN)
 			return true;
 	return false;
 }

@@ -30,6 +30,12 @@ struct kept {
 
 enum autologger_state { AL_WAITS, AL_GIVEN, AL_STARTED, AL_FAILED };
 
+/* One of the configuration's. */
+struct autologger {
+	enum autologger_state state;
+	uint32_t counter; /* FileCounter of its file, 0: without FileMax */
+};
+
 enum { ASKERS_MAX = 32, PURSES = 64 };
 
 /* Who is connected to the keeper's own socket (requests.c). */
@@ -57,7 +63,7 @@ struct keeper {
 	struct asker asker[ASKERS_MAX];
 	struct purse purse[PURSES];
 	struct kept kept[FA_SESSIONS_MAX];
-	enum autologger_state autologger[FA_CONFIG_AUTOLOGGERS];
+	struct autologger autologger[FA_CONFIG_AUTOLOGGERS];
 	uint64_t given;   /* sessions given to this collector */
 	uint64_t settled; /* of those the doorman knows */
 	bool announced;   /* READY was said */
@@ -91,6 +97,12 @@ uint64_t watchdog_interval_ns(void); /* 0: systemd does not want to hear from us
 void autologgers_turn(struct keeper *k);
 void autologger_result(struct keeper *k, const struct fa_msg_autologger *m);
 bool autologgers_pending(const struct keeper *k);
+
+/* autologger_file.c: its trace, and what is remembered of its last start */
+int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint32_t *ret_counter,
+		    int *ret_fd) FA_MUST_USE;
+void autologger_status(const struct keeper *k, const struct fa_autologger *a, uint32_t counter,
+		       int error, const char *text);
 
 /* requests.c */
 void requests_open(struct keeper *k);

@@ -7,6 +7,7 @@
 #   12.12      after disable and autologger disable the next boot writes nothing
 # The container's root is made once by mmdebstrap (half a minute) and kept in the build folder.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/guest.sh"
 
 R=$T/root
 mkdir -p "$R/etc/firstalloc"
@@ -67,30 +68,7 @@ broken() {
 }
 it 12.6 "a broken section is told with file, line and key" broken
 
-why=
-[ "$(id -u)" = 0 ] || why="needs root"
-for tool in mmdebstrap systemd-nspawn; do
-	[ -n "$why" ] || command -v $tool >/dev/null || why="needs $tool"
-done
-for f in "$B/firstallocd" "$B/libfirstalloc_preload.so" "$P/families"; do
-	[ -n "$why" ] || [ -e "$f" ] || why="$f is not built"
-done
-# One file: a tree below the build folder would be searched by make.
-base=$B/guest/base.tar
-make_base() {
-	mkdir -p "$B/guest"
-	mmdebstrap --variant=essential --format=tar \
-		--include=systemd-sysv,dbus,libsqlite3-0,libinih1,libdw1,liblz4-1,libzstd1 \
-		--aptopt='Acquire::Languages none' --dpkgopt='path-exclude=/usr/share/doc/*' \
-		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-		bookworm "$B/guest/new.tar" \
-		$(ls /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1) \
-		>"$B/guest/log" 2>&1 && mv "$B/guest/new.tar" "$base"
-}
-if [ -z "$why" ] && [ ! -e "$base" ]; then
-	make_base || why="mmdebstrap failed: $(tail -n 1 "$B/guest/log")"
-fi
-if [ -n "$why" ]; then
+if why=$(guest_lacks); then
 	skip 12.7 "boots in a container" "$why"
 	results
 	exit
@@ -98,15 +76,10 @@ fi
 
 G=$T/guest RES=$T/results
 mkdir "$G" "$RES"
-tar xf "$base" -C "$G"
 gfa="$FA --root $G"
 
 guest() {
-	make -s -C "$SRC" B="$B" DESTDIR="$G" install
-	$gfa install --library "$B/libfirstalloc_preload.so"
-	systemd-sysusers --root="$G" "$SRC/boot/firstalloc-sysusers.conf"
-	echo 0123456789abcdef0123456789abcdef >"$G/etc/machine-id"
-	touch "$G/etc/.updated" "$G/var/.updated"
+	guest_make "$G"
 	install -m 755 "$P/families" "$G/usr/bin/flagged-service"
 	cat >"$G/etc/systemd/system/flagged.service" <<-'U'
 		[Unit]

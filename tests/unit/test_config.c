@@ -55,7 +55,8 @@ SPEC(every_value_is_read_in_its_unit)
 	    "; comment\n[Daemon]\nWorkers = 8\nMappedPerUser=3\nWrittenPerUser = 2\n\n"
 	    "[Autologger boot]\nStart=1\nBufferSize = 128\nMinimumBuffers = 2\n"
 	    "MaximumBuffers = 64\nFlushTimer = 5\nLogFileMode = circular, preallocate\n"
-	    "MaxFileSize = 10\nFileName = /var/log/x.falloc\nPolicy = count\nStatus = 0\n");
+	    "MaxFileSize = 10\nFileName = /var/log/x.falloc\nPolicy = count\nStatus = 0\n"
+	    "FileMax = 16\nFileCounter = 3\n");
 	CHECK(fa_config_read(root, &c) == 0);
 	CHECK(c.problems == 0);
 	CHECK(c.workers == 8 && c.mapped_per_user == 3 << 20 && c.written_per_user == 2 << 20);
@@ -63,7 +64,7 @@ SPEC(every_value_is_read_in_its_unit)
 	CHECK(a != NULL && a->start && a->buffer_size == 128 << 10 && a->minimum_buffers == 2 &&
 	      a->maximum_buffers == 64 && a->flush_timer == 5 && a->max_file_size == 10 << 20 &&
 	      a->count && a->preallocate && strcmp(a->mode, "circular") == 0 &&
-	      strcmp(a->file_name, "/var/log/x.falloc") == 0);
+	      a->file_max == 16 && strcmp(a->file_name, "/var/log/x.falloc") == 0);
 }
 
 SPEC(a_heading_alone_has_all_defaults)
