@@ -162,9 +162,10 @@ enum fa_trace_control {
  * pid_errors are written then, too.
  *
  * ids: which events carry a stack; at most 256, else FA_ERROR_INVALID_PARAMETER. Entries of another
- * provider or of an unknown type are ignored. In this version a program's rule decides that for all its
- * sessions (`firstalloc enable --stacks`, by default alloc and realloc): the list may name these two,
- * and FA_HEAP_TYPE_FREE is answered with FA_ERROR_NOT_SUPPORTED.
+ * provider or of an unknown type are ignored. If none is left, a program's rule decides (`firstalloc
+ * enable --stacks`, by default alloc and realloc). The list holds from a few milliseconds after a
+ * program has come into the session; sessions that share a program have the stacks of all events of
+ * which one of them wants them.
  *
  * When it has returned FA_OK, what starts from then on is traced from its first allocation.
  * *properties says what holds; sizes out of range are refused, not changed silently.
@@ -176,9 +177,18 @@ int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *pro
 /*
  * fa_update_heap_trace - change a session that runs
  *
- * The arguments are those of UpdateHeapTrace: by name, no handle. firstallocd cannot change a session
- * that runs, in this version: the arguments and the session are checked, then the answer is
- * FA_ERROR_NOT_SUPPORTED and nothing has changed.
+ * The arguments are those of UpdateHeapTrace: by name, no handle. What is not given stays as it is.
+ *
+ * pids: instead of all that were in it before; as for fa_start_heap_trace(). Those that are not named
+ * leave, and are dormant again unless another session wants them. With pid_count 0 the set stays; a
+ * PID 0 alone makes an ordinary session of one that had PIDs. If none can be had, nothing has changed.
+ * ids: which events carry stacks from now on; entries that are not known are ignored, and if none is
+ * left the set stays.
+ * properties: flush_timer and maximum_buffers are changed where they are not 0; may be NULL. Out: as
+ * for fa_query_trace(), and what came of the PIDs.
+ *
+ * The change holds at the next heap call of a program 100 ms later at the latest, and stands in the
+ * trace, with time and user.
  */
 int fa_update_heap_trace(struct fa_trace_properties *properties, const char *session_name,
 			 const uint32_t *pids, uint32_t pid_count,
@@ -188,7 +198,8 @@ int fa_update_heap_trace(struct fa_trace_properties *properties, const char *ses
  * fa_control_trace - query, flush, update or stop a session
  *
  * The session is named by session_name, or, where that is NULL, by the handle (Windows: the name wins,
- * too). properties may be NULL but for FA_TRACE_QUERY. The handle of a session that was stopped
+ * too). properties may be NULL but for FA_TRACE_QUERY. FA_TRACE_UPDATE changes what *properties says, as
+ * fa_update_heap_trace() does. The handle of a session that was stopped
  * names none: FA_ERROR_NO_SUCH_SESSION. Root and members of the group firstalloc control all sessions,
  * everybody else their own; those of others are not there for them.
  */

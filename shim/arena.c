@@ -149,6 +149,7 @@ static void write_head(const struct fa_start *start)
 	h->options = fa_arena.wish.options;
 	h->depth = (uint16_t)fa_arena.wish.depth;
 	h->stacks = (uint8_t)fa_arena.wish.stacks;
+	fa_arena.own_stacks = fa_arena.wish.stacks;
 	h->stamp_mode = (uint8_t)fa_arena.wish.stamp_mode;
 	h->clock_source = fa_arena.clock_source;
 	h->slot = fa_arena.slot;

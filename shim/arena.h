@@ -32,6 +32,7 @@ struct fa_arena {
 	uint32_t size0;
 	uint64_t most; /* bytes that all segments may have: the address space is the program's */
 	uint32_t slot;
+	uint32_t own_stacks; /* wish.stacks as the rule had it: sessions may want others for a while */
 	uint32_t process; /* our slot in the process table */
 	uint32_t process_generation;
 	int32_t pid;

@@ -39,7 +39,7 @@ void *fa_hook_malloc(size_t size, const struct fa_regs *regs)
 void fa_hook_free(void *block, const struct fa_regs *regs)
 {
 	if (block != NULL && fa_active())
-		fa_record_free(regs, block);
+		fa_record_free(regs, block, true);
 	fa_real.free(block);
 }
 
@@ -122,7 +122,7 @@ void *fa_hook_pvalloc(size_t size, const struct fa_regs *regs)
 void fa_hook_free_sized(void *block, size_t size, const struct fa_regs *regs)
 {
 	if (block != NULL && fa_active())
-		fa_record_free(regs, block);
+		fa_record_free(regs, block, true);
 	fa_real.free_sized(block, size);
 }
 
@@ -130,7 +130,7 @@ void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
 				const struct fa_regs *regs)
 {
 	if (block != NULL && fa_active())
-		fa_record_free(regs, block);
+		fa_record_free(regs, block, true);
 	fa_real.free_aligned_sized(block, alignment, size);
 }
 

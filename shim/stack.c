@@ -11,6 +11,23 @@ static FA_INLINE bool is_common(void)
 	       (fa_arena.wish.stacks & FA_STACK_ALLOC) != 0;
 }
 
+/*
+ * What anybody wrote there decides no more than whether a stack is walked. A thread that has none any more forgets what
+ * it recalls, since the quick way takes the next one for given.
+ */
+void fa_stack_follow(struct fa_thread *t)
+{
+	uint32_t asked = __atomic_load_n(&fa_arena_head()->answer.stacks, __ATOMIC_RELAXED);
+	uint32_t wanted = (asked & FA_ANSWER_STACKS) == 0
+				  ? fa_arena.own_stacks
+				  : asked & (FA_STACK_ALLOC | FA_STACK_REALLOC | FA_STACK_FREE);
+
+	if (fa_arena.wish.stacks != wanted)
+		__atomic_store_n(&fa_arena.wish.stacks, wanted, __ATOMIC_RELAXED);
+	if ((wanted & FA_STACK_ALLOC) == 0)
+		fa_stack_forget(t);
+}
+
 static uint32_t marks_of(const struct fa_stack_view *v, uint32_t i)
 {
 	return (i == 0 ? v->marks : 0) | (v->frame_marks == NULL ? 0 : v->frame_marks[i]);

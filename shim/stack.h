@@ -15,6 +15,9 @@ static FA_INLINE void fa_stack_forget(struct fa_thread *t)
 	t->recalled = NULL;
 }
 
+/* Do the sessions want stacks of other events by now? Cheap; for each thread, when the collector's tick moved. */
+void fa_stack_follow(struct fa_thread *t);
+
 /* 0: there is no room for it. nested: for the thread's second stream. */
 uint32_t fa_stack_take(struct fa_thread *t, bool nested, const struct fa_regs *regs);
 

@@ -392,6 +392,8 @@ static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 	w->tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
 	if (fa_arena_is_over())
 		fa_wake_end(FA_REASON_ENDED);
+	else
+		fa_stack_follow(self);
 }
 
 static FA_INLINE bool ticked(const struct fa_writer *w)
@@ -455,7 +457,7 @@ FA_NOINLINE void fa_record_alloc(const struct fa_regs *regs, const void *p, size
 	} while (again(w, regs));
 }
 
-FA_NOINLINE void fa_record_free(const struct fa_regs *regs, const void *p)
+FA_NOINLINE void fa_record_free(const struct fa_regs *regs, const void *p, bool may_walk)
 {
 	struct fa_writer *w;
 
@@ -474,7 +476,7 @@ FA_NOINLINE void fa_record_free(const struct fa_regs *regs, const void *p)
 			stamp = fa_stamp();
 			w->stamp_in = stamp_again();
 		}
-		stack = stack_for(w, regs, FA_STACK_FREE);
+		stack = may_walk ? stack_for(w, regs, FA_STACK_FREE) : 0;
 		at = w->at;
 		if (!may_put(w, regs))
 			continue;
@@ -529,7 +531,7 @@ void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, 
 static FA_NOINLINE void free_slowly(const void *p, const struct fa_regs *regs)
 {
 	if (fa_active())
-		fa_record_free(regs, p);
+		fa_record_free(regs, p, false);
 }
 
 static FA_NOINLINE void *malloc_slowly(void *p, size_t size, const struct fa_regs *regs)

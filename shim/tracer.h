@@ -40,7 +40,8 @@ static FA_INLINE bool fa_active(void)
 /* Write an event. fn: enum fa_alloc_function. old, p: 0, NULL: no such block. */
 void fa_record_alloc(const struct fa_regs *regs, const void *p, size_t size, unsigned fn,
 		     unsigned align_log2);
-void fa_record_free(const struct fa_regs *regs, const void *p);
+/* may_walk: all of *regs is valid. The entry point may have seen that frees take no stacks, and now they do. */
+void fa_record_free(const struct fa_regs *regs, const void *p, bool may_walk);
 void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, size_t size,
 		       int is_array);
 

@@ -34,8 +34,10 @@ static struct fa_wish wish_of(const struct fa_wake *w)
 	struct fa_wish wish = {w->rule_id, w->tracing_flags, w->options,
 			       w->depth,   w->stacks,	     w->stamp_mode};
 
-	if ((w->flags & FA_WAKE_KEEP) != 0 && fa_arena.wish.rule_id != 0)
+	if ((w->flags & FA_WAKE_KEEP) != 0 && fa_arena.wish.rule_id != 0) {
 		wish = fa_arena.wish;
+		wish.stacks = fa_arena.base != NULL ? fa_arena.own_stacks : wish.stacks;
+	}
 	if (wish.depth < 1 || wish.depth > FA_DEPTH_MAX)
 		wish.depth = FA_DEPTH_DEFAULT;
 	if (fa_clock_is_forbidden())

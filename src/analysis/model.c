@@ -89,6 +89,9 @@ void fa_model_done(struct fa_model *m)
 	free(m->threads);
 	free(m->sites);
 	free(m->coverage);
+	for (size_t i = 0; i < m->change_count; i++)
+		free(m->changes[i].text);
+	free(m->changes);
 	fa_idmap_done(&m->arena_by_id);
 	fa_idmap_done(&m->process_by_id);
 	fa_idmap_done(&m->thread_by_id);
@@ -127,7 +130,7 @@ struct fa_thread *fa_model_thread(struct fa_model *m, struct fa_process *p, uint
 	uint64_t key = (uint64_t)p->id << 32 | serial;
 	struct fa_thread *t = fa_idmap_get(&m->thread_by_id, key);
 
-	if (t != NULL)
+	if (t != NULL && t->process == p)
 		return t;
 	if (m->thread_count >= FA_BLOCK_THREAD ||
 	    reserve((void **)&m->threads, m->thread_count, &m->thread_cap, sizeof(*m->threads)) < 0)
@@ -192,8 +195,10 @@ int fa_model_add_process(struct fa_model *m, const struct fa_rec_process *rec,
 {
 	struct fa_process *p = fa_model_process(m, rec->process);
 
-	/* Described twice: a session that wrote its definitions again. */
-	if (rec->process == 0 || p != NULL || m->process_count >= FA_MODEL_PROCESSES)
+	/* Described twice: a session that wrote its definitions again. Who was taken out of a session and came back is
+	 * another process for us: what it did meanwhile is not known. */
+	if (rec->process == 0 ||
+	    (p != NULL && (!p->ended || p->end_reason != FA_PROCESS_END_TAKEN_OUT)) || m->process_count >= FA_MODEL_PROCESSES)
 		return -EBADMSG;
 	if (reserve((void **)&m->processes, m->process_count, &m->process_cap,
 		    sizeof(*m->processes)) < 0)
@@ -336,6 +341,20 @@ void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before)
 		return;
 	t->process->lost_seen += lost_before - t->lost_before;
 	t->lost_before = lost_before;
+}
+
+int fa_model_add_change(struct fa_model *m, const struct fa_rec_update *rec,
+			const unsigned char *tail, size_t tail_len)
+{
+	struct fa_change c = {.stamp = rec->stamp};
+
+	if (reserve((void **)&m->changes, m->change_count, &m->change_cap, sizeof(*m->changes)) < 0)
+		return -ENOMEM;
+	c.text = strdup(fa_trace_string(&tail, &tail_len));
+	if (c.text == NULL)
+		return -ENOMEM;
+	m->changes[m->change_count++] = c;
+	return 0;
 }
 
 int fa_model_add_coverage(struct fa_model *m, const struct fa_rec_coverage *rec,

@@ -165,6 +165,12 @@ struct fa_coverage {
 	char *image;
 };
 
+/* The session was changed while it ran. */
+struct fa_change {
+	uint64_t stamp;
+	char *text;
+};
+
 struct fa_model {
 	struct fa_idmap arena_by_id;
 	struct fa_idmap process_by_id;
@@ -180,8 +186,10 @@ struct fa_model {
 	bool stacks_cut; /* some: their arena had no room for more */
 	struct fa_coverage *coverage;
 	size_t coverage_count;
+	struct fa_change *changes;
+	size_t change_count;
 	/* internal: allocated lengths */
-	size_t arena_cap, process_cap, thread_cap, site_cap, coverage_cap;
+	size_t arena_cap, process_cap, thread_cap, site_cap, coverage_cap, change_cap;
 };
 
 int fa_model_init(struct fa_model *m) FA_MUST_USE;
@@ -209,6 +217,8 @@ int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec) FA_MUST
 /* What EVENTS records say was lost before them. The counts of LOST are the truth; these tell of losses
  * where LOST records were cut off. */
 void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before);
+int fa_model_add_change(struct fa_model *m, const struct fa_rec_update *rec,
+			const unsigned char *tail, size_t tail_len) FA_MUST_USE;
 int fa_model_add_coverage(struct fa_model *m, const struct fa_rec_coverage *rec,
 			  const unsigned char *tail, size_t tail_len) FA_MUST_USE;
 

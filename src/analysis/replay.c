@@ -198,6 +198,8 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 		return 0;
 	case FA_TAG_COVERAGE:
 		return fa_model_add_coverage(m, rec->head, rec->tail, rec->tail_len);
+	case FA_TAG_UPDATE:
+		return fa_model_add_change(m, rec->head, rec->tail, rec->tail_len);
 	case FA_TAG_END:
 		memcpy(&e->r->end, rec->head, sizeof(e->r->end));
 		e->r->ended = true;

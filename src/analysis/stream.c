@@ -45,7 +45,7 @@ struct fa_stream *fa_stream_get(struct fa_engine *e, struct fa_process *p, uint3
 	uint64_t key = (uint64_t)p->id << 32 | word;
 	struct fa_stream *s = fa_idmap_get(&e->streams, key);
 
-	if (s != NULL)
+	if (s != NULL && s->process == p) /* not of one that was taken out of the session and came back */
 		return s;
 	s = new_stream(e, p);
 	if (s == NULL)

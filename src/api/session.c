@@ -15,12 +15,13 @@
 #include "base/io.h"
 #include "client/attach.h"
 #include "client/client.h"
+#include "format/index_format.h"
 
-enum { KB = 1024, MB = 1 << 20, STACK_ALLOC = 1, STACK_REALLOC = 2, STACK_FREE = 4 };
+enum { KB = 1024, MB = 1 << 20 };
 
 /* ---- errors ---- */
 
-static int fail_to_ask(int e)
+int fa_api_fail_to_ask(int e)
 {
 	switch (e) {
 	case -ENOENT:
@@ -73,13 +74,13 @@ static int error_of_reply(int e)
 	}
 }
 
-static int fail_reply(const struct fa_control_reply *r)
+int fa_api_fail_reply(const struct fa_control_reply *r)
 {
 	return fa_api_fail(error_of_reply(r->error), "%s",
 			   r->text[0] != '\0' ? r->text : fa_strerror(-r->error));
 }
 
-static int fail_to_open(const char *path, int e)
+int fa_api_fail_to_open(const char *path, int e)
 {
 	switch (e) {
 	case -EEXIST:
@@ -107,7 +108,7 @@ static int fail_to_open(const char *path, int e)
 
 /* ---- what comes in ---- */
 
-static int check_properties(const struct fa_trace_properties *p)
+int fa_api_check_properties(const struct fa_trace_properties *p)
 {
 	if (p == NULL)
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no properties");
@@ -118,7 +119,7 @@ static int check_properties(const struct fa_trace_properties *p)
 	return FA_OK;
 }
 
-static int check_name(const char *name)
+int fa_api_check_name(const char *name)
 {
 	if (name == NULL || !fa_session_name_ok(name))
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER,
@@ -154,14 +155,14 @@ static int check_mode(uint32_t mode)
 	return FA_OK;
 }
 
-static int check_pids(const uint32_t *pids, uint32_t count)
+int fa_api_check_pids(const uint32_t *pids, uint32_t count)
 {
 	if (count != 0 && pids == NULL)
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "pids is NULL, its count is not 0");
 	return FA_OK;
 }
 
-static bool wants_flagged(const uint32_t *pids, uint32_t count)
+bool fa_api_wants_flagged(const uint32_t *pids, uint32_t count)
 {
 	bool found = count == 0;
 
@@ -171,7 +172,7 @@ static bool wants_flagged(const uint32_t *pids, uint32_t count)
 }
 
 /* Which events are to carry a stack: what nobody knows is left out, as in Windows. */
-static int check_ids(const struct fa_stack_event_id *ids, uint32_t count)
+int fa_api_check_ids(const struct fa_stack_event_id *ids, uint32_t count, uint32_t *ret_stacks)
 {
 	static const unsigned char heap[16] = FA_HEAP_PROVIDER;
 	uint32_t stacks = 0;
@@ -183,15 +184,12 @@ static int check_ids(const struct fa_stack_event_id *ids, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		if (memcmp(ids[i].provider, heap, sizeof(heap)) != 0)
 			continue;
-		stacks |= ids[i].type == FA_HEAP_TYPE_ALLOC     ? STACK_ALLOC
-			  : ids[i].type == FA_HEAP_TYPE_REALLOC ? STACK_REALLOC
-			  : ids[i].type == FA_HEAP_TYPE_FREE    ? STACK_FREE
-								: 0;
+		stacks |= ids[i].type == FA_HEAP_TYPE_ALLOC     ? FA_STACK_ALLOC
+			  : ids[i].type == FA_HEAP_TYPE_REALLOC ? FA_STACK_REALLOC
+			  : ids[i].type == FA_HEAP_TYPE_FREE    ? FA_STACK_FREE
+								: 0u;
 	}
-	if ((stacks & STACK_FREE) != 0)
-		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-				   "stacks of frees are chosen by the program's rule: "
-				   "firstalloc enable --stacks all");
+	*ret_stacks = stacks != 0 ? FA_SESSION_STACKS | stacks : 0;
 	return FA_OK;
 }
 
@@ -307,7 +305,7 @@ static int no_session(const char *name)
 	return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "the handle is of no session that runs");
 }
 
-static int query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
+int fa_api_query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
 {
 	FA_CLEANUP(fa_client_status_done) struct fa_client_status st = {0};
 	const struct fa_status_session *s;
@@ -315,9 +313,9 @@ static int query(int sock, fa_trace_handle handle, const char *name, struct fa_t
 	int e = fa_client_status(sock, &reply, &st);
 
 	if (e < 0)
-		return fail_to_ask(e);
+		return fa_api_fail_to_ask(e);
 	if (reply.error != 0)
-		return fail_reply(&reply);
+		return fa_api_fail_reply(&reply);
 	s = find_session(&st, handle, name);
 	if (s == NULL)
 		return no_session(name);
@@ -329,7 +327,7 @@ static int query(int sock, fa_trace_handle handle, const char *name, struct fa_t
 /* ---- the calls ---- */
 
 /* One after the other; FA_OK, or why the first of those that could not be had could not. */
-static int attach_pids(int sock, uint64_t session, const uint32_t *pids, uint32_t count,
+int fa_api_attach_pids(int sock, uint64_t session, const uint32_t *pids, uint32_t count,
 		       struct fa_trace_properties *p)
 {
 	int first = FA_OK;
@@ -375,18 +373,18 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 	int e;
 
 	if (sock < 0)
-		return fail_to_ask(sock);
+		return fa_api_fail_to_ask(sock);
 	e = fa_client_open_trace(path, &fd);
 	if (e < 0)
-		return fail_to_open(path, e);
+		return fa_api_fail_to_open(path, e);
 	e = fa_client_ask(sock, q, fd, &reply, NULL);
 	if (e < 0 || reply.error != 0) {
 		fa_client_drop_trace(path, fd);
-		return e < 0 ? fail_to_ask(e) : fail_reply(&reply);
+		return e < 0 ? fa_api_fail_to_ask(e) : fa_api_fail_reply(&reply);
 	}
 	if ((q->session.flags & FA_SESSION_PIDS) == 0)
 		reply.woken += fa_attach_flagged(sock, fa_api_root());
-	e = attach_pids(sock, reply.session_id, pids, pid_count, p);
+	e = fa_api_attach_pids(sock, reply.session_id, pids, pid_count, p);
 	if (p->pids_attached == 0 && (q->session.flags & FA_SESSION_PIDS) != 0) {
 		end_session(sock, reply.session_id);
 		fa_client_drop_trace(path, fd);
@@ -395,7 +393,7 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 	*handle = reply.session_id;
 	attached = p->pids_attached;
 	failed = p->pids_failed;
-	(void)query(sock, *handle, NULL, p); /* it runs, whatever becomes of this question */
+	(void)fa_api_query(sock, *handle, NULL, p); /* it runs, whatever becomes of this question */
 	p->joined = reply.pending_families;
 	p->woken = reply.woken;
 	p->pids_attached = attached;
@@ -414,38 +412,23 @@ int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *pro
 	if (handle == NULL)
 		return fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no room for the handle");
 	*handle = 0;
-	e = check_properties(properties);
+	e = fa_api_check_properties(properties);
 	if (e == FA_OK)
-		e = check_name(session_name);
+		e = fa_api_check_name(session_name);
 	if (e == FA_OK)
 		e = check_mode(properties->settings.log_file_mode);
 	if (e == FA_OK)
-		e = check_ids(ids, id_count);
+		e = fa_api_check_ids(ids, id_count, &q.session.stacks);
 	if (e == FA_OK)
-		e = check_pids(pids, pid_count);
+		e = fa_api_check_pids(pids, pid_count);
 	if (e == FA_OK)
 		e = fill_options(properties, session_name, &q.session);
 	if (e == FA_OK)
 		e = file_name(properties, session_name, path);
 	if (e != FA_OK)
 		return e;
-	q.session.flags |= wants_flagged(pids, pid_count) ? 0 : FA_SESSION_PIDS;
+	q.session.flags |= fa_api_wants_flagged(pids, pid_count) ? 0 : FA_SESSION_PIDS;
 	return start(&q, path, pids, pid_count, handle, properties);
-}
-
-int fa_update_heap_trace(struct fa_trace_properties *properties, const char *session_name,
-			 const uint32_t *pids, uint32_t pid_count,
-			 const struct fa_stack_event_id *ids, uint32_t id_count)
-{
-	int e = properties != NULL ? check_properties(properties) : FA_OK;
-
-	if (e == FA_OK)
-		e = check_name(session_name);
-	if (e == FA_OK)
-		e = check_ids(ids, id_count);
-	if (e == FA_OK)
-		e = check_pids(pids, pid_count);
-	return e == FA_OK ? fa_control_trace(0, session_name, properties, FA_TRACE_UPDATE) : e;
 }
 
 static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name,
@@ -460,8 +443,8 @@ static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name
 		q.session_id = handle;
 	e = fa_client_ask(sock, &q, -1, ret, NULL);
 	if (e < 0)
-		return fail_to_ask(e);
-	return ret->error != 0 ? fail_reply(ret) : FA_OK;
+		return fa_api_fail_to_ask(e);
+	return ret->error != 0 ? fa_api_fail_reply(ret) : FA_OK;
 }
 
 static int stop(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
@@ -489,30 +472,29 @@ int fa_control_trace(fa_trace_handle handle, const char *session_name,
 	int e = FA_OK;
 
 	if (properties != NULL || control == FA_TRACE_QUERY)
-		e = check_properties(properties);
+		e = fa_api_check_properties(properties);
 	if (e == FA_OK && session_name != NULL)
-		e = check_name(session_name);
+		e = fa_api_check_name(session_name);
 	if (e == FA_OK && control > FA_TRACE_FLUSH)
 		e = fa_api_fail(FA_ERROR_INVALID_PARAMETER, "no such control: %u", control);
 	if (e != FA_OK)
 		return e;
 	if (session_name == NULL && handle == 0)
 		return no_session(NULL);
+	if (control == FA_TRACE_UPDATE)
+		return fa_api_update(handle, session_name, properties);
 	sock = fa_client_connect(fa_api_root());
 	if (sock < 0)
-		return fail_to_ask(sock);
+		return fa_api_fail_to_ask(sock);
 	/* Before a stop, while it still can be asked. */
 	if (control != FA_TRACE_FLUSH)
-		e = query(sock, handle, session_name, properties);
+		e = fa_api_query(sock, handle, session_name, properties);
 	if (e != FA_OK || control == FA_TRACE_QUERY)
 		return e;
-	if (control == FA_TRACE_UPDATE)
-		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-				   "this version cannot change a session that runs");
 	if (control == FA_TRACE_STOP)
 		return stop(sock, handle, session_name, properties);
 	e = ask(sock, FA_CONTROL_FLUSH, handle, session_name, &reply);
-	return e == FA_OK && properties != NULL ? query(sock, handle, session_name, properties) : e;
+	return e == FA_OK && properties != NULL ? fa_api_query(sock, handle, session_name, properties) : e;
 }
 
 int fa_mark(const char *text, const char *session_name)
@@ -527,7 +509,7 @@ int fa_mark(const char *text, const char *session_name)
 				   "the text of a mark: 1 to %d bytes, no control characters",
 				   FA_MARK_TEXT - 1);
 	if (session_name != NULL)
-		e = check_name(session_name);
+		e = fa_api_check_name(session_name);
 	if (e != FA_OK)
 		return e;
 	memcpy(q.text, text, strlen(text) + 1);
@@ -535,11 +517,11 @@ int fa_mark(const char *text, const char *session_name)
 		memcpy(q.session.name, session_name, strlen(session_name) + 1);
 	sock = fa_client_connect(fa_api_root());
 	if (sock < 0)
-		return fail_to_ask(sock);
+		return fa_api_fail_to_ask(sock);
 	e = fa_client_ask(sock, &q, -1, &reply, NULL);
 	if (e < 0)
-		return fail_to_ask(e);
-	return reply.error != 0 ? fail_reply(&reply) : FA_OK;
+		return fa_api_fail_to_ask(e);
+	return reply.error != 0 ? fa_api_fail_reply(&reply) : FA_OK;
 }
 
 int fa_query_trace(fa_trace_handle handle, const char *session_name,

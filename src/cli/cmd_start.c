@@ -12,6 +12,8 @@
 #include "cli/append.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/pids.h"
+#include "cli/words.h"
 #include "client/attach.h"
 #include "registry/registry.h"
 
@@ -30,6 +32,7 @@ static struct {
 	uint64_t ring_size;
 	bool user;
 	struct fa_option_list pids;
+	const char *stacks;
 } given = {.min_free = ~0ull};
 
 static const struct fa_option options[] = {
@@ -47,6 +50,10 @@ static const struct fa_option options[] = {
 	{'p', "pid", "PID", FA_OPT_LIST, &given.pids,
 	 "only this running process, from its next heap call on; several: again, or with commas; 0: "
 	 "the flagged ones, too",
+	 NULL},
+	{0, "stacks", "EVENTS", FA_OPT_STRING, &given.stacks,
+	 "which events carry stacks: alloc, realloc, free, with commas, all, none (default: as each program's rule "
+	 "says)",
 	 NULL},
 	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
 	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
@@ -88,37 +95,7 @@ static int fill_mode(const struct fa_cli *cli, struct fa_session_options *o)
 	return fault != NULL ? fa_usage(cli, "%s", fault) : 0;
 }
 
-enum { PIDS_MAX = 1024 };
-static int32_t pids[PIDS_MAX];
-static unsigned pid_count;
-static bool traces_flagged;
-
-/* PID 0 is what the flagged ones are called (xperf -Pids 0). */
-static int fill_pids(const struct fa_cli *cli, struct fa_session_options *o)
-{
-	bool flagged = given.pids.count == 0;
-
-	for (int i = 0; i < given.pids.count; i++)
-		for (const char *p = given.pids.item[i]; p != NULL; p = strchr(p, ','), p += p != NULL) {
-			char *end;
-			long pid = strtol(p, &end, 10);
-
-			if (*p < '0' || *p > '9' || (*end != '\0' && *end != ',') || pid > 1 << 22)
-				return fa_usage(cli, "--pid: '%s' is no number of a process",
-						given.pids.item[i]);
-			if (pid == 0)
-				flagged = true;
-			else if (pid_count == PIDS_MAX)
-				return fa_usage(cli, "--pid: at most %d processes", PIDS_MAX);
-			else
-				pids[pid_count++] = (int32_t)pid;
-			if (*end == '\0')
-				break;
-		}
-	traces_flagged = flagged;
-	o->flags |= flagged ? 0 : FA_SESSION_PIDS;
-	return 0;
-}
+static struct fa_pids pids;
 
 static int fill_options(const struct fa_cli *cli, const char *name, struct fa_session_options *o)
 {
@@ -150,8 +127,11 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	o->minimum_free = given.min_free == ~0ull ? 0
 			  : given.min_free == 0   ? ~0ull
 						  : given.min_free;
-	if (fill_pids(cli, o) != 0)
+	if (fa_pids_parse(cli, &given.pids, &pids) != 0)
 		return FA_EXIT_USAGE;
+	o->flags |= pids.flagged ? 0 : FA_SESSION_PIDS;
+	if (given.stacks != NULL && fa_words_stacks(given.stacks, &o->stacks) < 0)
+		return fa_usage(cli, "--stacks: '%s' is not made of alloc, realloc, free, all, none", given.stacks);
 	if (given.buffer_size > 4u << 20)
 		return fa_usage(cli, "--buffer-size: at most 4M");
 	o->buffer_size = (uint32_t)given.buffer_size;
@@ -225,35 +205,6 @@ static int fail_to_connect(const struct fa_cli *cli, int e)
 	}
 }
 
-/* Each of them, and a line for each; one that cannot be had does not keep the others from it. */
-static unsigned attach_all(int sock, uint64_t session_id, struct fa_json *j)
-{
-	unsigned failed = 0;
-
-	for (unsigned i = 0; i < pid_count; i++) {
-		struct fa_attached a;
-
-		fa_attach_pid(sock, session_id, pids[i], &a);
-		failed += a.error != 0;
-		if (j != NULL) {
-			fa_json_object(j, NULL);
-			fa_json_u64(j, "pid", (uint64_t)pids[i]);
-			fa_json_string(j, "image", a.image);
-			fa_json_bool(j, "attached", a.error == 0);
-			fa_json_string(j, "reason", a.error == 0 ? NULL : a.text);
-			fa_json_end_object(j);
-		} else if (a.error != 0) {
-			fa_warn("pid %d%s%s%s: not attached: %s", (int)pids[i],
-				a.image[0] != '\0' ? " (" : "", a.image,
-				a.image[0] != '\0' ? ")" : "", a.text);
-		} else {
-			printf("  pid %d (%s): attached, %s\n", (int)pids[i], a.image,
-			       a.sleeping ? "from its next heap call on" : "it is traced already");
-		}
-	}
-	return failed;
-}
-
 /* Returns how many of the processes that were named could not be had. */
 static unsigned print_started(const struct fa_cli *cli, int sock,
 			      const struct fa_control_reply *reply,
@@ -271,7 +222,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		fa_json_u64(&j, "joined", reply->pending_families);
 		fa_json_string(&j, "daemon_started", how);
 		fa_json_array(&j, "pids");
-		failed = attach_all(sock, reply->session_id, &j);
+		failed = fa_pids_attach(&pids, sock, reply->session_id, &j);
 		fa_json_end_array(&j);
 		fa_json_end_object(&j);
 		fa_json_newline(&j);
@@ -281,7 +232,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		printf("firstallocd started %s.\n", how);
 	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
 		path = "memory: 'firstalloc save' writes them to a file, 'stop' does not";
-	if (traces_flagged)
+	if (pids.flagged)
 		printf("session %s: flagged programs%s that start now are traced into %s\n", o->name,
 		       geteuid() == 0 && !given.user ? "" : " of yours", path);
 	else
@@ -292,7 +243,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		printf("%u running %s woken.\n", reply->woken, reply->woken == 1 ? "was" : "were");
 	if (reply->text[0] != '\0')
 		fa_warn("%s", reply->text);
-	return attach_all(sock, reply->session_id, NULL);
+	return fa_pids_attach(&pids, sock, reply->session_id, NULL);
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
@@ -357,6 +308,10 @@ const struct fa_command fa_cmd_start = {
 		"that he could ptrace: the kernel decides. What was allocated before is not "
 		"known; its frees are counted (preexisting_frees) and are no errors. --pid 0 "
 		"stands for the flagged programs.\n"
+		"\n"
+		"--stacks holds from a few milliseconds after a program has come into the session; until then "
+		"its rule does. Sessions that share a program have the stacks of all events of which one of "
+		"them wants them.\n"
 		"\n"
 		"The file is opened by the caller, with mode 0600, and handed to firstallocd, so "
 		"nothing is written where the caller could not write. An existing file is never "

@@ -21,6 +21,7 @@
 	X(show)                                                                                    \
 	X(history)                                                                                 \
 	X(start)                                                                                   \
+	X(update)                                                                                  \
 	X(stop)                                                                                    \
 	X(mark)                                                                                    \
 	X(save)                                                                                    \

@@ -332,6 +332,18 @@ static void MARK(struct fa_dump *d, const struct fa_rec_mark *r, struct fa_trace
 	i64(d, "pid", r->pid);
 }
 
+static void UPDATE(struct fa_dump *d, const struct fa_rec_update *r, struct fa_trace_record *rec)
+{
+	begin(d, "update", &r->stamp);
+	string(d, "text", rec);
+	u64(d, "uid", r->uid);
+	i64(d, "pid", r->pid);
+	hex(d, "changes", r->changes);
+	u64(d, "flush_timer", r->flush_timer);
+	u64(d, "maximum_buffers", r->maximum_buffers);
+	hex(d, "stacks", r->stacks);
+}
+
 static void THREAD_END(struct fa_dump *d, const struct fa_rec_thread_end *r,
 		       struct fa_trace_record *rec)
 {
@@ -474,6 +486,8 @@ static bool happened_in_range(const struct fa_dump *d, const struct fa_trace_rec
 		return in_range(d, ((const struct fa_rec_lost *)rec->head)->stamp);
 	case FA_TAG_PASS:
 		return in_range(d, ((const struct fa_rec_pass *)rec->head)->stamp);
+	case FA_TAG_UPDATE:
+		return in_range(d, ((const struct fa_rec_update *)rec->head)->stamp);
 	case FA_TAG_MARK:
 		return in_range(d, ((const struct fa_rec_mark *)rec->head)->stamp);
 	default:

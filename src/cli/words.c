@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "format/control_format.h"
 #include "format/index_format.h"
 
 const struct fa_word fa_flag_words[] = {
@@ -108,4 +109,18 @@ uint32_t fa_stamp_parse(const char *text)
 const char *fa_stamp_text(uint32_t stamp)
 {
 	return stamp <= FA_STAMP_NONE ? stamp_words[stamp] : "?";
+}
+
+int fa_words_stacks(const char *text, uint32_t *ret)
+{
+	uint32_t bits;
+
+	if (strcmp(text, "rule") == 0) {
+		*ret = 0;
+		return 0;
+	}
+	if (fa_words_parse(text, fa_stack_words, &bits) < 0)
+		return -EINVAL;
+	*ret = FA_SESSION_STACKS | bits;
+	return 0;
 }

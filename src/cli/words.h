@@ -18,6 +18,8 @@ extern const struct fa_word fa_option_words[]; /* options of a rule */
 
 /* "a,b,c"; or, alone, "all", "none", a number with no other bits than those of the words. 0 or -EINVAL. */
 int fa_words_parse(const char *text, const struct fa_word *words, uint32_t *ret) FA_MUST_USE;
+/* What a session says of stacks: as events are named above, or "rule": 0. 0 or -EINVAL. */
+int fa_words_stacks(const char *text, uint32_t *ret) FA_MUST_USE;
 /* "heap,lock"; bits without a word as a number behind them; "none". buf: at least 64 bytes. Returns buf. */
 char *fa_words_text(char *buf, size_t size, uint32_t bits, const struct fa_word *words);
 

@@ -63,6 +63,11 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 /* The answer that the waiting or polling shim reads. `word` is written last. */
 void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint32_t reason);
 
+/* Which events are to carry stacks from its next tick on: enum fa_stack_events, or FA_STACKS_OF_RULE. */
+#define FA_STACKS_OF_RULE (~0u)
+void fa_family_want_stacks(struct fa_family *f, uint32_t stacks);
+uint32_t fa_family_rule_stacks(const struct fa_family *f); /* as its rule has it */
+
 /* Once a millisecond or so while the family is polled. */
 void fa_family_tick(struct fa_family *f);
 

@@ -200,6 +200,17 @@ void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint3
 	fa_family_tick(f); /* whoever records already looks at the word when the tick moves */
 }
 
+void fa_family_want_stacks(struct fa_family *f, uint32_t stacks)
+{
+	__atomic_store_n(&family_header(f)->answer.stacks,
+			 stacks == FA_STACKS_OF_RULE ? 0 : FA_ANSWER_STACKS | stacks, __ATOMIC_RELAXED);
+}
+
+uint32_t fa_family_rule_stacks(const struct fa_family *f)
+{
+	return f->header.stacks;
+}
+
 void fa_family_tick(struct fa_family *f)
 {
 	struct fa_arena_answer *a = &family_header(f)->answer;

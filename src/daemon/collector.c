@@ -364,6 +364,7 @@ static int start_up(struct collector *c, const struct part_start *start)
 	c->peer_fd = -1;
 	c->ids.next_arena = 1;
 	c->ids.next_process = 1;
+	c->wakes = fa_mono_ns(); /* behind those of whoever was before us */
 	if (start->restarted) {
 		/* Ids of the one that died stand in the traces already: stay clear of them. */
 		c->ids.next_arena = c->ids.next_process = (uint32_t)(fa_mono_ns() >> 20) | 1u << 24;

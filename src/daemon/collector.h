@@ -32,6 +32,7 @@ struct family {
 	struct fa_msg_arena info;
 	uint64_t mask;    /* bit i: session[i] gets its records */
 	uint64_t named;   /* bit i: session[i] named it, whatever it wants else */
+	uint64_t renamed; /* the same, since session[i] began to replace its PIDs */
 	int fd;           /* the arena, to make it longer, and for a new doorman */
 	int pidfd;        /* -1: unknown or gone */
 	bool resumed;     /* adopted from a collector that died, and left no word of it */
@@ -71,6 +72,7 @@ struct session {
 	uint32_t processes;
 	uint64_t started_real, started_mono;
 	uint64_t flushed_ns;
+	uint64_t pids_since; /* orders to wake up to this number are of PIDs that were replaced since */
 	char file[256];
 };
 
@@ -98,6 +100,7 @@ struct dormant {
 	int32_t pid;
 	uint32_t uid;
 	uint32_t state, reason;
+	uint64_t named, renamed; /* as in struct family: by sessions whose orders it has not obeyed yet */
 	char image[FA_IMAGE_NAME];
 	char exec_name[FA_IMAGE_NAME]; /* "" unknown */
 };
@@ -138,15 +141,34 @@ unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until t
 void families_reap(struct collector *c);
 void families_release(struct collector *c); /* after a commit: give back, let go */
 void families_drain_session(struct collector *c, const struct session *s);
+void families_say_known(struct collector *c); /* to a doorman that was restarted */
+void family_tell(struct family *fam); /* it sees at its next heap call what its sessions want */
+int64_t family_drain(struct family *fam);
+int family_reap(struct family *fam);
+int family_describe(struct family *fam, struct session *s) FA_MUST_USE; /* to that one alone */
+bool family_lives(const struct family *fam);
+bool family_is_wanted(const struct session *s, const struct family *fam);
+void family_let_go(struct collector *c, size_t i);
+void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule);
+bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
+
+/* members.c */
+/* Who is wanted and not in it yet. Returns how many processes. */
 uint32_t families_join(struct collector *c, struct session *s);
 /* `reason`: what status says of those who live on and whom nobody else wants. */
 void families_leave(struct collector *c, struct session *s, uint32_t reason);
 void families_let_all_go(struct collector *c); /* switched off */
-void families_say_known(struct collector *c); /* to a doorman that was restarted */
 /* `fam` may be in no session yet. */
 void family_name(struct collector *c, struct session *s, uint64_t handle);
-void read_exec_name(int arena_fd, char ret[FA_IMAGE_NAME], uint32_t *ret_rule);
-bool session_wants(const struct session *s, uint32_t uid, const char *image, const char *image2);
+void families_tell(struct collector *c, const struct session *s); /* family_tell() of those in it */
+/* Its processes that live end in this trace; why: enum fa_process_end_reason. */
+void family_end_in(struct collector *c, const struct family *fam, struct session *s, uint32_t why);
+/* The PIDs of a session are replaced: between the two, the new ones are named. end: how many left. */
+void families_rename_begin(struct collector *c, struct session *s);
+uint32_t families_rename_end(struct collector *c, struct session *s);
+
+/* update.c */
+void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q, int *fd);
 
 /* heritage.c: has it ended, with all that might still come? */
 bool family_is_over(struct family *fam, const struct fa_sink *sink, uint64_t now);
@@ -160,6 +182,11 @@ void family_segment(struct collector *c, const struct fa_msg_segment *got);
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,
 		 uint32_t state, uint32_t reason);
 void dormant_remove(struct collector *c, int32_t pid);
+/* Of orders to wake only the last one is obeyed: which sessions the others were for is known here. */
+void dormant_name(struct collector *c, int32_t pid, const struct session *s);
+uint64_t dormant_named(struct collector *c, int32_t pid);
+void dormant_rename_begin(struct collector *c, const struct session *s);
+void dormant_rename_end(struct collector *c, const struct session *s);
 void dormant_check(struct collector *c); /* forget those that are gone */
 
 /* live.c: running processes */
@@ -205,6 +232,8 @@ void journal_turn(struct collector *c, uint64_t now);
 /* control.c */
 void client_say(struct client *cl, int error, const char *format, ...) FA_PRINTF(3, 4);
 void client_answer(struct client *cl);
+/* NULL: there is none, and it has been said. */
+struct session *client_find(struct collector *c, struct client *cl, const struct fa_control_request *q);
 struct session *client_session(struct collector *c, const struct client *cl,
 			       const struct fa_control_request *q);
 void control_accept(struct collector *c);

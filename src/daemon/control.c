@@ -232,8 +232,8 @@ static void stop_one(struct collector *c, struct client *cl, struct session *s)
 	session_forget(s);
 }
 
-static struct session *find_or_say(struct collector *c, struct client *cl,
-				   const struct fa_control_request *q)
+struct session *client_find(struct collector *c, struct client *cl,
+			    const struct fa_control_request *q)
 {
 	struct session *s = client_session(c, cl, q);
 
@@ -248,7 +248,7 @@ static struct session *find_or_say(struct collector *c, struct client *cl,
 static void do_save(struct collector *c, struct client *cl, const struct fa_control_request *q,
 		    int fd)
 {
-	struct session *s = find_or_say(c, cl, q);
+	struct session *s = client_find(c, cl, q);
 	const char *what = refuse_file(cl, fd);
 	struct stat st;
 	int e;
@@ -280,7 +280,7 @@ static void flush_one(struct collector *c, struct client *cl, struct session *s)
 
 static void do_flush(struct collector *c, struct client *cl, const struct fa_control_request *q)
 {
-	struct session *s = q->all ? NULL : find_or_say(c, cl, q);
+	struct session *s = q->all ? NULL : client_find(c, cl, q);
 
 	if (s != NULL)
 		flush_one(c, cl, s);
@@ -305,7 +305,7 @@ static void do_mark(struct collector *c, struct client *cl, const struct fa_cont
 {
 	const struct fa_rec_mark mark = {
 		.stamp = fa_drain_stamp(c->clock_source), .uid = cl->uid, .pid = cl->pid};
-	struct session *s = q->all ? NULL : find_or_say(c, cl, q);
+	struct session *s = q->all ? NULL : client_find(c, cl, q);
 
 	if (s != NULL)
 		mark_one(c, &mark, q->text, cl, s);
@@ -325,7 +325,7 @@ static void do_stop(struct collector *c, struct client *cl, const struct fa_cont
 
 	collector_settle(c);
 	if (!q->all) {
-		s = find_or_say(c, cl, q);
+		s = client_find(c, cl, q);
 		if (s != NULL)
 			stop_one(c, cl, s);
 		return;
@@ -354,6 +354,9 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	case FA_CONTROL_STOP:
 		do_stop(c, cl, q);
 		return true;
+	case FA_CONTROL_UPDATE:
+		update_session(c, cl, q, fd);
+		return cl->waits_for == 0;
 	case FA_CONTROL_ATTACH:
 		live_attach(c, cl, q, *fd);
 		return cl->waits_woken == 0;

@@ -6,6 +6,43 @@
 #include "collector/procfs.h"
 #include "daemon/collector.h"
 
+static struct dormant *find(struct collector *c, int32_t pid)
+{
+	for (size_t i = 0; i < c->dormants; i++)
+		if (c->dormant[i].pid == pid)
+			return &c->dormant[i];
+	return NULL;
+}
+
+void dormant_name(struct collector *c, int32_t pid, const struct session *s)
+{
+	struct dormant *d = find(c, pid);
+
+	if (d == NULL)
+		return;
+	d->named |= 1ull << s->index;
+	d->renamed |= 1ull << s->index;
+}
+
+uint64_t dormant_named(struct collector *c, int32_t pid)
+{
+	const struct dormant *d = find(c, pid);
+
+	return d != NULL ? d->named : 0;
+}
+
+void dormant_rename_begin(struct collector *c, const struct session *s)
+{
+	for (size_t i = 0; i < c->dormants; i++)
+		c->dormant[i].renamed &= ~(1ull << s->index);
+}
+
+void dormant_rename_end(struct collector *c, const struct session *s)
+{
+	for (size_t i = 0; i < c->dormants; i++)
+		c->dormant[i].named &= c->dormant[i].renamed | ~(1ull << s->index);
+}
+
 void dormant_remove(struct collector *c, int32_t pid)
 {
 	for (size_t i = 0; i < c->dormants; i++)
@@ -18,15 +55,14 @@ void dormant_remove(struct collector *c, int32_t pid)
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,
 		 uint32_t state, uint32_t reason)
 {
-	struct dormant *d = NULL;
+	struct dormant *d = find(c, info->pid);
 
-	for (size_t i = 0; i < c->dormants && d == NULL; i++)
-		if (c->dormant[i].pid == info->pid)
-			d = &c->dormant[i];
 	if (d == NULL && c->dormants == DORMANT_MAX)
 		return;
-	if (d == NULL)
+	if (d == NULL) {
 		d = &c->dormant[c->dormants++];
+		d->named = d->renamed = 0;
+	}
 	d->pid = info->pid;
 	d->uid = info->uid;
 	d->state = state;

@@ -42,7 +42,7 @@ static uint32_t belongs_to(const struct family *fam)
 }
 
 /* Who was woken only because a session named him is of no other. */
-static bool wants_family(const struct session *s, const struct family *fam)
+bool family_is_wanted(const struct session *s, const struct family *fam)
 {
 	if (s->used && !s->ended && (fam->named >> s->index & 1) != 0)
 		return true;
@@ -55,7 +55,7 @@ static uint64_t wanting(const struct collector *c, const struct family *fam)
 	uint64_t mask = 0;
 
 	for (unsigned i = 0; i < FA_SESSIONS_MAX && c->info.off == 0; i++)
-		if (wants_family(&c->session[i], fam))
+		if (family_is_wanted(&c->session[i], fam))
 			mask |= 1ull << i;
 	return mask;
 }
@@ -144,7 +144,7 @@ static void note_release(struct family *fam)
 		fam->dirty = fam->c->commit_due = true;
 }
 
-static int64_t drain(struct family *fam)
+int64_t family_drain(struct family *fam)
 {
 	struct fa_sink sink = sink_of(fam);
 	int64_t n = fa_family_drain(fam->f, &sink);
@@ -174,7 +174,7 @@ void family_unwatch(struct family *fam)
 	close_fds(&fam->pidfd, 1);
 }
 
-static void let_go(struct collector *c, size_t i)
+void family_let_go(struct collector *c, size_t i)
 {
 	struct family *fam = c->family[i];
 
@@ -229,19 +229,44 @@ static int to_one(void *ctx, unsigned tag, const void *head, size_t head_len, co
 	return o->s->error;
 }
 
+int family_describe(struct family *fam, struct session *s)
+{
+	struct only only = {fam->c, s};
+	struct fa_sink sink = {.record = to_one, .ctx = &only};
+
+	return fa_family_describe(fam->f, &sink);
+}
+
 /* Who knows of it already is in fam->mask (after a restart); the others of `want` are told. */
 static uint64_t meet_sessions(struct collector *c, struct family *fam, uint64_t want)
 {
-	for (uint64_t m = want & ~fam->mask; m != 0; m &= m - 1) {
-		struct only only = {c, &c->session[__builtin_ctzll(m)]};
-		struct fa_sink sink = {.record = to_one, .ctx = &only};
-
-		(void)!fa_family_describe(fam->f, &sink); /* remembered in the session */
-	}
+	for (uint64_t m = want & ~fam->mask; m != 0; m &= m - 1) /* a failure is remembered in the session */
+		(void)!family_describe(fam, &c->session[__builtin_ctzll(m)]);
 	fam->mask = 0; /* what was counted before is in the sessions' counters */
 	count_events(fam);
 	fam->dirty = true;
 	return want;
+}
+
+/* One program has one set of stacks: of all events of which one of its sessions wants them. */
+static void follow_stacks(const struct family *fam)
+{
+	uint32_t wanted = 0;
+	bool said = false;
+
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		uint32_t its = fam->c->session[__builtin_ctzll(m)].o.stacks;
+
+		said |= its != 0;
+		wanted |= its != 0 ? its & ~FA_SESSION_STACKS : fa_family_rule_stacks(fam->f);
+	}
+	fa_family_want_stacks(fam->f, said ? wanted : FA_STACKS_OF_RULE);
+}
+
+void family_tell(struct family *fam)
+{
+	follow_stacks(fam);
+	fa_family_tick(fam->f);
 }
 
 /* It was told ATTACHED, but cannot be read: tell it that it is not. */
@@ -308,6 +333,20 @@ static bool have_family(const struct collector *c, uint64_t handle)
 	return false;
 }
 
+/* By which sessions is it named? By those of our predecessor; else by the one for which it was woken, unless that one
+ * has replaced its PIDs since. */
+static void name_adopted(struct collector *c, struct family *fam)
+{
+	for (unsigned i = 0; i < FA_SESSIONS_MAX && fam->info.session != 0; i++)
+		if (c->session[i].used && c->session[i].id == fam->info.session &&
+		    fam->info.wake > c->session[i].pids_since && fam->mask == 0)
+			fam->named |= 1ull << i;
+	if (fam->info.woken)
+		fam->named |= dormant_named(c, fam->info.pid);
+	fam->named |= fam->info.session != 0 ? fam->mask : 0;
+	fam->renamed = fam->named;
+}
+
 /* Both descriptors are taken over. */
 void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd)
 {
@@ -339,13 +378,10 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		return;
 	}
 	c->family[c->families++] = fam;
-	dormant_remove(c, info->pid);
 	/* How soon after its start a program that ran already crashes says nothing. */
 	crashes_began(fam, info->woken ? 0 : rule);
-	fam->named |= info->session != 0 ? fam->mask : 0; /* of our predecessor */
-	for (unsigned i = 0; i < FA_SESSIONS_MAX && info->session != 0; i++)
-		if (c->session[i].used && c->session[i].id == info->session)
-			fam->named |= 1ull << i;
+	name_adopted(c, fam);
+	dormant_remove(c, info->pid);
 	fam->mask = meet_sessions(c, fam, wanting(c, fam));
 	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
 		uint32_t reason = c->info.off != 0 ? FA_REASON_OFF : FA_REASON_NO_SESSION;
@@ -353,7 +389,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, reason);
 		if (info->session == 0)
 			dormant_add(c, info, fam->exec_name, FA_STATUS_WAITING, reason);
-		let_go(c, c->families - 1);
+		family_let_go(c, c->families - 1);
 		return;
 	}
 	if (info->adopted)
@@ -362,7 +398,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		say_started(c, fam, rule);
 	if (pidfd >= 0 && watch_fd(c, pidfd, KEY_PIDFD | info->handle) < 0)
 		close_fds(&fam->pidfd, 1);
-	(void)drain(fam);
+	(void)family_drain(fam);
 }
 
 void family_gone(struct collector *c, const struct fa_msg_gone *gone)
@@ -393,9 +429,9 @@ unsigned families_turn(struct collector *c, uint64_t now)
 		uint64_t left;
 
 		if (now >= fam->due_ns) {
-			fa_family_tick(fam->f);
+			family_tell(fam);
 			family_ask_segment(fam, now);
-			if (drain(fam) > 0)
+			if (family_drain(fam) > 0)
 				fam->interval_ms = 1;
 			else if (fam->interval_ms < SLOWEST_MS)
 				fam->interval_ms++;
@@ -408,7 +444,7 @@ unsigned families_turn(struct collector *c, uint64_t now)
 	return wait_ms;
 }
 
-static int reap(struct family *fam)
+int family_reap(struct family *fam)
 {
 	struct fa_sink sink = sink_of(fam);
 	int e = fa_family_reap(fam->f, &sink, false);
@@ -421,7 +457,7 @@ static int reap(struct family *fam)
 	return e;
 }
 
-static bool lives(const struct family *fam)
+bool family_lives(const struct family *fam)
 {
 	for (size_t i = 0; i < fa_family_processes(fam->f); i++) {
 		struct fa_family_process p;
@@ -455,13 +491,13 @@ void families_reap(struct collector *c)
 			i++;
 			continue;
 		}
-		(void)reap(fam);
+		(void)family_reap(fam);
 		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
 		fam->going = family_is_over(fam, &sink, now);
 		c->commit_due |= fam->going;
 		if (fam->mask == 0)
-			let_go(c, i);
+			family_let_go(c, i);
 		else
 			i++;
 	}
@@ -472,7 +508,7 @@ void families_release(struct collector *c)
 	for (size_t i = 0; i < c->families;) {
 		fa_family_release(c->family[i]->f);
 		if (c->family[i]->going)
-			let_go(c, i);
+			family_let_go(c, i);
 		else
 			i++;
 	}
@@ -485,103 +521,9 @@ void families_drain_session(struct collector *c, const struct session *s)
 
 		if (!(fam->mask >> s->index & 1))
 			continue;
-		(void)drain(fam);
-		if (reap(fam) == 0)
-			(void)drain(fam);
-	}
-}
-
-/* What happened before, and who is gone by now, is not its. -errno: of its trace. */
-static int join_one(struct collector *c, struct family *fam, struct session *s)
-{
-	struct only only = {c, s};
-	struct fa_sink sink = {.record = to_one, .ctx = &only};
-
-	(void)drain(fam);
-	(void)reap(fam);
-	if (fa_family_describe(fam->f, &sink) < 0)
-		return -EIO;
-	fam->mask |= 1ull << s->index;
-	fam->dirty = true;
-	return 0;
-}
-
-void family_name(struct collector *c, struct session *s, uint64_t handle)
-{
-	for (size_t i = 0; i < c->families; i++) {
-		struct family *fam = c->family[i];
-
-		if (fam->info.handle != handle)
-			continue;
-		fam->named |= 1ull << s->index;
-		if (!(fam->mask >> s->index & 1))
-			(void)!join_one(c, fam, s); /* remembered in the session */
-		return;
-	}
-}
-
-uint32_t families_join(struct collector *c, struct session *s)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < c->families && s->error == 0; i++) {
-		struct family *fam = c->family[i];
-
-		if (!wants_family(s, fam))
-			continue;
-		if (join_one(c, fam, s) < 0)
-			break;
-		n += lives(fam);
-	}
-	return n;
-}
-
-/* The session ends: its processes that live on are ended in the trace; families that nobody else
- * wants are let go. */
-void families_leave(struct collector *c, struct session *s, uint32_t reason)
-{
-	for (size_t i = 0; i < c->families;) {
-		struct family *fam = c->family[i];
-
-		if (!(fam->mask >> s->index & 1)) {
-			i++;
-			continue;
-		}
-		for (size_t k = 0; k < fa_family_processes(fam->f); k++) {
-			struct fa_rec_process_end end = {.status = -1, .reason = 1};
-			struct fa_family_process p;
-
-			fa_family_process_at(fam->f, k, &p);
-			if (!p.live)
-				continue;
-			end.process = p.process;
-			end.stamp = fa_drain_stamp(c->clock_source);
-			session_record(s, c->beat, FA_TAG_PROCESS_END, &end, sizeof(end), NULL, 0,
-				       NULL, 0);
-		}
-		fam->mask &= ~(1ull << s->index);
-		fam->named &= ~(1ull << s->index);
-		fam->dirty = true;
-		if (fam->mask != 0) {
-			i++;
-			continue;
-		}
-		if (lives(fam) && fam->info.session == 0)
-			dormant_add(c, &fam->info, fam->exec_name, FA_STATUS_WAITING, reason);
-		let_go(c, i);
-	}
-}
-
-/* Sessions go on, without processes. What those have recorded so far is theirs. */
-void families_let_all_go(struct collector *c)
-{
-	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
-		struct session *s = &c->session[i];
-
-		if (!s->used || s->ended)
-			continue;
-		families_drain_session(c, s);
-		families_leave(c, s, FA_REASON_OFF);
+		(void)family_drain(fam);
+		if (family_reap(fam) == 0)
+			(void)family_drain(fam);
 	}
 }
 

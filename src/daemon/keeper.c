@@ -99,8 +99,10 @@ static void keep_session(struct keeper *k, const struct fa_msg_session *s, int *
 	for (int i = 0; i < FA_SESSIONS_MAX; i++) {
 		struct kept *kept = &k->kept[i];
 
-		if (kept->fd >= 0 && kept->session.id == s->id)
-			return; /* have it */
+		if (kept->fd >= 0 && kept->session.id == s->id) {
+			kept->session = *s; /* it was changed */
+			return;
+		}
 		if (kept->fd < 0 && room == NULL)
 			room = kept;
 	}

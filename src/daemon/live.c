@@ -103,8 +103,10 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 		client_say(cl, w->error, "%s", text_of(w));
 	else if (w->attached && s != NULL)
 		family_name(c, s, w->info.handle);
-	else if (s != NULL && !w->attached)
+	else if (s != NULL) {
 		dormant_add(c, &w->info, "", FA_STATUS_WAITING, FA_REASON_WOKEN);
+		dormant_name(c, w->info.pid, s);
+	}
 	/* Its order may not have been written yet. */
 	cl->reply.woken = w->error == 0 && !w->attached && !(s == NULL && is_woken(c, w->info.pid));
 	if (s == NULL && cl->reply.woken)

@@ -325,6 +325,7 @@ static bool serve(struct door *d, struct order *o)
 		o->written = true;
 		o->info.woken = 1;
 		o->info.session = o->ask.kind == FA_WAKE_NAMED ? o->ask.session : 0;
+		o->info.wake = o->ask.number;
 		o->since_ns = now;
 	} else if (look(d, o)) {
 		return true;

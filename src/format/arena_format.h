@@ -108,9 +108,10 @@ struct fa_arena_answer {
 	uint32_t depth;    /* 0: as the rule says */
 	uint64_t now;      /* stamp of the last tick: the time of images that may not read a clock */
 	uint32_t freed;    /* buffers given back so far: those who wait see that it goes on */
-	uint32_t reserved0;
+	uint32_t stacks;   /* which events carry stacks: FA_ANSWER_STACKS | enum fa_stack_events; 0: as the rule says */
 	uint64_t reserved[2];
 };
+#define FA_ANSWER_STACKS (1u << 31)
 
 /* How a process came into the family. */
 enum fa_process_origin { FA_ORIGIN_EXEC = 0, FA_ORIGIN_FORK = 1, FA_ORIGIN_WOKEN = 2 };

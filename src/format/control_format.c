@@ -36,6 +36,13 @@ static int buffer_size_ok(uint32_t size)
 	return size == 0 || (size >= 4096 && size <= 4u << 20);
 }
 
+static int stacks_ok(uint32_t stacks)
+{
+	return stacks == 0 || ((stacks & FA_SESSION_STACKS) != 0 &&
+			       (stacks & ~(FA_SESSION_STACKS | FA_STACK_ALLOC | FA_STACK_REALLOC |
+					   FA_STACK_FREE)) == 0);
+}
+
 int fa_mark_text_ok(const char *text)
 {
 	size_t len = strlen(text);
@@ -128,8 +135,10 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 		what = "FlushTimer";
 	else if ((what = fa_session_mode_fault(o)) != NULL)
 		; /* that says it */
-	else if (o->first_id > FA_FIRST_ID_MAX || o->reserved != 0)
+	else if (o->first_id > FA_FIRST_ID_MAX)
 		what = "first_id";
+	else if (!stacks_ok(o->stacks))
+		what = "stacks";
 	else if (o->policy > FA_POLICY_COUNT)
 		what = "policy";
 	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER |
@@ -164,6 +173,23 @@ static int attach_check(const struct fa_control_request *r, const char **ret_wha
 	return -EINVAL;
 }
 
+/* The values themselves are checked together with those that stay. */
+static int update_check(const struct fa_control_request *r, const char **ret_what)
+{
+	const char *what = NULL;
+
+	if (r->session_id == 0 && (!terminated(r->session.name, sizeof(r->session.name)) ||
+				   !fa_session_name_ok(r->session.name)))
+		what = "name";
+	else if (r->changes == 0 || (r->changes & ~(uint32_t)FA_UPDATE_ALL) != 0 ||
+		 ((r->changes & FA_UPDATE_PIDS_BEGIN) != 0 && r->changes != FA_UPDATE_PIDS_BEGIN))
+		what = "changes";
+	if (what == NULL)
+		return 0;
+	*ret_what = what;
+	return -EINVAL;
+}
+
 int fa_control_check(const struct fa_control_request *r, size_t len, const char **ret_what)
 {
 	if (len != sizeof(*r) || r->magic != FA_CONTROL_MAGIC)
@@ -191,6 +217,8 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 			return 0;
 		*ret_what = "name";
 		return -EINVAL;
+	case FA_CONTROL_UPDATE:
+		return update_check(r, ret_what);
 	case FA_CONTROL_START:
 		return fa_session_options_check(&r->session, ret_what);
 	}

@@ -41,6 +41,7 @@ enum fa_control_verb {
 	FA_CONTROL_ATTACH = 18, /* one running process into the session, or flag it */
 	FA_CONTROL_MARK = 17,  /* `text` into the session, or into all that the caller may stop */
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
+	FA_CONTROL_UPDATE = 19, /* `changes` of a session that runs */
 	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
 };
 
@@ -72,6 +73,8 @@ enum fa_session_flags {
 	FA_SESSION_PIDS = 1 << 2,       /* only processes that ATTACH names, no flagged ones */
 };
 
+#define FA_SESSION_STACKS (1u << 31)
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
 /* What a session is, in ETW's words. Zero means the default where a default is said. */
@@ -90,13 +93,28 @@ struct fa_session_options {
 	uint64_t maximum_file_size; /* bytes, 0: no limit */
 	uint64_t minimum_free;      /* bytes, 0: the larger of 5 % and 1 GB; ~0: not watched */
 	uint32_t first_id; /* append: ids of the file's processes and families up to this are taken */
-	uint32_t reserved;
+	uint32_t stacks;   /* FA_SESSION_STACKS | enum fa_stack_events; 0: as each program's rule says */
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME]; /* base names; none: all flagged images */
 };
 
 enum fa_attach_flags {
 	FA_ATTACH_FLAG = 1 << 0, /* flag it, as its rule would have: for all sessions, now and later */
 };
+
+/*
+ * UPDATE: what of `session` is to hold from now on. The set of PIDs is replaced in three steps: PIDS_BEGIN
+ * alone; ATTACH for each; PIDS, with FA_SESSION_PIDS in session.flags unless the flagged ones are wanted too.
+ * Who was named before and not since leaves with the last step.
+ */
+enum fa_update_changes {
+	FA_UPDATE_FLUSH_TIMER = 1 << 0,
+	FA_UPDATE_MAXIMUM_BUFFERS = 1 << 1,
+	FA_UPDATE_STACKS = 1 << 2,
+	FA_UPDATE_FILE = 1 << 3, /* the descriptor that comes along */
+	FA_UPDATE_PIDS = 1 << 4,
+	FA_UPDATE_PIDS_BEGIN = 1 << 5,
+};
+#define FA_UPDATE_ALL (FA_UPDATE_PIDS_BEGIN * 2 - 1)
 
 /* A running process, as the caller found it: firstallocd checks all of it, with the caller's rights. */
 struct fa_attach {
@@ -117,8 +135,8 @@ struct fa_control_request {
 	uint32_t version;
 	uint32_t verb; /* enum fa_control_verb */
 	uint32_t all;  /* STOP: every session that the caller may stop */
-	uint32_t reserved;
-	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH: not 0: this session, whatever the name says */
+	uint32_t changes; /* UPDATE: enum fa_update_changes */
+	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH, UPDATE: not 0: this session, whatever the name says */
 	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
 	char text[FA_MARK_TEXT];           /* MARK */
 	struct fa_attach attach;

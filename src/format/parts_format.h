@@ -64,6 +64,7 @@ struct fa_msg_arena {
 	uint32_t guarded; /* 1: from its own user: only system sessions may have it */
 	uint32_t woken;   /* 1: it ran already */
 	uint64_t session; /* id of the one that named it, 0: it is flagged */
+	uint64_t wake;    /* with session: number of the WAKE that did */
 	char exe[1024]; /* "" unknown */
 };
 

@@ -170,12 +170,18 @@ struct fa_rec_process {
 	uint32_t reserved;
 };
 
+enum fa_process_end_reason {
+	FA_PROCESS_END_EXITED = 0,
+	FA_PROCESS_END_SESSION = 1, /* the session ended first */
+	FA_PROCESS_END_TAKEN_OUT = 2,
+};
+
 /* PROCESS_END */
 struct fa_rec_process_end {
 	uint32_t process;
 	int32_t status; /* as wait(2) has it, -1: not known */
 	uint64_t stamp;
-	uint32_t reason; /* 0 it ended, 1 session ended first, 2 taken out of the session */
+	uint32_t reason; /* enum fa_process_end_reason */
 	uint32_t reserved;
 };
 
@@ -256,6 +262,17 @@ struct fa_rec_thread_end {
 	uint64_t stamp;
 };
 
+/* UPDATE: the session was changed; then what, in words. */
+struct fa_rec_update {
+	uint64_t stamp;
+	uint32_t uid; /* who did it */
+	int32_t pid;
+	uint32_t changes; /* enum fa_update_changes: what was asked for; the rest is what holds now */
+	uint32_t flush_timer; /* seconds */
+	uint32_t maximum_buffers;
+	uint32_t stacks; /* 0: as each program's rule says; else bit 31 and enum fa_stack_events */
+};
+
 enum fa_end_reason {
 	FA_END_STOPPED = 0,
 	FA_END_SIZE = 1,
@@ -292,7 +309,8 @@ struct fa_rec_end {
 	X(COVERAGE, 12, struct fa_rec_coverage, "a flagged program that could not be traced")      \
 	X(END, 13, struct fa_rec_end, "the trace was ended properly")                              \
 	X(MARK, 14, struct fa_rec_mark, "a moment that somebody named")                            \
-	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")
+	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")                              \
+	X(UPDATE, 16, struct fa_rec_update, "the session was changed while it ran")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

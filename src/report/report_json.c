@@ -209,6 +209,14 @@ static void put_summary(struct fa_json *j, const struct fa_report *r)
 	fa_json_string(j, "kernel", p->kernel);
 	fa_json_u64(j, "start_real_ns", p->session.start_real);
 	fa_json_bool(j, "ended", p->ended);
+	fa_json_array(j, "changes");
+	for (size_t i = 0; i < p->model.change_count; i++) {
+		fa_json_object(j, NULL);
+		fa_json_u64(j, "time_ns", fa_replay_time_ns(p, p->model.changes[i].stamp));
+		fa_json_string(j, "text", p->model.changes[i].text);
+		fa_json_end_object(j);
+	}
+	fa_json_end_array(j);
 	fa_json_end_object(j);
 }
 

@@ -169,6 +169,13 @@ static void put_title(const struct fa_report *r, FILE *out)
 			       p->kernel);
 		fa_text_line(out, r->width, "", line, "");
 	}
+	for (size_t i = 0; i < p->model.change_count; i++) {
+		const struct fa_change *c = &p->model.changes[i];
+
+		(void)snprintf(line, sizeof(line), "changed at %s: %s",
+			       fa_format_duration(time, sizeof(time), fa_replay_time_ns(p, c->stamp)), c->text);
+		fa_text_line(out, r->width, "", line, "");
+	}
 }
 
 static void put_classes(const struct fa_report *r, FILE *out)

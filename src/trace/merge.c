@@ -284,6 +284,7 @@ union any {
 	struct fa_rec_lost lost;
 	struct fa_rec_pass pass;
 	struct fa_rec_mark mark;
+	struct fa_rec_update update;
 };
 
 /* The record with the numbers and stamps of the result. false: it is not copied. A tag without a case
@@ -335,6 +336,9 @@ static bool translate(struct source *s, unsigned tag, union any *r)
 		return true;
 	case FA_TAG_MARK:
 		move_stamp(s, &r->mark.stamp);
+		return true;
+	case FA_TAG_UPDATE:
+		move_stamp(s, &r->update.stamp);
 		return true;
 	case FA_TAG_COVERAGE:
 		return true;

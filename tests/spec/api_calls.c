@@ -1,8 +1,8 @@
 /*
  * api_calls.c - one call of the C library, as the spec asks for it; prints the error's name and what came.
  *   api_calls ROOT start NAME FILE [WORD=NUMBER...]   api_calls ROOT query|flush|stop NAME|HANDLE
- *   api_calls ROOT update NAME     api_calls ROOT threads     api_calls ROOT mark TEXT [NAME]
- * Words of start: mode flags buffer minimum maximum size timer policy length (of the properties) pid ids
+ *   api_calls ROOT update NAME [WORD=NUMBER...]    api_calls ROOT threads     api_calls ROOT mark TEXT [NAME]
+ * Words of start and update: mode flags buffer minimum maximum size timer policy length (of the properties) pid ids
  * (so many ids of type alloc) odd (so many of unknown provider and type) free (one of type free).
  */
 #include <firstalloc.h>
@@ -59,6 +59,16 @@ static int done(int e)
 	return e != FA_OK;
 }
 
+static void take_words(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		char *equals = strchr(argv[i], '=');
+
+		*equals = '\0';
+		take(argv[i], (uint32_t)strtoul(equals + 1, NULL, 0));
+	}
+}
+
 static int start(int argc, char **argv)
 {
 	fa_trace_handle handle = 77;
@@ -68,12 +78,7 @@ static int start(int argc, char **argv)
 	p.pid_errors = pid_errors;
 	memset(pid_errors, 0x7f, sizeof(pid_errors));
 	snprintf(p.log_file_name, sizeof(p.log_file_name), "%s", argv[4]);
-	for (int i = 5; i < argc; i++) {
-		char *equals = strchr(argv[i], '=');
-
-		*equals = '\0';
-		take(argv[i], (uint32_t)strtoul(equals + 1, NULL, 0));
-	}
+	take_words(argc - 5, argv + 5);
 	e = fa_start_heap_trace(&handle, &p, argv[3], pid_count ? pids : NULL, pid_count,
 				id_count ? ids : NULL, id_count);
 	(void)done(e);
@@ -89,7 +94,7 @@ static int start(int argc, char **argv)
 	return e != FA_OK;
 }
 
-static int control(const char *verb, const char *which)
+static int control(const char *verb, const char *which, int argc, char **argv)
 {
 	char *end;
 	fa_trace_handle handle = strtoull(which, &end, 10);
@@ -97,10 +102,12 @@ static int control(const char *verb, const char *which)
 	int e;
 
 	p.size = sizeof(p);
+	p.pid_errors = pid_errors;
+	take_words(argc, argv);
 	e = strcmp(verb, "query") == 0   ? fa_query_trace(handle, name, &p)
 	    : strcmp(verb, "flush") == 0 ? fa_flush_trace(handle, name, &p)
 	    : strcmp(verb, "stop") == 0  ? fa_stop_trace(handle, name, &p)
-					 : fa_update_heap_trace(&p, name, NULL, 0, NULL, 0);
+					 : fa_update_heap_trace(&p, name, pids, pid_count, ids, id_count);
 	if (done(e) == 0) {
 		printf(" name %s state %u events %" PRIu64 " lost %" PRIu64 " written %" PRIu64
 		       " bytes %" PRIu64 " processes %u file %s\n",
@@ -108,6 +115,7 @@ static int control(const char *verb, const char *which)
 		       p.bytes_written, p.processes, p.log_file_name);
 		say("requested", &p.requested);
 		say("effective", &p.settings);
+		printf(" attached %u failed %u\n", p.pids_attached, p.pids_failed);
 	}
 	return e != FA_OK;
 }
@@ -144,5 +152,5 @@ int main(int argc, char **argv)
 		return threads();
 	if (strcmp(argv[2], "mark") == 0)
 		return done(fa_mark(argv[3], argc > 4 ? argv[4] : NULL));
-	return argc < 4 ? 2 : strcmp(argv[2], "start") == 0 ? start(argc, argv) : control(argv[2], argv[3]);
+	return argc < 4 ? 2 : strcmp(argv[2], "start") == 0 ? start(argc, argv) : control(argv[2], argv[3], argc - 4, argv + 4);
 }

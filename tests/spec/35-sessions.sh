@@ -1,0 +1,235 @@
+#!/bin/bash
+# 35 - sessions that are changed while they run, that switch files, that are many.
+#
+# tests/programs/live (live.sh) does what it is told and says when it has done it, so that nothing here waits for a
+# time. Needs root.
+#   35.1-35.8    update: stacks, PIDs, timer and buffers; what the trace says of it; rights; a killed collector; from C
+OWN_PIDS=yes # whoever is flagged on this machine is woken
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+private_machine 35 "sessions that change"
+. "$(dirname "$0")/live.sh"
+start() { rm -f "$W/$1".*falloc; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
+attached() { # NAME by name of launch: it is in a session, and has an arena
+	tell "$1" "alloc 1"
+	wait_for 10 is_traced "$(pid "$1")"
+}
+# (with a stack, without) of each kind of event: FILE
+stacks_of() {
+	"$FA" dump --json "$1" >"$T/dump"
+	python3 - "$T/dump" <<'PY'
+import json, sys
+n = {k: [0, 0] for k in ('alloc', 'realloc', 'free')}
+for line in open(sys.argv[1], errors='replace'):
+    j = json.loads(line)
+    if j['record'] in n:
+        n[j['record']][0 if j.get('stack') else 1] += 1
+print(*(f'{k} {a}+{b}' for k, (a, b) in n.items()))
+PY
+}
+part() { $fa status --json >"$T/st.json" && json "$T/st.json" "j['daemon']['$1'] or 0"; }
+replaced() { local now; now=$(part collector); [ "$now" != 0 ] && [ "$now" != "$1" ]; }
+kill_collector() { local pid; pid=$(part collector); kill -9 "$pid"; wait_for 5 replaced "$pid"; }
+query() { $fa query "$1" --json >"$T/q.json"; json "$T/q.json" "$2"; }
+sound() { same "$(report "$1" "(j['session']['ended'], j['warnings'], j['lost'])")" "(True, [], 0)"; }
+
+stacks() {
+	launch a "$T/m/live"
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	tell a "alloc 19"
+	$fa update s --stacks none
+	tell a "alloc 30"
+	tell a "free 5"
+	$fa update s --stacks all
+	tell a "alloc 40" # as the first: a thread's first free after a change may be without
+	tell a "free 7"
+	$fa update s --stacks realloc
+	tell a "grow"
+	tell a "alloc 11"
+	$fa update s --stacks rule
+	tell a "alloc 10"
+	tell a "free 3"
+	$fa stop s
+	same "$(stacks_of "$W/s.falloc")" "alloc 70+41 realloc 1+0 free 7+8"
+	sound s
+	finish a
+}
+it 35.1 "update: the events that carry stacks, from the next heap call on, also of frees, and back" stacks
+
+begun_with() {
+	launch a "$T/m/live"
+	start s --pid "$(pid a)" --stacks free >/dev/null
+	attached a
+	$fa update s --flush-timer 2s # as each change, it tells the program what holds
+	tell a "alloc 6"
+	tell a "free 4"
+	$fa stop s
+	same "$(stacks_of "$W/s.falloc" | tr ' ' '\n' | tail -n 1)" "4+0"
+	same "$(stacks_of "$W/s.falloc" | grep -c 'alloc [01]+[67] ')" 1
+	# the next session goes by the rule again
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	tell a "alloc 6"
+	tell a "free 4"
+	$fa stop s
+	same "$(stacks_of "$W/s.falloc")" "alloc 7+0 realloc 0+0 free 0+4"
+	finish a
+}
+it 35.2 "start --stacks: the same from the beginning; nothing of it is left for the next session" begun_with
+
+pids() {
+	launch a "$T/m/live"
+	launch b "$T/m/live"
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	tell a "alloc 9"
+	$fa update s --pid "$(pid b)" >"$T/o"
+	cat "$T/o"
+	grep -q "pid $(pid b) (live): attached, from its next heap call on" "$T/o"
+	grep -q '1 process left' "$T/o"
+	tell a "alloc 100"
+	attached b
+	tell b "alloc 19"
+	$fa update s --pid "$(pid a),$(pid b)"
+	attached a
+	tell b "alloc 5"
+	$fa update s --pid 0 # nobody is flagged
+	tell a "alloc 100"
+	tell b "alloc 100"
+	$fa stop s
+	same "$(report s "[(p['pid'], p['events']) for p in j['processes']]")" "[($(pid a), 10), ($(pid b), 25), ($(pid a), 1)]"
+	sound s
+	finish a
+	finish b
+}
+it 35.3 "update --pid: the new ones are in it, the old ones are not, and who comes back is another process" pids
+
+sleeping() {
+	launch a "$T/m/live"
+	launch b "$T/m/live"
+	start s --pid "$(pid a),$(pid b)" >/dev/null # both sleep
+	$fa update s --pid "$(pid b)"
+	tell a "alloc 50"
+	attached b
+	# a's order was obeyed, and what it made was refused: that it is over is seen at one of its next calls
+	is_out() { tell a "alloc 1"; $fa status --json --pid "$(pid a)" >"$T/st.json"; ! grep -q '"reason": "TRACED"' "$T/st.json"; }
+	wait_for 10 is_out
+	$fa stop s
+	same "$(report s "[(p['pid'], p['events']) for p in j['processes']]")" "[($(pid b), 1)]"
+	finish a
+	finish b
+}
+it 35.4 "who was named and had not made a call when the PIDs were replaced is not in it when it does" sleeping
+
+shared() {
+	launch a "$T/m/live"
+	start s --pid "$(pid a)" >/dev/null
+	start both --pid "$(pid a)" >/dev/null
+	attached a
+	launch b "$T/m/live"
+	$fa update s --pid "$(pid b)"
+	tell a "alloc 20"
+	tell a "free 4"
+	$fa update s --pid "$(pid a)"
+	tell a "alloc 7"
+	tell a "free 2"
+	$fa stop s
+	$fa stop both
+	same "$(report s "[(p['pid'], p['events'], p['incomplete']) for p in j['processes']]")" \
+		"[($(pid a), 1, True), ($(pid a), 9, True)]"
+	sound s
+	same "$(report both "[(p['pid'], p['events']) for p in j['processes']]")" "[($(pid a), 34)]"
+	sound both
+	finish a
+	finish b
+}
+it 35.5 "who another session goes on to trace leaves and comes back: what it did meanwhile is in the other's trace only" shared
+
+said() {
+	launch a "$T/m/live"
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	$fa update s --flush-timer 3s --max-buffers 4096
+	same "$(query s "(j['FlushTimer'], j['MaximumBuffers'])")" \
+		"({'requested': 3, 'effective': 3}, {'requested': 4096, 'effective': 4096})"
+	kill_collector
+	same "$(query s "(j['FlushTimer']['effective'], j['MaximumBuffers']['effective'])")" "(3, 4096)"
+	$fa update s --max-buffers 0 --stacks none
+	same "$(query s "(j['FlushTimer']['effective'], j['MaximumBuffers']['effective'])")" "(3, None)"
+	$fa update s --pid 0
+	$fa stop s
+	same "$(report s "[c['text'] for c in j['session']['changes']]")" \
+		"['FlushTimer 3 s; MaximumBuffers 4096', 'MaximumBuffers 0; stacks: none', 'PIDs replaced: 1 left, 0 flagged joined']"
+	"$FA" report "$W/s.falloc" >"$T/o"
+	grep -q '^changed at .*s: FlushTimer 3 s; MaximumBuffers 4096' "$T/o"
+	"$FA" dump "$W/s.falloc" | grep ' update ' >"$T/o"
+	grep -q 'changes=0x3 flush_timer=3 maximum_buffers=4096' "$T/o"
+	same "$(wc -l <"$T/o")" 3
+	finish a
+}
+it 35.6 "FlushTimer and MaximumBuffers change, a successor of a killed collector knows; trace, report and dump say it" said
+
+refused() { # exit status, text, arguments of update
+	local status=0
+	$fa update "${@:3}" >"$T/o" 2>"$T/e" || status=$?
+	cat "$T/o" "$T/e"
+	same $status "$1"
+	grep -q "$2" "$T/e"
+}
+refusals() {
+	launch a as $ALICE "$T/m/live"
+	refused 5 "no session called 's'" s --flush-timer 2s
+	rm -f "$W/s.falloc"
+	as $ALICE $fa start s -o "$W/s.falloc" --min-free 0 --pid "$(pid a)" >/dev/null
+	attached a
+	as $BOB $fa update s --flush-timer 2s >"$T/o" 2>&1 && return 1
+	grep -q "no session called 's' of yours" "$T/o"
+	refused 2 'what is to be changed' s
+	refused 2 'not made of' s --stacks everything
+	refused 2 'no number of a process' s --pid x
+	refused 1 'FlushTimer is out of its range' s --flush-timer 3601s
+	refused 1 'the session is as it was' s --pid 4194000
+	launch b as $BOB "$T/m/live"
+	as $ALICE $fa update s --pid "$(pid b)" >"$T/o" 2>&1 && return 1
+	grep -q 'not permitted' "$T/o"
+	$fa update s --flush-timer 2s # root
+	tell a "alloc 3"
+	as $ALICE $fa stop s
+	refused 5 "no session called 's'" s --flush-timer 2s
+	same "$(report s "[(p['pid'], p['events']) for p in j['processes']]")" "[($(pid a), 4)]"
+	finish a
+	finish b
+}
+it 35.7 "refused with the reason, and nothing has changed; who may: the session's user and root" refusals
+
+gcc -I"$SRC/include" "$SRC/tests/spec/api_calls.c" -L"$B" -lfirstalloc -lpthread -o "$T/calls"
+export LD_LIBRARY_PATH=$B
+call() { local want=$1; shift; "$T/calls" "$R" "$@" >"$T/o" 2>"$T/e" || true; cat "$T/o" "$T/e"; same "$(head -n 1 "$T/o")" "$want"; }
+from_c() {
+	launch a "$T/m/live"
+	launch b "$T/m/live"
+	rm -f "$W/c.falloc"
+	call OK start c "$W/c.falloc" pid="$(pid a)"
+	attached a
+	call OK update c pid="$(pid b)" pid=4194000 timer=4 maximum=640 odd=3
+	grep -q ' attached 1 failed 1' "$T/o"
+	grep -q ' effective: .* maximum 640 .* timer 4 ' "$T/o"
+	tell a "alloc 5"
+	attached b
+	call OK update c free=1 # and no other
+	tell b "alloc 8"
+	tell b "free 3"
+	call NO_SUCH_PROCESS update c pid=4194000
+	call INVALID_PARAMETER update c ids=257
+	call NO_SUCH_SESSION update d
+	tell b "alloc 2"
+	call OK stop c
+	same "$(report c "[(p['pid'], p['events']) for p in j['processes']]")" "[($(pid a), 1), ($(pid b), 14)]"
+	same "$(stacks_of "$W/c.falloc")" "alloc 2+10 realloc 0+0 free 3+0"
+	finish a
+	finish b
+}
+it 35.8 "fa_update_heap_trace(): PIDs, properties, event ids, by name; errors leave it as it was" from_c
+
+results
