@@ -280,40 +280,202 @@ unsigned fa_event_get_row(const unsigned char *p, size_t len, uint64_t limit,
 	return count;
 }
 
-/* An ALLOC or FREE whose length is all that could be wrong with it; else 0. */
-static FA_INLINE size_t plain_length(const unsigned char *p)
-{
-	uint32_t first = firsts[p[0]], tail = tails[p[1]] & (0 - (first >> 24));
+/*
+ * What a FREE or ALLOC is long, for which nothing else could be wrong: by byte 0, the bytes without those that byte 1
+ * of an ALLOC adds, and in the high byte whether it does; by byte 1, what it adds. RARE: another look is needed.
+ * Addresses of 8 bytes, and functions, may be malformed.
+ */
+enum { RARE = 0x80 };
+#define PLAIN_16(alen)                                                                             \
+	RARE, 1 + (alen), (2 + (alen)) | 0xff00, RARE, RARE, RARE, RARE, RARE, RARE, RARE, RARE,   \
+		RARE, RARE, RARE, RARE, RARE
+static const uint16_t plain_firsts[256] = {
+	PLAIN_16(1),     PLAIN_16(2),     PLAIN_16(3),     PLAIN_16(4),
+	PLAIN_16(5),     PLAIN_16(6),     PLAIN_16(7),     FA_EV_X16(RARE),
+	FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE),
+	FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE),
+};
+#define PLAIN_TAIL(b)   ((uint8_t)(MALFORMED(b) ? RARE : TAIL_SUM(TAIL(b))))
+#define PLAIN_TAIL_4(b) PLAIN_TAIL(b), PLAIN_TAIL((b) + 1), PLAIN_TAIL((b) + 2), PLAIN_TAIL((b) + 3)
+#define PLAIN_TAIL_16(b)                                                                           \
+	PLAIN_TAIL_4(b), PLAIN_TAIL_4((b) + 4), PLAIN_TAIL_4((b) + 8), PLAIN_TAIL_4((b) + 12)
+#define PLAIN_TAIL_64(b)                                                                           \
+	PLAIN_TAIL_16(b), PLAIN_TAIL_16((b) + 16), PLAIN_TAIL_16((b) + 32), PLAIN_TAIL_16((b) + 48)
+static const uint8_t plain_tails[256] = {PLAIN_TAIL_64(0), PLAIN_TAIL_64(64), PLAIN_TAIL_64(128),
+					 PLAIN_TAIL_64(192)};
 
-	/* Addresses of 8 bytes, and functions, may be malformed. */
-	if (FA_UNLIKELY(first == 0 || (p[0] & 0x70) == 0x70 || (p[0] & 8) != 0 ||
-			TAIL_MALFORMED(tail) != 0))
-		return 0;
-	return (first >> 16 & 0xff) + TAIL_SUM(tail);
+/* RARE or more: it is not plain. At least WINDOW bytes are readable. */
+static FA_INLINE unsigned plain_length(const unsigned char *p)
+{
+	unsigned first = plain_firsts[p[0]];
+
+	return (first & 0xff) + (plain_tails[p[1]] & first >> 8);
+}
+
+/* One event after the other, somewhere in p[0, len). */
+struct skim {
+	const unsigned char *p;
+	size_t len;
+	size_t at;
+	uint32_t events;
+	uint32_t stamps; /* of these */
+};
+
+/* One event further. false: it is malformed or cut. */
+static bool skim_one(struct skim *s)
+{
+	struct fa_event_state state = {0}; /* any will do */
+	struct fa_event event;
+	size_t left = s->len - s->at;
+	unsigned n = left < WINDOW ? RARE : plain_length(s->p + s->at);
+
+	if (FA_UNLIKELY(n >= RARE)) {
+		int r = fa_event_get(s->p + s->at, left, &state, &event);
+
+		if (r <= 0)
+			return false;
+		n = (unsigned)r;
+		s->stamps += event.kind == FA_EV_STAMP;
+	}
+	s->at += n;
+	s->events++;
+	return true;
+}
+
+/* Through all that begin before `end`. false: one is malformed or cut. */
+static bool skim_until(struct skim *s, size_t end)
+{
+	while (s->at < end)
+		if (!skim_one(s))
+			return false;
+	return true;
+}
+
+/*
+ * Where an event begins is known from the one before, and so one waits for the other. But who begins to read anywhere
+ * in the middle soon comes to where an event really begins, nearly always, and from there on reads what is there. So
+ * several read at the same time, each a part; and where one comes to the part of the next, he looks for a place at
+ * which that one has been, too. What is counted is what one alone would have counted.
+ */
+enum { PARTS = 4, PART_LEAST = 512, PLACES = 32 };
+
+struct part {
+	struct skim s; /* what it has counted does not include the places */
+	size_t end;
+	uint32_t place[PLACES]; /* where it has been first, one behind the other */
+};
+
+/* false: it did not come to read anything. */
+static bool begin_part(struct part *part)
+{
+	struct skim *s = &part->s;
+	unsigned n = 0;
+
+	while (n < PLACES && s->at + WINDOW < part->end) {
+		size_t at = s->at;
+
+		if (!skim_one(s)) {
+			n = 0;
+			s->at = at + 1;
+			continue;
+		}
+		part->place[n++] = (uint32_t)at;
+	}
+	s->events = s->stamps = 0;
+	return n == PLACES;
+}
+
+/* All parts, to where one of them meets something rare, and that as well. false: one of them is at its end. */
+static bool skim_together(struct part *part)
+{
+	const unsigned char *p = part->s.p;
+	size_t a = part[0].s.at, b = part[1].s.at, c = part[2].s.at, d = part[3].s.at;
+	/* The last one must have WINDOW bytes behind it; so have all. */
+	size_t ea = part[0].end - WINDOW, eb = part[1].end - WINDOW, ec = part[2].end - WINDOW,
+	       ed = part[3].end - WINDOW;
+	bool all = true;
+	uint32_t events = 0;
+
+	while (a < ea && b < eb && c < ec && d < ed) {
+		unsigned na = plain_length(p + a), nb = plain_length(p + b),
+			 nc = plain_length(p + c), nd = plain_length(p + d);
+
+		if (FA_UNLIKELY((na | nb | nc | nd) >= RARE))
+			break;
+		a += na;
+		b += nb;
+		c += nc;
+		d += nd;
+		events++;
+	}
+	part[0].s.at = a;
+	part[1].s.at = b;
+	part[2].s.at = c;
+	part[3].s.at = d;
+	for (unsigned i = 0; i < PARTS; i++) {
+		part[i].s.events += events;
+		all = part[i].s.at < part[i].end && skim_one(&part[i].s) && all;
+	}
+	return all;
+}
+static_assert(PARTS == 4, "skim_together()");
+
+/* `s` has come to the part: to a place where that one was. false: there is none, or none to come to. */
+static bool meet(struct skim *s, const struct part *part)
+{
+	unsigned i = 0;
+
+	for (;;) {
+		while (i < PLACES && part->place[i] < s->at)
+			i++;
+		if (i == PLACES)
+			return false;
+		if (part->place[i] == s->at)
+			break;
+		if (!skim_one(s))
+			return false;
+	}
+	for (; i < PLACES; i++) {
+		s->events++;
+		s->stamps += (s->p[part->place[i]] & 7) == FA_EV_STAMP;
+	}
+	s->at = part->s.at;
+	s->events += part->s.events;
+	s->stamps += part->s.stamps;
+	return true;
+}
+
+/* As far as parts could be put together; the rest is for the caller. */
+static void skim_parts(struct skim *s)
+{
+	struct part part[PARTS];
+	bool alive[PARTS];
+
+	for (unsigned i = 0; i < PARTS; i++) {
+		part[i].s = *s;
+		part[i].s.at = s->len / PARTS * i;
+		part[i].end = i + 1 == PARTS ? s->len : s->len / PARTS * (i + 1);
+		if (i != 0 && !begin_part(&part[i]))
+			return;
+	}
+	while (skim_together(part))
+		;
+	/* What is malformed in a part is nothing, until somebody is known to come there. */
+	for (unsigned i = 0; i < PARTS; i++)
+		alive[i] = skim_until(&part[i].s, part[i].end);
+	*s = part[0].s;
+	for (unsigned i = 1; i < PARTS && alive[i - 1] && meet(s, &part[i]); i++)
+		;
 }
 
 size_t fa_event_skim(const unsigned char *p, size_t len, uint32_t *ret_events, uint32_t *ret_heap)
 {
-	struct fa_event_state state = {0}; /* any will do */
-	uint32_t events = 0, stamps = 0;
-	struct fa_event event;
-	size_t at = 0;
+	struct skim s = {.p = p, .len = len};
 
-	while (at < len) {
-		size_t n = len - at < WINDOW ? 0 : plain_length(p + at);
-
-		if (FA_UNLIKELY(n == 0)) {
-			int r = fa_event_get(p + at, len - at, &state, &event);
-
-			if (r <= 0)
-				break;
-			n = (size_t)r;
-			stamps += event.kind == FA_EV_STAMP;
-		}
-		at += n;
-		events++;
-	}
-	*ret_events = events;
-	*ret_heap = events - stamps;
-	return at;
+	if (len >= PARTS * (size_t)PART_LEAST)
+		skim_parts(&s);
+	(void)skim_until(&s, len);
+	*ret_events = s.events;
+	*ret_heap = s.events - s.stamps;
+	return s.at;
 }

@@ -296,6 +296,45 @@ SPEC(skimming_counts_what_reading_finds_and_stops_where_it_stops)
 	}
 }
 
+/* So many that they are skimmed in parts, some of which begin in the middle of an event; mostly small ones, as
+ * programs have them, or any. */
+SPEC(skimming_in_parts_counts_what_one_after_the_other_does)
+{
+	static unsigned char bytes[16384];
+
+	for (unsigned round = 0; round < 6000; round++) {
+		struct fa_event_state st = {.addr = 0x555555559000};
+		uint32_t events, heap, skimmed, skimmed_heap, stack = 0;
+		size_t len = 0, most = 1000 + rnd() % (sizeof(bytes) - 1100);
+		unsigned plain = rnd() % 3;
+		uint64_t clock = 1000;
+		struct fa_event e;
+
+		while (len < most) {
+			if (plain == 0 || rnd() % (plain * 200) == 0) {
+				random_event(&e, &clock, &stack);
+				len += encode(bytes + len, &st, &e);
+			} else if (rnd() % 2) {
+				len += fa_event_put_free(bytes + len, &st,
+							 0x555555559000 + rnd() % 65536 / 16 * 16,
+							 0, 0, 0);
+			} else {
+				clock += rnd() % 300;
+				len += fa_event_put_alloc(bytes + len, &st,
+							  0x555555559000 + rnd() % 65536 / 16 * 16,
+							  rnd() % 500, rnd() % 2 ? clock : 0, 1,
+							  (uint32_t)(rnd() % 300));
+			}
+		}
+		for (unsigned n = rnd() % 4 > 1 ? rnd() % 3 : 0; n > 0; n--)
+			bytes[rnd() % len] = (unsigned char)rnd();
+		len -= rnd() % 40;
+		CHECK(walk(bytes, len, &events, &heap) ==
+		      fa_event_skim(bytes, len, &skimmed, &skimmed_heap));
+		CHECK(events == skimmed && heap == skimmed_heap);
+	}
+}
+
 /* One row from bytes[at, len), compared with one event after the other. The bytes used, 0: a fault. */
 static size_t check_row(const unsigned char *bytes, size_t at, size_t len, uint64_t limit,
 			struct fa_event_state *st)
@@ -369,6 +408,7 @@ int main(void)
 	RUN(malformed_bits_are_refused);
 	RUN(arbitrary_bytes_give_an_event_or_an_error_and_never_read_behind_the_end);
 	RUN(skimming_counts_what_reading_finds_and_stops_where_it_stops);
+	RUN(skimming_in_parts_counts_what_one_after_the_other_does);
 	RUN(a_row_is_what_one_after_the_other_gives_and_ends_at_its_limit);
 	RUN(records_reasons_and_causes_have_names);
 	return TEST_RESULT();
