@@ -14,7 +14,7 @@ extern void *__libc_stack_end __attribute__((weak));
 
 /* All that were ever made, newest first; never removed. */
 static struct fa_thread *all;
-static uint32_t threads;     /* that came to the heap in this process, since it forked */
+uint32_t fa_thread_count;
 static uint64_t main_stack; /* bytes that the main thread's stack may have */
 
 /*
@@ -118,11 +118,6 @@ static struct fa_thread *new_block(void)
 	return t;
 }
 
-bool fa_thread_many(void)
-{
-	return __atomic_load_n(&threads, __ATOMIC_RELAXED) > 1;
-}
-
 /*
  * The more often, the longer. Where there are more threads, who waits must sleep: hundreds that spin
  * keep the processors from the one that is mapping a segment. They sleep by the very call by which
@@ -178,6 +173,7 @@ void fa_thread_before_fork(struct fa_thread *t)
 		struct fa_writer *w = &t->writer[i];
 		struct fa_arena_buffer *b = w->buffer;
 
+		w->alloc_in = 0;
 		if (b == NULL || !(w->shared || (w->guard != 0 && w->end != NULL)))
 			continue;
 		if (!w->shared)
@@ -255,7 +251,7 @@ void fa_thread_alone(const struct fa_thread *t)
 		for (unsigned i = 0; i < 2 && o != t; i++)
 			fa_writer_reset(&o->writer[i]);
 	/* A filter may stand soon that knows of no others. */
-	threads = t != NULL;
+	fa_thread_count = t != NULL;
 }
 
 void fa_thread_fork(struct fa_thread *t, int32_t tid)
@@ -285,7 +281,7 @@ struct fa_thread *fa_thread_make(int32_t tid)
 		t = new_block();
 	if (t == NULL)
 		return NULL;
-	__atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&fa_thread_count, 1, __ATOMIC_RELAXED);
 	/* The thread that had this thread pointer is gone; the collector takes its buffers back. */
 	t->tid = tid;
 	for (unsigned i = 0; i < 2; i++) {

@@ -28,11 +28,12 @@ struct fa_writer {
 	uint64_t guard_rip;             /* that frame's first word */
 	uint32_t tick;                  /* of the last look */
 	uint32_t stamp_in;              /* frees until one is stamped, that one included */
+	int32_t alloc_in;               /* allocations of the only thread, the same; less than 1 is as 1 */
 	uint32_t buffer_seq;            /* of the next buffer */
 	uint32_t nested;                /* 0 or 1u << 31 */
 	uint64_t lost;                  /* events of this stream that found no buffer */
 	struct fa_arena_buffer *buffer; /* NULL: none */
-	uint32_t shared;     /* a fork came into the writing of an event: see fa_thread_before_fork() */
+	uint32_t shared;                /* a fork came into the writing of an event: see fa_thread_before_fork() */
 	uint32_t generation; /* of the buffer, then */
 };
 
@@ -92,8 +93,13 @@ bool fa_thread_all_out(struct fa_thread *t);
 /* All begin anew, with the arena that comes now. Only while all are out. */
 void fa_thread_renew(void);
 void fa_thread_number(struct fa_thread *t, int32_t tid); /* in the arena that is there now */
-/* Have there been two threads of this process that used the heap? */
-bool fa_thread_many(void);
+/* Threads of this process that used the heap, since it forked; those that have ended as well. A thread is counted
+ * before it records anything. */
+extern FA_HIDDEN uint32_t fa_thread_count;
+static FA_INLINE bool fa_thread_many(void)
+{
+	return __atomic_load_n(&fa_thread_count, __ATOMIC_RELAXED) > 1;
+}
 /* Wait a little for the collector, the more often (`turn`) the longer. */
 void fa_thread_pause(unsigned turn);
 /* The stack that `sp` lies on: bounds, or 0, 0. */

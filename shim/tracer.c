@@ -40,7 +40,8 @@ static struct {
 	bool tid_in_tcb; /* fa_tcb_tid() is right */
 } tracer;
 
-enum { MOST_UNSTAMPED = 255 };
+/* Frees in a row; allocations in a row, of a process of which one thread only has used the heap. */
+enum { MOST_UNSTAMPED = 255, MOST_BARE = 7 };
 
 /* How long to wait for a buffer: FA_WAIT_NS without progress; without hope but for a dead thread's, in all. */
 static const uint64_t WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
@@ -202,6 +203,22 @@ static FA_INLINE uint32_t stamp_again(void)
 	return fa_arena.wish.stamp_mode == FA_STAMP_ALL ? 1 : MOST_UNSTAMPED + 1;
 }
 
+/* What alloc_in begins with then. */
+static FA_INLINE int32_t alloc_again(void)
+{
+	return fa_arena.wish.stamp_mode == FA_STAMP_ALLOC ? MOST_BARE + 1 : 1;
+}
+
+/*
+ * A stamp tells where in the order of several threads an event has its place. As long as there is one thread, its own
+ * order is all there is, and a few allocations may do without. Asked when the allocation has returned: whoever gave its
+ * block back from another thread was counted before he recorded that.
+ */
+static FA_INLINE bool goes_bare(const struct fa_writer *w)
+{
+	return w->alloc_in > 1 && !fa_thread_many();
+}
+
 /* Hand the buffer over and begin another. false: there is none; unless a fork came between (is_ours),
  * the event is lost and counted. */
 static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
@@ -340,6 +357,8 @@ static FA_NOINLINE struct fa_writer *enter_slow(const struct fa_regs *regs)
 			t->known = i == 0 ? 0 : t->known;
 		}
 		if (w->guard == 0) {
+			/* What the handler's stream and this one's have in common has an order by stamps. */
+			t->writer[0].alloc_in = 0;
 			w->guard_rip = regs->rip;
 			w->guard = frame;
 			__asm__ volatile("" : : : "memory");
@@ -450,6 +469,7 @@ FA_NOINLINE void fa_record_alloc(const struct fa_regs *regs, const void *p, size
 			n = fa_event_put_alloc_fn(at, &w->state, (uint64_t)p, size, stamp,
 						  stack != 0, stack, fn, align_log2);
 		w->stamp_in = stamp_again();
+		w->alloc_in = alloc_again();
 		if (commit(w, regs, at + n)) {
 			leave(w, regs);
 			return;
@@ -587,9 +607,10 @@ static FA_NOINLINE void *leave_disowned(void *p, struct fa_writer *w, const stru
 	return p;
 }
 
+/* stamp 0: it goes bare. */
 static FA_INLINE void *put_malloc(void *p, size_t size, const struct fa_regs *regs,
 				  struct fa_writer *w, bool has_stack, uint32_t stack,
-				  uint64_t stamp, uint32_t stamp_in)
+				  uint64_t stamp)
 {
 	unsigned char *at;
 
@@ -597,7 +618,13 @@ static FA_INLINE void *put_malloc(void *p, size_t size, const struct fa_regs *re
 		return malloc_otherwise(p, size, regs);
 	at = w->at;
 	at += fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, has_stack, stack);
-	w->stamp_in = stamp_in;
+	if (stamp == 0) {
+		/* As one instruction: a handler may have set it to 0. */
+		__asm__ volatile("decl %0" : "+m"(w->alloc_in));
+	} else {
+		w->stamp_in = stamp_again();
+		w->alloc_in = alloc_again();
+	}
 	if (FA_UNLIKELY(!commit(w, regs, at)))
 		return malloc_otherwise(p, size, regs);
 	if (FA_UNLIKELY(w->guard != (uint64_t)regs))
@@ -617,7 +644,7 @@ static FA_NOINLINE void *record_unforeseen(void *p, size_t size, const struct fa
 		stack = t->recalled == NULL || t->recalled->next->modules != 0
 				? fa_stack_take(t, false, regs)
 				: fa_stack_changed(t, regs);
-	return put_malloc(p, size, regs, w, stack != 0, stack, fa_stamp(), stamp_again());
+	return put_malloc(p, size, regs, w, stack != 0, stack, goes_bare(w) ? 0 : fa_stamp());
 }
 
 /* What is quickest: the stack that is foreseen, recalled, without modules to be asked about. */
@@ -640,13 +667,17 @@ void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
 		return record_unforeseen(p, size, regs, w);
 	before->sure = 1;
 	t->recalled = e;
-	return put_malloc(p, size, regs, w, true, e->id, fa_rdtsc(), MOST_UNSTAMPED + 1);
+	if (FA_LIKELY(goes_bare(w)))
+		return put_malloc(p, size, regs, w, true, e->id, 0);
+	return put_malloc(p, size, regs, w, true, e->id, fa_rdtsc());
 }
 
 void fa_tracer_forbid_clock(void)
 {
 	fa_arena.wish.stamp_mode = FA_STAMP_NONE;
 	fa_clock_forbid();
-	if (self != NULL)
+	if (self != NULL) {
 		fa_stack_forget(self);
+		self->writer[0].alloc_in = 0;
+	}
 }

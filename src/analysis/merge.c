@@ -2,7 +2,7 @@
  * merge.c - one order for the events of all threads.
  *
  * What is known. The events of one thread are in order. An allocation carries a stamp that was
- * taken after it returned; the stamps of allocations of one address are in their true order. A free
+ * taken after it returned (or, in a process that has had one thread only, that of one before it); the stamps of allocations of one address are in their true order. A free
  * carries no stamp of its own as a rule: it lies between the stamped events before and behind it. An
  * event can only be the effect of events that were recorded before it.
  *

@@ -34,7 +34,7 @@ static const struct fa_option options[] = {
 	{0, "stacks", "EVENTS", FA_OPT_STRING, &given.stacks,
 	 "events that carry a stack: alloc,realloc,free or none (default alloc,realloc)", NULL},
 	{0, "stamp", "EVENTS", FA_OPT_CHOICE, &given.stamp,
-	 "events that carry a time (default alloc)", "alloc|all|none"},
+	 "events that carry a time (default alloc; of a single thread one in eight)", "alloc|all|none"},
 	{0, "for", "DURATION", FA_OPT_DURATION, &given.time, "the rule ends by itself: 2h, 30m, 1d",
 	 NULL},
 	{0, "starts", "N", FA_OPT_U32, &given.starts, "the rule ends after N starts", NULL},

@@ -539,7 +539,7 @@ static const struct fa_option run_options[] = {
 	{0, "stacks", "EVENTS", FA_OPT_STRING, &options.stacks,
 	 "which events carry stacks (default alloc,realloc)", "alloc|realloc|free|all|none"},
 	{0, "stamp", "MODE", FA_OPT_CHOICE, &options.stamp,
-	 "which events are stamped with the time (default alloc)", "alloc|all|none"},
+	 "which events are stamped with the time (default alloc; of a single thread one in eight)", "alloc|all|none"},
 	{0, "only", "IMAGE", FA_OPT_LIST, &options.only,
 	 "record only processes of this executable name (may come again)", NULL},
 	{0, "record-args", NULL, FA_OPT_FLAG, &options.record_args,

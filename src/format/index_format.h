@@ -74,6 +74,7 @@ enum fa_stack_events {
 };
 
 /* design "Order" */
+/* ALLOC: allocations; while one thread only has used the heap one of eight at least, see shim/tracer.c. */
 enum fa_stamp_mode { FA_STAMP_ALLOC = 0, FA_STAMP_ALL = 1, FA_STAMP_NONE = 2 };
 
 #define FA_USER_ANY      0xffffffffu

@@ -1,5 +1,5 @@
 /*
- * order THREADS PAIRS TABLE - heap calls that know their own order.
+ * order THREADS PAIRS TABLE [late] - heap calls that know their own order.
  *
  * Each thread allocates, puts the block into a slot that all share, and frees what was there. It takes a
  * global ticket before and after each malloc and before each free, and writes into TABLE what the ticket
@@ -8,6 +8,8 @@
  *
  * The first allocation of a thread says who it is: MARKER and its number are the size. All others have
  * 900 to 1140 bytes. The blocks that are in the slots at the end are not freed.
+ *
+ * late: the first of them is the main thread, and half of what it does it does before the others are there.
  *
  * Prints what is true of the blocks of those sizes: "peak BYTES lifetime NS freed BLOCKS": the most
  * that lived in the order of the tickets, the mean lifetime by readings of its own of the clock.
@@ -53,14 +55,11 @@ static void take_ticket(unsigned thread, unsigned what, unsigned size)
 	table[t] = (struct entry){(uint16_t)size, (uint8_t)thread, (uint8_t)what};
 }
 
-static void *work(void *arg)
+static void some(unsigned thread, uint64_t *seed, long n)
 {
-	unsigned thread = (unsigned)(uintptr_t)arg;
-	uint64_t x = 88172645463325252ULL * (thread + 1);
+	uint64_t x = *seed;
 
-	if (malloc(MARKER + thread) == NULL)
-		abort();
-	for (long i = 0; i < pairs; i++) {
+	for (long i = 0; i < n; i++) {
 		struct block *b, *old;
 		unsigned size;
 
@@ -83,7 +82,33 @@ static void *work(void *arg)
 		freed[thread][0]++;
 		free(old);
 	}
+	*seed = x;
+}
+
+static void *work(void *arg)
+{
+	unsigned thread = (unsigned)(uintptr_t)arg;
+	uint64_t seed = 88172645463325252ULL * (thread + 1);
+
+	if (malloc(MARKER + thread) == NULL)
+		abort();
+	some(thread, &seed, pairs);
 	return NULL;
+}
+
+/* As the first thread. */
+static int work_first(pthread_t *id, unsigned threads)
+{
+	uint64_t seed = 88172645463325252ULL;
+
+	if (malloc(MARKER) == NULL)
+		abort();
+	some(0, &seed, pairs / 2);
+	for (unsigned i = 1; i < threads; i++)
+		if (pthread_create(&id[i], NULL, work, (void *)(uintptr_t)i) != 0)
+			return 1;
+	some(0, &seed, pairs - pairs / 2);
+	return 0;
 }
 
 static uint64_t now_ns(void)
@@ -112,7 +137,7 @@ static uint64_t peak(void)
 int main(int argc, char **argv)
 {
 	pthread_t id[THREADS];
-	unsigned threads = argc == 4 ? (unsigned)atoi(argv[1]) : 0;
+	unsigned threads = argc >= 4 ? (unsigned)atoi(argv[1]) : 0, late = argc > 4;
 	uint64_t ns, ticks, sum = 0, count = 0;
 	size_t size;
 	int fd;
@@ -129,10 +154,12 @@ int main(int argc, char **argv)
 		return 1;
 	ns = now_ns();
 	ticks = __rdtsc();
-	for (unsigned i = 0; i < threads; i++)
+	if (late && work_first(id, threads) != 0)
+		return 1;
+	for (unsigned i = late ? threads : 0; i < threads; i++)
 		if (pthread_create(&id[i], NULL, work, (void *)(uintptr_t)i) != 0)
 			return 1;
-	for (unsigned i = 0; i < threads; i++)
+	for (unsigned i = late; i < threads; i++)
 		pthread_join(id[i], NULL);
 	ns = now_ns() - ns;
 	ticks = __rdtsc() - ticks;

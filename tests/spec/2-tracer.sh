@@ -153,6 +153,14 @@ it 2.19 "10 million events of 2 threads stand in the order in which the program 
 it 2.20 "of 4 threads, each free stamped" in_order 4 10000000 --stamp all
 it 2.21 "of 8 threads" in_order 8 10000000
 
+# Half of the first thread's 1,000,000 allocations: few of them have a stamp; and all that come later do.
+late_threads() {
+	LATE=1 in_order 3 6000000
+	cat "$T/order.out"
+	[ "$(sed -n 's/.* bare \([0-9]*\) .*/\1/p' "$T/order.out")" -gt 300000 ]
+}
+it 2.26 "one thread needs few stamps, and others that come later find its events before theirs" late_threads
+
 full_table() { # an arena of 8 MB, where the address space is small, has 131,072 nodes
 	traced sh -c "ulimit -v 32768; exec $P/stacks new 100000 18"
 	same $status 0

@@ -1,6 +1,7 @@
 # order.sh - for specs about the order of events; source it after lib.sh.
 #   in_order THREADS EVENTS [option of run...]   a program that knows the order of its calls; see
 #                                                tests/programs/order.c and order_check.c
+#   LATE=1 in_order ...   half of the first thread's before there are others
 #   on_monotonic COMMAND...                      where the kernel seems not to trust the TSC; needs root
 
 in_order() {
@@ -9,8 +10,8 @@ in_order() {
 	[ -x "$T/order_check" ] || gcc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$SRC/src" -I"$SRC" \
 		-o "$T/order_check" "$SRC/tests/spec/order_check.c" "$B"/lib{trace,format,base}.a -llz4 -lzstd
 	rm -f "$T/o.falloc"
-	"$FA" run -o "$T/o.falloc" "$@" -- "$P/order" "$threads" "$pairs" "$T/table" >"$T/truth"
-	"$T/order_check" "$T/o.falloc" "$T/table"
+	"$FA" run -o "$T/o.falloc" "$@" -- "$P/order" "$threads" "$pairs" "$T/table" ${LATE:+late} >"$T/truth"
+	"$T/order_check" "$T/o.falloc" "$T/table" >"$T/order.out" || { cat "$T/order.out"; return 1; }
 	rm -f "$T/table"
 	"$FA" report --json --view total --by function --size 900,1156 "$T/o.falloc" >"$T/rows.json"
 	"$FA" report --json --size 900,1156 "$T/o.falloc" >"$T/sum.json"

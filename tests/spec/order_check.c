@@ -6,11 +6,13 @@
  *
  * The table says in which order the program's calls happened. In that order, each call is looked up as the
  * next event of its thread. It must be of the kind and size that the table says; and
- *   - an allocation has a stamp that is not before that of any which had returned when it was called;
- *   - it returns an address that is free, and has a stamp behind that of all earlier ones there, and not before
+ *   - an allocation has a stamp of its own as soon as another thread has begun before it was called; until then
+ *     one of eight; and that of the one before it else;
+ *   - it is a stamp that is not before that of any which had returned when it was called;
+ *   - it returns an address that is free, and its stamp is not before that of all earlier ones there, and not before
  *     the earliest moment of the free between them;
  *   - a free is that of a block that lives, of the size that the table says.
- * Prints "events N threads N violations N", and the first of the violations.
+ * Prints "events N threads N bare N violations N" (bare: without a stamp), and the first of the violations.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@
 #include "trace/reader.h"
 
 enum { MARKER = 100000, THREADS = 64, STREAMS = 1024 };
+enum { LEAST = 900, MOST = 1156, BARE_MOST = 7 };
 enum { BEFORE_ALLOC = 1, AFTER_ALLOC = 2, BEFORE_FREE = 3 };
 
 struct entry {
@@ -42,18 +45,21 @@ struct stream {
 	struct record *head, *tail;
 	uint64_t floor;    /* stamp of what had returned when the call under way began */
 	uint64_t earliest; /* of the event that was read last */
+	unsigned bare;     /* allocations without a stamp since the last that had one */
+	int alone;         /* nobody else had begun when the call under way began */
 };
 
 struct place { /* what is known of an address */
 	uint64_t addr, stamp, freed;
 	uint32_t size; /* 0: free */
+	int library;   /* handed out to the C library, for a thread */
 };
 
 static struct fa_trace_reader *reader;
 static struct stream *by_id[STREAMS], *of_thread[THREADS], all[STREAMS];
 static struct place *places;
 static const size_t places_mask = (1 << 22) - 1;
-static unsigned long violations, events;
+static unsigned long violations, events, bare;
 
 static void die(const char *why)
 {
@@ -117,6 +123,33 @@ static int read_more(void)
 	return 0;
 }
 
+static struct place *place_of(uint64_t addr)
+{
+	size_t i = (addr >> 4) * 0x9E3779B97F4A7C15ULL >> 42;
+
+	for (size_t n = 0; n <= places_mask; n++, i = (i + 1) & places_mask) {
+		if (places[i].addr == 0)
+			places[i].addr = addr;
+		if (places[i].addr == addr)
+			return &places[i];
+	}
+	die("too many addresses");
+	return NULL;
+}
+
+/* What the main thread does to make another, and to see it gone. */
+static int is_librarys(const struct fa_event *ev)
+{
+	struct place *p = place_of(ev->addr);
+
+	if (ev->kind == FA_EV_ALLOC && (ev->size < LEAST || ev->size > MOST))
+		return p->library = 1;
+	if (ev->kind != FA_EV_FREE || !p->library)
+		return 0;
+	p->library = 0;
+	return 1;
+}
+
 static int next_event(unsigned thread, struct fa_event *ret)
 {
 	for (;;) {
@@ -139,30 +172,18 @@ static int next_event(unsigned thread, struct fa_event *ret)
 			die("malformed event");
 		r->at += (size_t)n;
 		s->earliest = r->state.stamp;
-		if (ret->kind == FA_EV_STAMP ||
-		    (ret->kind == FA_EV_ALLOC && ret->size == MARKER + thread))
+		if (ret->kind != FA_EV_FREE)
+			s->bare = ret->stamped ? 0 : s->bare + 1;
+		if (ret->kind == FA_EV_STAMP || is_librarys(ret))
 			continue;
 		events++;
 		return 1;
 	}
 }
 
-static struct place *place_of(uint64_t addr)
-{
-	size_t i = (addr >> 4) * 0x9E3779B97F4A7C15ULL >> 42;
-
-	for (size_t n = 0; n <= places_mask; n++, i = (i + 1) & places_mask) {
-		if (places[i].addr == 0)
-			places[i].addr = addr;
-		if (places[i].addr == addr)
-			return &places[i];
-	}
-	die("too many addresses");
-	return NULL;
-}
-
 static void check_alloc(uint64_t ticket, const struct entry *e, uint64_t *latest)
 {
+	struct stream *s = of_thread[e->thread];
 	struct fa_event ev;
 	struct place *p;
 
@@ -170,7 +191,8 @@ static void check_alloc(uint64_t ticket, const struct entry *e, uint64_t *latest
 		violation(ticket, "an allocation is missing", e->thread, 0);
 		return;
 	}
-	if (ev.kind != FA_EV_ALLOC || ev.size != e->size || !ev.stamped) {
+	bare += !ev.stamped;
+	if (ev.kind != FA_EV_ALLOC || ev.size != e->size || s->bare > (s->alone ? BARE_MOST : 0)) {
 		violation(ticket, "not the allocation of the table", ev.kind, ev.size);
 		return;
 	}
@@ -211,7 +233,7 @@ int main(int argc, char **argv)
 	struct stat st;
 	uint64_t latest = 0, n;
 	unsigned threads = 0;
-	int fd;
+	int fd, alone = 1;
 
 	if (argc != 3 || fa_trace_reader_open(argv[1], &reader) < 0)
 		die("no trace");
@@ -232,18 +254,21 @@ int main(int argc, char **argv)
 			;
 		if (of_thread[e->thread] == NULL)
 			die("a thread is missing");
-		if (e->what == BEFORE_ALLOC)
+		alone &= e->thread == 0;
+		if (e->what == BEFORE_ALLOC) {
 			of_thread[e->thread]->floor = latest;
-		else if (e->what == AFTER_ALLOC)
+			of_thread[e->thread]->alone = alone;
+		} else if (e->what == AFTER_ALLOC) {
 			check_alloc(t, e, &latest);
-		else
+		} else {
 			check_free(t, e);
+		}
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		threads += of_thread[i] != NULL;
 		if (of_thread[i] != NULL && next_event(i, &ev))
 			violation(n, "more than the table says", ev.kind, i);
 	}
-	printf("events %lu threads %u violations %lu\n", events, threads, violations);
+	printf("events %lu threads %u bare %lu violations %lu\n", events, threads, bare, violations);
 	return violations != 0;
 }
