@@ -83,7 +83,7 @@ static int choice(const char *value, const char *const *names, unsigned count)
 	return -1;
 }
 
-/* Bits 1 << enum fa_change. What did not change is shown to who asks for it only. */
+/* Bits 1 << enum fa_diff_change. What did not change is shown to who asks for it only. */
 static int read_only(const struct fa_cli *cli, unsigned *ret)
 {
 	*ret = options.only.count == 0 ? (1u << FA_CHANGES) - 1 - (1u << FA_KEPT) : 0;

@@ -84,7 +84,7 @@ static int add_amounts(struct work *w)
 /* ---- blocks ---- */
 
 static int list_block(struct work *w, unsigned side, const struct fa_block *b,
-		      enum fa_change change, uint32_t chain)
+		      enum fa_diff_change change, uint32_t chain)
 {
 	struct fa_diff *d = &w->d;
 
@@ -105,7 +105,7 @@ static int list_block(struct work *w, unsigned side, const struct fa_block *b,
 }
 
 static int take_block(struct work *w, unsigned side, const struct fa_block *b,
-		      enum fa_change change)
+		      enum fa_diff_change change)
 {
 	struct fa_diff_row *row = row_of(w, side, b->site);
 
@@ -221,7 +221,7 @@ static int join_processes(struct work *w)
 
 /* ---- the result ---- */
 
-static enum fa_change change_of(const struct fa_diff_row *row)
+static enum fa_diff_change change_of(const struct fa_diff_row *row)
 {
 	if (row->before.blocks == 0)
 		return FA_ADDED;

@@ -28,7 +28,7 @@ struct fa_diff_side {
 
 /* What became of a stack: it has blocks only after, only before, more bytes, fewer, or as many (or, with as many
  * bytes, more or fewer blocks). Of a block: added, removed, kept. */
-enum fa_change {
+enum fa_diff_change {
 	FA_ADDED = 0,
 	FA_REMOVED = 1,
 	FA_GROWN = 2,
@@ -47,13 +47,13 @@ enum fa_diff_sort {
 struct fa_diff_options {
 	bool by_function;
 	enum fa_diff_sort sort;
-	unsigned only; /* bits 1 << enum fa_change: which rows, and which blocks */
+	unsigned only; /* bits 1 << enum fa_diff_change: which rows, and which blocks */
 	bool blocks;   /* list them */
 };
 
 struct fa_diff_row {
 	uint32_t chain;
-	enum fa_change change;
+	enum fa_diff_change change;
 	struct fa_amount before, after;
 	struct fa_amount of[FA_CHANGES]; /* ADDED, REMOVED, KEPT: of processes on both sides */
 	bool in_both;                    /* has blocks of such */
@@ -62,7 +62,7 @@ struct fa_diff_row {
 struct fa_diff_block {
 	const struct fa_block *block;
 	const struct fa_diff_side *side; /* of the block: of a kept one the second */
-	enum fa_change change;
+	enum fa_diff_change change;
 	uint32_t chain;
 };
 

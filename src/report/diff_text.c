@@ -53,7 +53,7 @@ static void put_side(const struct fa_report *r, FILE *out, const char *name,
 static void put_amounts(FILE *out, const char *indent, const struct fa_amount *of)
 {
 	char size[32], count[32];
-	static const enum fa_change kinds[] = {FA_ADDED, FA_REMOVED, FA_KEPT};
+	static const enum fa_diff_change kinds[] = {FA_ADDED, FA_REMOVED, FA_KEPT};
 
 	(void)fputs(indent, out);
 	for (unsigned i = 0; i < 3; i++)
