@@ -459,9 +459,16 @@ static bool is_small(void)
 	       fa_arena_segment_at(fa_arena.size0, fa_arena.mapped) < FA_ARENA_MAX0;
 }
 
+bool fa_arena_has_taken(const struct fa_arena_buffer *b, uint32_t thread)
+{
+	return __atomic_load_n(&b->state, __ATOMIC_RELAXED) == FA_BUFFER_OWNED &&
+	       b->process == fa_arena.process &&
+	       b->process_generation == fa_arena.process_generation && b->thread == thread;
+}
+
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
 					     uint64_t lost_before, uint64_t stamp,
-					     bool *ret_may_come)
+					     struct fa_arena_buffer **taken, bool *ret_may_come)
 {
 	static uint32_t hint, hint_tick;
 	uint32_t tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
@@ -495,6 +502,7 @@ struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint3
 		b->lost_before = lost_before;
 		b->base_stamp = stamp;
 		b->sharers = 0;
+		*taken = b;
 		__atomic_store_n(&b->state, FA_BUFFER_OWNED, __ATOMIC_RELEASE);
 		/* While a reserve is left, ask for more: threads keep what they own. */
 		if (i > n / 2)

@@ -78,10 +78,12 @@ uint32_t fa_arena_next_thread(void); /* serial of a thread that begins to record
 bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset);
 
 /* A free buffer of the pool, its header written; NULL: none is free. Never waits. *ret_may_come: one
- * waits to be read, or room is being added. */
+ * waits to be read, or room is being added. *taken is it from the moment on at which it is the thread's. */
 struct fa_arena_buffer *fa_arena_take_buffer(uint32_t thread, int32_t tid, uint32_t seq,
 					     uint64_t lost_before, uint64_t stamp,
-					     bool *ret_may_come);
+					     struct fa_arena_buffer **taken, bool *ret_may_come);
+/* Is what was *taken then still the thread's, and not the parent's of this process? */
+bool fa_arena_has_taken(const struct fa_arena_buffer *b, uint32_t thread);
 /* Moves when a buffer was given back or a segment came; its lower half is what was given back. */
 static FA_INLINE uint64_t fa_arena_room(void)
 {

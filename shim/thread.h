@@ -33,6 +33,7 @@ struct fa_writer {
 	uint32_t nested;                /* 0 or 1u << 31 */
 	uint64_t lost;                  /* events of this stream that found no buffer */
 	struct fa_arena_buffer *buffer; /* NULL: none */
+	struct fa_arena_buffer *taken;  /* the next one, which a hook that was left had got, NULL: none */
 	uint32_t shared;                /* a fork came into the writing of an event: see fa_thread_before_fork() */
 	uint32_t generation; /* of the buffer, then */
 };

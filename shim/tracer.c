@@ -154,7 +154,7 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 		/* All buffers are looked at again only when there is a reason to. */
 		if (room != seen || turn % look_anyway == 0)
 			b = fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq,
-						 w->lost, w->state.stamp, &may_come);
+						 w->lost, w->state.stamp, &w->taken, &may_come);
 		seen = room;
 		if (b != NULL || fa_arena.pid == 1 ||
 		    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == (1ULL << 32 | now) ||
@@ -191,6 +191,8 @@ static void hand_over(struct fa_writer *w)
 	__asm__ volatile("" : : : "memory");
 	w->buffer = NULL;
 	w->shared = 0;
+	if (w->taken == b)
+		w->taken = NULL;
 	__asm__ volatile("" : : : "memory");
 	/* A child of a fork that came in here has nothing to hand over but its part. */
 	if (b != NULL && (shared ? fa_buffer_leave(b, w->generation) : fa_state_now() != FA_ASK))
@@ -233,8 +235,13 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 	hand_over(w);
 	w->state.addr = 0;
 	w->state.stack = 0;
-	w->state.stamp = fa_stamp();
-	b = wait_for_buffer(t, w, regs);
+	/* Handlers leave by siglongjmp here more often than anywhere else: at the end of a page fault, and of a wait. */
+	b = w->taken;
+	if (b == NULL || !fa_arena_has_taken(b, t->serial | w->nested)) {
+		w->taken = NULL;
+		w->state.stamp = fa_stamp();
+		b = wait_for_buffer(t, w, regs);
+	}
 	if (!is_ours(w, regs))
 		return false;
 	if (b == NULL) {
@@ -248,6 +255,7 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 		__asm__ volatile("addb $0, %0" : "+m"(((unsigned char *)b)[i + FA_BUFFER_HEADER]));
 	w->buffer = b;
 	w->buffer_seq++;
+	w->taken = NULL;
 	w->committed = &b->committed;
 	w->begin = (unsigned char *)b + FA_BUFFER_HEADER;
 	w->at = w->begin;
