@@ -499,7 +499,7 @@ int fa_family_describe(struct fa_family *f, const struct fa_sink *sink)
 			continue;
 		for (int c = 0; c < FA_LOST_CAUSES; c++)
 			before += p->lost[c];
-		write_process(f, p, before != 0);
+		write_process(f, p, before != 0 || p->met_late);
 		for (size_t t = 0; t < p->thread_count; t++)
 			family_write_thread(f, p, &p->threads[t]);
 	}

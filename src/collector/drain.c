@@ -334,10 +334,28 @@ int fa_family_doubt(struct fa_family *f, const struct fa_sink *sink)
 {
 	f->sink = sink;
 	f->error = 0;
-	if (f->process_count > 0)
-		add_lost(f, f->processes[f->process_count - 1], FA_LOST_UNKNOWN, 0);
+	for (size_t i = 0; i < f->process_count; i++)
+		if (f->processes[i]->live || i == f->process_count - 1)
+			add_lost(f, f->processes[i], FA_LOST_UNKNOWN, 0);
 	f->sink = NULL;
 	return f->error;
+}
+
+int fa_family_skip(struct fa_family *f)
+{
+	int64_t n;
+
+	f->sink = NULL;
+	n = family_sweep(f);
+	for (size_t i = 0; i < f->process_count; i++) {
+		struct fa_process *p = f->processes[i];
+
+		p->met_late = true;
+		p->events = p->bytes = 0;
+		memset(p->lost, 0, sizeof(p->lost));
+	}
+	f->events = f->lost = 0;
+	return n < 0 ? (int)n : 0;
 }
 
 /* The same for all in the arena. Several families share a trace: the number says whose sweep it was. */

@@ -108,7 +108,13 @@ void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status);
 /* It is no more of this family although its pid lives: it executed another program. */
 void fa_family_left(struct fa_family *f, int32_t pid);
 
-/* Somebody of it may record what nobody will read: loss is unknown, and said so. -errno: of the sink. */
+/*
+ * Right after fa_family_new(): what is in the arena may have been written by another collector, and is not read. Its
+ * processes are described as incomplete. 0 or -ENOMEM.
+ */
+int fa_family_skip(struct fa_family *f) FA_MUST_USE;
+
+/* Of those who live, or who lived last, loss is unknown, and said so. -errno: of the sink. */
 int fa_family_doubt(struct fa_family *f, const struct fa_sink *sink) FA_MUST_USE;
 
 /* Nobody whom we know lives, all is drained. Said half a second late: a child is seen by its first heap call. */

@@ -56,6 +56,7 @@ struct fa_process {
 	int32_t pid;
 	uint32_t since_scan; /* scans of /proc that did not find it */
 	bool exited;         /* fa_family_exited() or fa_family_left() */
+	bool met_late;       /* fa_family_skip() */
 	int32_t status;
 	uint64_t start_time; /* of /proc/PID/stat, 0: not known */
 	uint64_t events;

@@ -137,6 +137,7 @@ struct collector {
 void family_adopt(struct collector *c, const struct fa_msg_arena *info, int arena_fd, int pidfd);
 void family_gone(struct collector *c, const struct fa_msg_gone *gone);
 void family_unwatch(struct family *fam);
+void family_doubt(struct family *fam); /* what it has lost is unknown: into its sessions */
 unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
 void families_reap(struct collector *c);
 void families_release(struct collector *c); /* after a commit: give back, let go */
@@ -171,7 +172,7 @@ uint32_t families_rename_end(struct collector *c, struct session *s);
 void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q, int *fd);
 
 /* heritage.c: has it ended, with all that might still come? */
-bool family_is_over(struct family *fam, const struct fa_sink *sink, uint64_t now);
+bool family_is_over(struct family *fam, uint64_t now);
 void family_heirs(struct collector *c, const struct fa_msg_heirs *m);
 
 /* growth.c */

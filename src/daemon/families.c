@@ -60,21 +60,6 @@ static uint64_t wanting(const struct collector *c, const struct family *fam)
 	return mask;
 }
 
-/* A family that a dead collector read from is described anew, under new ids. How much of it the
- * other had read and not written out nobody knows: its loss is unknown, and said so. */
-static void record_resumed_process(struct session *s, struct beat *beat,
-				   const struct fa_rec_process *head, const void *tail,
-				   size_t tail_len)
-{
-	struct fa_rec_process p = *head;
-	struct fa_rec_lost lost = {.process = p.process, .cause = FA_LOST_UNKNOWN};
-
-	p.incomplete = 1;
-	lost.stamp = p.start_stamp;
-	session_record(s, beat, FA_TAG_PROCESS, &p, sizeof(p), tail, tail_len, NULL, 0);
-	session_record(s, beat, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0, NULL, 0);
-}
-
 /* The sink of a family: every session in its mask. One that fails does not stop the others. */
 static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
 		   size_t tail_len, const void *tail2, size_t tail2_len)
@@ -88,11 +73,7 @@ static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, c
 
 		if (tag == FA_TAG_PROCESS)
 			s->processes++;
-		if (tag == FA_TAG_PROCESS && fam->resumed)
-			record_resumed_process(s, c->beat, head, tail, tail_len);
-		else
-			session_record(s, c->beat, tag, head, head_len, tail, tail_len, tail2,
-				       tail2_len);
+		session_record(s, c->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
 	}
 	return 0;
 }
@@ -100,6 +81,14 @@ static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, c
 static struct fa_sink sink_of(struct family *fam)
 {
 	return (struct fa_sink){.record = fan_out, .ctx = fam};
+}
+
+/* What fails is remembered in the session. */
+void family_doubt(struct family *fam)
+{
+	struct fa_sink sink = sink_of(fam);
+
+	(void)!fa_family_doubt(fam->f, &sink);
 }
 
 /* Smaller when a process that ended long ago was forgotten. */
@@ -309,7 +298,8 @@ static int open_family(struct collector *c, struct family *fam)
 		e = fa_family_new(fam->fd, fam->info.size, info, &c->ids, &fam->f);
 	}
 	free(info);
-	return e;
+	/* How much of it our predecessor had written, and counted as lost, nobody knows. */
+	return e == 0 && fam->resumed ? fa_family_skip(fam->f) : e;
 }
 
 static void say_started(struct collector *c, const struct family *fam, uint32_t rule)
@@ -398,6 +388,8 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		say_started(c, fam, rule);
 	if (pidfd >= 0 && watch_fd(c, pidfd, KEY_PIDFD | info->handle) < 0)
 		close_fds(&fam->pidfd, 1);
+	if (fam->resumed)
+		family_doubt(fam);
 	(void)family_drain(fam);
 }
 
@@ -485,7 +477,6 @@ void families_reap(struct collector *c)
 
 	for (size_t i = 0; i < c->families;) {
 		struct family *fam = c->family[i];
-		struct fa_sink sink = sink_of(fam);
 
 		if (fam->mask != 0 && just_ended(fam, now)) {
 			i++;
@@ -494,7 +485,7 @@ void families_reap(struct collector *c)
 		(void)family_reap(fam);
 		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
-		fam->going = family_is_over(fam, &sink, now);
+		fam->going = family_is_over(fam, now);
 		c->commit_due |= fam->going;
 		if (fam->mask == 0)
 			family_let_go(c, i);

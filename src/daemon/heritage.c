@@ -19,7 +19,7 @@ static void ask(struct family *fam, uint64_t now)
 	fam->heirs_asked_ns = now;
 }
 
-bool family_is_over(struct family *fam, const struct fa_sink *sink, uint64_t now)
+bool family_is_over(struct family *fam, uint64_t now)
 {
 	if (!fa_family_over(fam->f)) {
 		fam->heirs_asked_ns = fam->heirs_told_ns = fam->heirs = 0;
@@ -32,8 +32,8 @@ bool family_is_over(struct family *fam, const struct fa_sink *sink, uint64_t now
 	if (now - fam->heirs_told_ns >= UNANSWERED_MS * 1000000ull)
 		fam->heirs = FA_HEIRS_UNKNOWN;
 	if (fam->heirs == FA_HEIRS_UNKNOWN) {
-		if (!fam->going) /* remembered in the session */
-			(void)!fa_family_doubt(fam->f, sink);
+		if (!fam->going)
+			family_doubt(fam);
 		return true;
 	}
 	if (fam->heirs_asked_ns == 0 || now - fam->heirs_asked_ns >= ASK_EVERY_MS * 1000000ull)

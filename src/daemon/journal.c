@@ -17,7 +17,8 @@
  * and ends with its collector.
  *
  * A keeper whose collectors crash at once, again and again, empties the journal: the families are then
- * adopted as incomplete, and what was lost is said to be unknown.
+ * adopted as incomplete, what their arenas hold by then is not read (some of it stands in the traces), and what was
+ * lost is said to be unknown.
  */
 #include <errno.h>
 #include <string.h>

@@ -20,6 +20,7 @@ struct part {
 	unsigned faults;  /* the last ones of them that nobody from outside has brought about */
 	unsigned crashes; /* the last ones of those that it brought about itself: not silence */
 	bool was_silent; /* we have killed it */
+	bool had_worked; /* the last one had said that it is READY */
 };
 
 /* A session that the collector runs, for the collector that may have to follow it. */

@@ -141,9 +141,9 @@ int part_start(struct keeper *k, enum part_name which)
 	int up[2], across[2];
 	pid_t pid;
 
-	/* It may be what it reads there that kills it again and again. Silence is no sign of that: who is stopped, or
-	 * gets no processor, is silent, and without a journal events would stand in the trace twice. */
-	if (p->crashes > 1 && ftruncate(k->journal_fd[which], 0) < 0)
+	/* It may be what it reads there that kills it again and again, unless it has come to work with it. Silence is no sign
+	 * of that, either: who is stopped, or gets no processor, is silent. Without a journal loss is unknown. */
+	if (p->crashes > (p->had_worked ? 4u : 1u) && ftruncate(k->journal_fd[which], 0) < 0)
 		return -errno;
 	if (make_pair(up) < 0)
 		return -errno;
@@ -226,6 +226,7 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 	unsigned times;
 
 	p->pid = 0;
+	p->had_worked = p->ready;
 	p->ready = false;
 	close_fds(&p->fd, 1);
 	if (k->stopping)

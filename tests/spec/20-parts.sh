@@ -7,6 +7,7 @@
 #              counted or said to be unknown
 #   20.9       both killed when a family's first process has gone and its child has another user's id
 #   20.8       its successors are killed, too: the session is still there
+#   20.10 20.11  it crashes by a fault of its own, at work or at birth: nothing is there twice
 #   20.7       a second firstallocd is refused and harms nothing
 # KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
@@ -84,6 +85,16 @@ finish() { # session
 	! grep -q incomplete "$T/dump" || return 1
 }
 
+recording() { # session: since now
+	local before now
+	before=$(recorded "$1")
+	more() { now=$(recorded "$1") && [ "$now" -gt "$before" ]; }
+	wait_for 20 more "$1"
+}
+recorded() {
+	$fa status --json >"$T/st.json" && json "$T/st.json" "[s['events'] for s in j['sessions'] if s['name'] == '$1'][0]"
+}
+
 kills=${KILLS:-5}
 collector_killed() {
 	begin c
@@ -91,6 +102,16 @@ collector_killed() {
 	finish c
 }
 it 20.2 "kill -9 of the collector, again and again, while a program records: each event once" collector_killed
+
+collector_crashed() {
+	begin f
+	for _ in 1 2 3 4; do
+		kill_part collector SEGV 1
+		recording f
+	done
+	finish f
+}
+it 20.10 "a collector that crashes, again and again, after it had come to work: each event once" collector_crashed
 
 doorman_killed() {
 	begin d
@@ -128,15 +149,6 @@ both_kill() { # in the same moment: the first would be replaced before the secon
 	kill -CONT "$(cat "$R/run/firstalloc/firstallocd.pid")"
 	wait_for 20 replaced doorman $doorman
 	wait_for 20 replaced collector $collector
-}
-recording() { # session: since now
-	local before now
-	before=$(recorded "$1")
-	more() { now=$(recorded "$1") && [ "$now" -gt "$before" ]; }
-	wait_for 20 more "$1"
-}
-recorded() {
-	$fa status --json >"$T/st.json" && json "$T/st.json" "[s['events'] for s in j['sessions'] if s['name'] == '$1'][0]"
 }
 both_killed() {
 	begin b
@@ -212,29 +224,47 @@ twice() {
 it 20.7 "a second firstallocd is refused; the first goes on" twice
 
 # Its successors, too, before they have read what they were given.
-killed_at_birth() {
-	begin b
+kill_at_birth() { # session signal
 	local keeper doorman pid n=0 end=$((SECONDS + 30))
 	keeper=$(part keeper) doorman=$(part doorman)
 	while [ $n -lt 12 ] && [ $SECONDS -lt $end ]; do
 		for pid in $(cat "/proc/$keeper/task/$keeper/children"); do
-			[ "$pid" = "$doorman" ] || { kill -9 "$pid" 2>/dev/null && n=$((n + 1)); }
+			[ "$pid" = "$doorman" ] || { kill -$2 "$pid" 2>/dev/null && n=$((n + 1)); }
 		done
 	done
 	[ $n -ge 6 ]
 	there() { [ "$(part collector)" != 0 ]; }
 	wait_for 20 there
 	$fa status --json >"$T/st.json"
-	same "$(json "$T/st.json" "[s['name'] for s in j['sessions']]")" "['b']"
-	recording b
+	same "$(json "$T/st.json" "[s['name'] for s in j['sessions']]")" "['$1']"
+	recording $1
 	touch "$T/stop"
 	wait $program
 	read -r rounds _ <"$T/steady"
-	$fa stop b
-	"$FA" dump --no-events "$T/b.falloc" | tail -n 1 | grep -q 'end .*reason='
-	report "$T/b.falloc" 2>/dev/null || true
+	$fa stop $1
+	"$FA" dump --no-events "$T/$1.falloc" | tail -n 1 | grep -q 'end .*reason='
+	report "$T/$1.falloc" 2>/dev/null || true
+}
+killed_at_birth() {
+	begin b
+	kill_at_birth b KILL
 	accounted
 }
 it 20.8 "collectors that are killed as soon as they begin: the session goes on, nothing twice or uncounted" killed_at_birth
+
+# By faults of their own: then nothing is believed of what they have left.
+crashed_at_birth() {
+	begin e --policy count
+	kill_part collector STOP 1
+	lossy() { recorded e >"$T/o" && [ "$(json "$T/st.json" "[s['events_lost'] for s in j['sessions']][0]")" -gt 0 ]; }
+	wait_for 20 lossy
+	kill_at_birth e SEGV
+	local all=$((2 * rounds + $(awk -F'[][, ]+' '{ print $2 + $3 }' <<<"$own")))
+	echo "$(value "(j['events'], j['lost'], [p['lost_unknown'] for p in j['processes']])") of $all"
+	same "$(value "any(p['lost_unknown'] for p in j['processes'])")" true
+	same "$(value "j['lost'] > 0")" true
+	same "$(value "j['events']['alloc'] + j['events']['free'] + j['lost'] <= $all")" true
+}
+it 20.11 "collectors that crash as soon as they begin: no event and no loss twice, and what is not known is said to be so" crashed_at_birth
 
 results
