@@ -67,7 +67,6 @@ static bool make_room(struct door *d)
 	return true;
 }
 
-/* Two words of the process's, which decide nothing by themselves (wake.c). */
 bool read_block_words(int fd, uint64_t *ret_block, uint64_t *ret_nonce)
 {
 	return fd >= 0 &&
@@ -92,7 +91,6 @@ static int add_locked(struct door *d, const struct fa_msg_arena *info, int fd, i
 	a->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	a->pidfd = pidfd < 0 ? -1 : fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
 	a->unsent = unsent;
-	(void)read_block_words(fd, &a->block, &a->block_nonce);
 	if (fd >= 0 && a->fd < 0) { /* no descriptor left */
 		close_fds(&a->pidfd, 1);
 		free(a);
@@ -140,9 +138,9 @@ bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret)
 
 	pthread_mutex_lock(&d->lock);
 	a = door_arena_at(d, handle);
-	known = a != NULL && a->block != 0 && a->info.session == 0;
+	known = a != NULL && a->info.block != 0 && a->info.session == 0;
 	if (known)
-		*ret = (struct fa_attach){.block = a->block, .nonce = a->block_nonce};
+		*ret = (struct fa_attach){.block = a->info.block, .nonce = a->info.block_nonce};
 	pthread_mutex_unlock(&d->lock);
 	return known;
 }

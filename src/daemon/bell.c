@@ -255,6 +255,7 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 	struct fa_part_msg m = {0};
 	uint32_t policy = FA_POLICY_WAIT;
 
+	(void)read_block_words(fd, &info->block, &info->block_nonce);
 	info->answer = FA_ANSWER_NO_SESSION;
 	if (wanted(d, info, &policy))
 		info->answer = FA_ANSWER_ATTACHED;
@@ -281,7 +282,7 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 	m.u.arena = *info;
 	(void)door_send(d, &m, FA_MSG_ARENA, fd, -1); /* for status only: may be lost */
 	if (info->answer == FA_ANSWER_NO_SESSION)
-		sleepers_add_arena(info, fd, pidfd);
+		sleepers_add_arena(info, pidfd);
 }
 
 uint64_t bell_attached(struct door *d, int proc_fd, uint64_t address)

@@ -50,12 +50,17 @@ static void take_wants(struct door *d, struct fa_msg_wants *wants)
 }
 
 /* An arena that the collector had from our predecessor: its limits count on, and we keep a duplicate. */
-static void take_known(struct door *d, const struct fa_msg_arena *info, const int fds[MSG_FDS])
+static void take_known(struct door *d, const struct fa_msg_arena *said, const int fds[MSG_FDS])
 {
-	(void)door_arena_add(d, info, fds[0], fds[1], false);
+	struct fa_msg_arena info = *said;
+
+	/* Whose it is, and where its block lies, our predecessor has seen: the collector, and the arena, may be wrong. */
+	if (!kept_info(d, said->handle, &info))
+		info.block = 0;
+	(void)door_arena_add(d, &info, fds[0], fds[1], false);
 	if (fds[0] >= 0)
-		door_take_size(d, info, fds[0]);
-	procs_know(d, info->pid);
+		door_take_size(d, &info, fds[0]);
+	procs_know(d, info.pid);
 }
 
 static void answer_segment(struct door *d, const struct fa_msg_segment *want)

@@ -28,7 +28,6 @@ struct door_arena {
 	int pidfd;     /* -1: the kernel has none */
 	bool unsent;   /* the collector has not got it yet */
 	uint64_t more; /* bytes of further segments */
-	uint64_t block, block_nonce; /* of its process block, as it says; 0: it does not */
 	bool asked;   /* the collector wants to know who has it (heirs.c) */
 	int32_t heir; /* who had it when that was looked at last, 0: nobody */
 };
@@ -144,6 +143,7 @@ void door_take_size(struct door *d, const struct fa_msg_arena *info, int fd);
 /* kept_arenas.c */
 void kept_open(struct door *d, int fd);
 void kept_search(struct door *d); /* for the arenas of a predecessor; in a thread */
+bool kept_info(const struct door *d, uint64_t handle, struct fa_msg_arena *ret); /* what it says of an arena */
 void kept_put(struct door *d, const struct fa_msg_arena *info);
 void kept_drop(struct door *d, uint64_t handle);
 
@@ -195,7 +195,7 @@ struct sleeper {
 	struct fa_attach attach;
 };
 void sleepers_add(const struct sleeper *s); /* the pidfd is duplicated */
-void sleepers_add_arena(const struct fa_msg_arena *info, int fd, int pidfd);
+void sleepers_add_arena(const struct fa_msg_arena *info, int pidfd);
 bool sleepers_take(int32_t pid, struct sleeper *ret); /* its pidfd is the caller's */
 /* The pages of an arena that nobody reads any more go back, when all its processes have seen it. */
 void retire(const struct door_arena *a);

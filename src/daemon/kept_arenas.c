@@ -62,6 +62,15 @@ static int place_of(const struct door *d, uint64_t handle)
 	return -1;
 }
 
+bool kept_info(const struct door *d, uint64_t handle, struct fa_msg_arena *ret)
+{
+	int i = place_of(d, handle);
+
+	if (i >= 0)
+		*ret = d->kept->info[i];
+	return i >= 0 && ret->handle == handle;
+}
+
 /* Under lock, both. */
 void kept_put(struct door *d, const struct fa_msg_arena *info)
 {
@@ -123,15 +132,6 @@ static void adopt(struct door *d, struct fa_msg_arena *info, int path_fd, int pr
 	close_fds(&fd, 1);
 }
 
-static bool info_of(const struct door *d, uint64_t handle, struct fa_msg_arena *ret)
-{
-	int i = place_of(d, handle);
-
-	if (i >= 0)
-		*ret = d->kept->info[i];
-	return i >= 0 && ret->handle == handle;
-}
-
 /* Does this process have the arena? */
 static bool look_in(struct search *s, size_t n, int proc_fd, bool first)
 {
@@ -139,7 +139,7 @@ static bool look_in(struct search *s, size_t n, int proc_fd, bool first)
 	uint64_t ino;
 	int fd;
 
-	if (!info_of(s->d, s->want[n].handle, &info))
+	if (!kept_info(s->d, s->want[n].handle, &info))
 		return false;
 	fd = bell_find_grown(s->d, proc_fd, fa_arena_slot_address(info.slot), info.size, &ino);
 	if (fd < 0)
@@ -157,7 +157,7 @@ static void ask_first_processes(struct search *s)
 {
 	for (size_t n = 0; n < s->count; n++) {
 		struct fa_msg_arena info;
-		int proc_fd = info_of(s->d, s->want[n].handle, &info) ? bell_process(info.pid) : -1;
+		int proc_fd = kept_info(s->d, s->want[n].handle, &info) ? bell_process(info.pid) : -1;
 
 		if (proc_fd >= 0)
 			(void)look_in(s, n, proc_fd, true);

@@ -57,6 +57,8 @@ static const char *text_of(const struct fa_msg_woken *w)
 	switch (w->error) {
 	case ESRCH:
 		return "it has ended";
+	case EDQUOT:
+		return "too many of the caller's processes are waited for already (ArenasPerUser)";
 	case ESTALE:
 		return "it runs another program by now, or its shim is of another version";
 	case EPERM:

@@ -69,12 +69,14 @@ void sleepers_add(const struct sleeper *s)
 	pthread_mutex_unlock(&all.lock);
 }
 
-void sleepers_add_arena(const struct fa_msg_arena *info, int fd, int pidfd)
+void sleepers_add_arena(const struct fa_msg_arena *info, int pidfd)
 {
-	struct sleeper s = {
-		.pid = info->pid, .pidfd = pidfd, .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED};
+	struct sleeper s = {.pid = info->pid,
+			    .pidfd = pidfd,
+			    .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED,
+			    .attach = {.block = info->block, .nonce = info->block_nonce}};
 
-	if (info->session == 0 && read_block_words(fd, &s.attach.block, &s.attach.nonce))
+	if (info->session == 0 && info->block != 0)
 		sleepers_add(&s);
 }
 
@@ -112,11 +114,11 @@ void retire(const struct door_arena *a)
 	give_back(a->fd, FA_ARENA_PAGE); /* its children may live when it does not */
 	if (a->pidfd < 0 || !pidfd_alive(a->pidfd))
 		return;
-	if (a->info.session == 0 && a->block != 0) {
+	if (a->info.session == 0 && a->info.block != 0) {
 		struct sleeper s = {.pid = a->info.pid,
 				    .pidfd = a->pidfd,
 				    .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED,
-				    .attach = {.block = a->block, .nonce = a->block_nonce}};
+				    .attach = {.block = a->info.block, .nonce = a->info.block_nonce}};
 
 		sleepers_add(&s);
 	}

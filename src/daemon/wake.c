@@ -39,6 +39,7 @@ struct order {
 	struct sleeper who; /* SLEEPER: as it was kept; else pidfd, and attach as it was asked */
 	struct ucred by;    /* who asks; of SLEEPER ourselves */
 	bool written;
+	bool busy; /* a thread is at it */
 	int proc_fd, mem_fd;
 	uint32_t number;
 	struct fa_msg_arena info;
@@ -338,24 +339,34 @@ static bool serve(struct door *d, struct order *o)
 
 /* --- the threads ------------------------------------------------------------------------------ */
 
-/* Under lock: the order that is due first is taken out; else how long to wait for it. */
+/* Under lock: the order that is due first, for this thread alone; else how long to wait for it. */
 static struct order *take_due(uint64_t now, uint64_t *ret_wait_ns)
 {
-	struct order **best = NULL, *o;
+	struct order *best = NULL;
 
 	*ret_wait_ns = 1000000000;
-	for (struct order **at = &wakes.first; *at != NULL; at = &(*at)->next)
-		if (best == NULL || (*at)->next_ns < (*best)->next_ns)
-			best = at;
+	for (struct order *o = wakes.first; o != NULL; o = o->next)
+		if (!o->busy && (best == NULL || o->next_ns < best->next_ns))
+			best = o;
 	if (best == NULL)
 		return NULL;
-	if ((*best)->next_ns > now) {
-		*ret_wait_ns = (*best)->next_ns - now;
+	if (best->next_ns > now) {
+		*ret_wait_ns = best->next_ns - now;
 		return NULL;
 	}
-	o = *best;
-	*best = o->next;
-	return o;
+	best->busy = true;
+	return best;
+}
+
+static void remove_order(struct order *o)
+{
+	struct order **at = &wakes.first;
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	wakes.count--;
+	free_order(o);
 }
 
 static bool is_stuck(uint32_t uid)
@@ -418,13 +429,9 @@ static void *work(void *arg)
 		done = done || serve(s.d, o);
 		pthread_mutex_lock(&wakes.lock);
 		w->busy_ns = 0;
-		if (done) {
-			wakes.count--;
-			free_order(o);
-		} else {
-			o->next = wakes.first;
-			wakes.first = o;
-		}
+		o->busy = false;
+		if (done)
+			remove_order(o);
 	}
 	*w = (struct waker){0};
 	pthread_mutex_unlock(&wakes.lock);
@@ -501,6 +508,16 @@ static int who_asks(struct order *o, const int fds[MSG_FDS])
 	return 0;
 }
 
+/* Under lock: each of them may become an arena, so it is the limit of these. */
+static bool has_too_many(const struct door *d, uint32_t uid)
+{
+	uint32_t n = 0;
+
+	for (const struct order *o = wakes.first; o != NULL && uid != 0; o = o->next)
+		n += o->by.uid == uid;
+	return n >= d->settings->config.arenas_per_user && uid != 0;
+}
+
 void wakes_ask(struct door *d, const struct fa_msg_wake *wake, int fds[MSG_FDS])
 {
 	struct order *o = calloc(1, sizeof(*o));
@@ -512,6 +529,10 @@ void wakes_ask(struct door *d, const struct fa_msg_wake *wake, int fds[MSG_FDS])
 	o->who.pidfd = o->proc_fd = o->mem_fd = -1;
 	pthread_mutex_lock(&wakes.lock);
 	e = wakes.count < ORDERS_MAX ? who_asks(o, fds) : -EAGAIN;
+	if (e == 0 && has_too_many(d, o->by.uid)) {
+		o->who.pidfd = -1; /* still the caller's */
+		e = -EDQUOT;
+	}
 	if (e == 0) {
 		if (o->ask.kind != FA_WAKE_SLEEPER)
 			fds[0] = -1;

@@ -65,6 +65,8 @@ struct fa_msg_arena {
 	uint32_t woken;   /* 1: it ran already */
 	uint64_t session; /* id of the one that named it, 0: it is flagged */
 	uint64_t wake;    /* with session: number of the WAKE that did */
+	/* Where its process block lies, as it said when it came; 0: it did not. They decide nothing by themselves (wake.c). */
+	uint64_t block, block_nonce;
 	char exe[1024]; /* "" unknown */
 };
 

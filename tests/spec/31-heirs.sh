@@ -1,5 +1,6 @@
 #!/bin/bash
-# 31 - fork children that use the heap long after all that was known of their family has ended.
+# 31 - fork children that use the heap long after all that was known of their family has ended; and what the doorman
+# remembers, and for how many he waits.
 #
 # Nobody sees such a child before: so its arena stays until the kernel says that nobody has it mapped. Each claim waits
 # for a second before the child is let go, which is twice what a family whose processes have ended was given once.
@@ -12,9 +13,11 @@ mkdir "$T/m/proc" && mount -t proc proc "$T/m/proc" # also for when there is no 
 cp "$P/late_heirs" "$T/m/late"
 $fa enable late >/dev/null
 part() { $fa status --json | json /dev/stdin "j['daemon']['$1']"; }
-start() { rm -f "$T/$1.falloc" "$T/go"; $fa start "$1" -o "$T/$1.falloc" --min-free 0 >/dev/null; }
-# launch GENERATIONS CHILDREN: its first process has ended when this returns
-launch() {
+. "$(dirname "$0")/live.sh"
+launch_live() { launch "$1" ${as:-} "$T/m/live"; }
+start() { rm -f "$T/$1.falloc" "$T/go"; $fa start "$1" -o "$T/$1.falloc" --min-free 0 "${@:2}" >/dev/null; }
+# fork_off GENERATIONS CHILDREN: its first process has ended when this returns
+fork_off() {
 	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 	${as:-} "$T/m/late" "$T/go" "$@" || return 1
 	rm -f /etc/ld.so.preload
@@ -23,7 +26,7 @@ heirs() { find "$T/m/proc"/[0-9]*/exe -maxdepth 0 -lname "$T/m/late" | grep -o '
 living() { same "$(heirs | wc -l)" "$1"; }
 # Of which the doorman keeps the descriptor.
 arenas() { same "$(find "$T/m/proc/$doorman/fd" -lname '/dev/zero*' | wc -l)" "$1"; }
-report() {
+blocks() { # of the children
 	$fa stop "$1" >/dev/null
 	"$FA" report --json --tolerate-lost --view total --size 77,78 "$T/$1.falloc" >"$T/r.json"
 	json "$T/r.json" "sum(r['blocks'] for r in j['rows'])"
@@ -33,14 +36,14 @@ whole() { "$FA" report --json "$T/$1.falloc" | json /dev/stdin "(j['lost'], any(
 late() { # GENERATIONS CHILDREN
 	start a
 	doorman=$(part doorman)
-	launch "$@"
+	fork_off "$@"
 	wait_for 20 living "$2"
 	sleep 1.2
 	arenas 1
 	touch "$T/go"
 	wait_for 20 living 0
 	wait_for 20 arenas 0
-	same "$(report a)" "${2}000"
+	same "$(blocks a)" "${2}000"
 	same "$(whole a)" "(0, False, $(($2 + 1)))"
 }
 if [ -n "${SILENT:-}" ]; then
@@ -58,7 +61,7 @@ it 31.3 "a hundred such children have one arena, and are all traced" late 2 100
 ends() {
 	start b
 	doorman=$(part doorman)
-	launch 2 3
+	fork_off 2 3
 	wait_for 20 living 3
 	sleep 1.2
 	arenas 1
@@ -67,7 +70,7 @@ ends() {
 	arenas 1
 	kill -9 $(heirs)
 	wait_for 20 arenas 0
-	same "$(report b)" 0
+	same "$(blocks b)" 0
 	same "$(whole b)" "(0, False, 1)"
 }
 it 31.4 "the arena is kept as long as one of them lives, and goes when they end without a call" ends
@@ -76,7 +79,7 @@ runs() { same "$(part "$1" 2>/dev/null | grep -c '[0-9]')" 1 && [ "$(part "$1")"
 killed() {
 	local part old
 	start c
-	launch 1 2
+	fork_off 1 2
 	wait_for 20 living 2
 	sleep 1.2
 	for part in collector doorman collector; do
@@ -95,7 +98,7 @@ killed() {
 	touch "$T/go"
 	wait_for 20 living 0
 	wait_for 20 arenas 0
-	same "$(report c)" 2000
+	same "$(blocks c)" 2000
 	same "$(whole c)" "(0, False, 3)"
 }
 it 31.5 "collector and doorman killed, one after the other and at once: they are traced all the same" killed
@@ -106,15 +109,15 @@ limits() {
 	printf '[Daemon]\nArenasPerUser = 3\n' >"$R/etc/firstalloc/firstalloc.ini"
 	restart
 	start d
-	for i in 1 2 3; do launch 1 1; done
+	for i in 1 2 3; do fork_off 1 1; done
 	wait_for 20 living 3
 	sleep 1.2
-	launch 1 1
+	fork_off 1 1
 	$fa status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[(m['image'], m['reason']) for m in j['coverage']['missed']]")" "[('late', 'LIMIT')]"
 	touch "$T/go"
 	wait_for 20 living 0
-	same "$(report d)" 3000
+	same "$(blocks d)" 3000
 	rm "$R/etc/firstalloc/firstalloc.ini"
 	restart
 }
@@ -123,17 +126,74 @@ it 31.6 "they count for their user's limit of arenas: who is over it is refused,
 hidden() {
 	start e
 	doorman=$(part doorman)
-	launch 1 1
+	fork_off 1 1
 	wait_for 20 living 1
 	mount -t tmpfs none /proc
 	wait_for 20 arenas 0
 	umount /proc
 	touch "$T/go"
 	wait_for 20 living 0
-	same "$(report e)" 0
+	same "$(blocks e)" 0
 	same "$(whole e)" "(0, True, 1)"
 }
 it 31.7 "where it cannot be told whether there are some, the arena goes, and the trace says that loss is unknown" hidden
+
+# Where the arena says that the process's block lies: overwritten, as a program may.
+scribble() { # pid
+	local at
+	printf '#include <stdio.h>\n#include "format/arena_format.h"\nint main(void) { printf("%%zu", offsetof(struct fa_arena_header, block)); }' |
+		gcc -I "$SRC/src" -I "$SRC" -o "$T/offset" -x c -
+	at=$(sed -n 's/^\([0-9a-f]*\)-.* rw-s .*zero (deleted)$/\1/p' "/proc/$1/maps" | head -n 1)
+	python3 -c 'import sys
+with open(f"/proc/{sys.argv[1]}/mem", "r+b", 0) as m:
+	m.seek(int(sys.argv[2], 16) + int(sys.argv[3]))
+	m.write(b"\x11" * 8)' "$1" "$at" "$("$T/offset")"
+}
+remembered() {
+	cp "$P/live" "$T/m/late" # by the same rule
+	start f
+	launch a "$T/m/late"
+	wait_for 20 is_traced "$(pid a)"
+	scribble "$(pid a)"
+	doorman=$(part doorman)
+	kill -9 "$doorman"
+	wait_for 20 runs doorman "$doorman"
+	tell a "alloc 5" # recorded, so what the doorman did not know it has been told
+	$fa stop f >/dev/null
+	$fa disable late >/dev/null # who starts a session looks for processes of rules: here only those who slept are left
+	tell a "alloc 1"
+	start g
+	tell a "alloc 3"
+	wait_for 20 is_traced "$(pid a)"
+	$fa stop g >/dev/null
+	same "$("$FA" report --json "$T/g.falloc" | json /dev/stdin "j['events']['alloc']")" 3
+	finish a
+}
+it 31.9 "a new doorman believes what the one before him knew of a process, and not what its arena says by then" remembered
+
+orders() {
+	printf '[Daemon]\nArenasPerUser = 3\n' >"$R/etc/firstalloc/firstalloc.ini"
+	restart
+	local i pids=
+	launch_live r
+	start h --pid "$(pid r)"
+	for i in 1 2 3 4; do
+		as="setpriv --reuid 23451 --regid 23451 --clear-groups" launch_live "o$i"
+		pids=$pids,$(pid "o$i")
+	done
+	as 23451 $fa start own -o "$W/own.falloc" --min-free 0 --pid "${pids#,}" >"$T/o" 2>"$T/e" && return 1
+	cat "$T/o" "$T/e"
+	same "$(grep -c 'attached, from its next heap call on' "$T/o")" 3
+	grep -q "pid $(pid o4) .*not attached: too many of the caller's processes are waited for" "$T/e"
+	launch_live s
+	start j --pid "$(pid s)" # others may
+	for i in o1 o2 o3 o4 r s; do tell $i "alloc 1"; done
+	for i in o1 o2 o3 r s; do wait_for 20 is_traced "$(pid $i)"; done
+	for i in o1 o2 o3 o4 r s; do finish $i; done
+	for i in h j; do $fa stop $i >/dev/null; done
+	as 23451 $fa stop own >/dev/null
+}
+it 31.10 "a user over the limit has no more processes woken; others have" orders
 
 restart
 umount "$T/m/proc"
