@@ -150,8 +150,9 @@ enum fa_trace_control {
  * returned. The log file is made with the rights of the caller, mode 0600, and never overwrites one.
  *
  * pids: processes to trace that run already, flagged or not, and only these, each from its next heap
- * call on; how many is not limited. What they allocated before is not known. Root may name any process,
- * others those that they could ptrace. None, or a PID 0 among them: the flagged programs (`firstalloc
+ * call on. How many is not limited for root; others may have ArenasPerUser (firstalloc.ini) that have not made
+ * a heap call since. What they allocated before is not known. Root may name any process, others those that
+ * they could ptrace (with kernel.yama.ptrace_scope 1 or 2 none, with 3 root may not, either). None, or a PID 0 among them: the flagged programs (`firstalloc
  * enable`), those that start later and those that run.
  *
  * One that cannot be had does not keep the others from it: FA_OK if there was one at least, or a PID 0;
