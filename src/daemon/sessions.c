@@ -196,7 +196,7 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 	struct fa_trace_writer_options options = {
 		.block_size = s->o.buffer_size < FA_BUFFER_SIZE_MAX ? s->o.buffer_size
 								   : FA_BUFFER_SIZE_MAX,
-		.codec = FA_CODEC_ZSTD,
+		.codec = FA_CODEC_LZ4,
 		.maximum_bytes = s->o.maximum_file_size,
 		.circular = (mode & (FA_LOG_CIRCULAR | FA_LOG_BUFFERING)) != 0,
 	};
