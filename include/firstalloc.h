@@ -417,7 +417,7 @@ int fa_trace_get_process(const struct fa_trace *trace, uint32_t index, struct fa
  * FA_OK: it is *ret. FA_ERROR_NO_MORE: that was all. FA_ERROR_BAD_DATA: what follows is damaged.
  *
  * The events of one thread come in the order in which they happened; those of several threads as
- * they were collected, about a millisecond of each in turn. time_ns orders allocations of different
+ * they were collected, some milliseconds of each in turn. time_ns orders allocations of different
  * threads. A free carries no time of its own as a rule, nor do seven of eight allocations of a process
  * of which one thread only has used the heap: it happened between time_ns and the time of its thread's
  * next stamped event.

@@ -274,14 +274,16 @@ static int adopt_arenas(struct fa_families *s)
 /*
  * What it asks for; and the usual 2 MB as soon as half of the first segment is in use, before it asks: a new
  * segment takes a turn of ours to come, and a program that has to wait for it stands. Most programs of a
- * script need no second one.
+ * script need no second one. Who records much gets it as well, to be served less often.
  */
 static void give_segments(struct member *m)
 {
 	unsigned have = fa_family_segments(m->family);
 	unsigned want = fa_family_wants_segments(m->family);
+	bool dense;
 
-	if (have == 1 && fa_family_is_filling(m->family))
+	(void)fa_family_pace(m->family, &dense);
+	if (have == 1 && (dense || fa_family_is_filling(m->family)))
 		while (fa_arena_segment_at(m->arena.size, want) < FA_ARENA_MAX0)
 			want++;
 	while (have < want) {
@@ -362,21 +364,27 @@ static int serve_member(struct fa_families *s, struct member *m, uint64_t now)
 	return r;
 }
 
-/* Milliseconds until the next turn: 1 while anything happens or came, 20 when nothing did for a second. */
+/* Milliseconds until the next turn: 1 while anything happens or came, or what is enough for who records much; 20
+ * when nothing happened for a second. */
 static int next_turn(const struct fa_families *s, uint64_t now)
 {
 	const uint64_t calm_ns = 200 * (uint64_t)MS, quiet_ns = 1000 * (uint64_t)MS;
+	const uint64_t new_ns = 20 * (uint64_t)MS;
 	int wait_ms = 20;
 
-	if (fa_rundir_waiting(s->dir) || now - s->adopted_ns < calm_ns)
+	if (fa_rundir_waiting(s->dir) || now - s->adopted_ns < new_ns)
 		return 1;
+	if (now - s->adopted_ns < calm_ns)
+		wait_ms = 4;
 	for (size_t i = 0; i < s->count; i++) {
 		uint64_t idle = now - s->member[i].active_ns;
+		int pace = idle < quiet_ns ? 5 : 20;
+		bool dense;
 
 		if (idle < calm_ns)
-			return 1;
-		if (idle < quiet_ns)
-			wait_ms = 5;
+			pace = (int)fa_family_pace(s->member[i].family, &dense);
+		if (pace < wait_ms)
+			wait_ms = pace;
 	}
 	return wait_ms;
 }

@@ -106,6 +106,8 @@ struct fa_family {
 	bool slot_done[FA_ARENA_PROCESSES];          /* its process ended: waits for release */
 	bool deferred;    /* what we are done with goes back by fa_family_release() only */
 	bool release_due; /* something waits for it */
+	bool dense;       /* so much was read by the last sweeps: see fa_family_pace() */
+	uint64_t swept_ns; /* the last one */
 	struct fa_process **processes;               /* all, in order of appearance */
 	size_t process_count, process_room;
 	uint32_t next_node; /* nodes below were passed */

@@ -419,12 +419,13 @@ unsigned families_turn(struct collector *c, uint64_t now)
 	for (size_t i = 0; i < c->families; i++) {
 		struct family *fam = c->family[i];
 		uint64_t left;
+		bool dense;
 
 		if (now >= fam->due_ns) {
 			family_tell(fam);
 			family_ask_segment(fam, now);
 			if (family_drain(fam) > 0)
-				fam->interval_ms = 1;
+				fam->interval_ms = fa_family_pace(fam->f, &dense);
 			else if (fam->interval_ms < SLOWEST_MS)
 				fam->interval_ms++;
 			fam->due_ns = now + fam->interval_ms * 1000000u;

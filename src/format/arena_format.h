@@ -101,7 +101,7 @@ enum fa_lost_cause {
 struct fa_arena_answer {
 	uint32_t word;   /* enum fa_arena_answer_word; written last */
 	uint32_t policy; /* enum fa_arena_policy */
-	uint32_t tick;   /* moved about every millisecond while the collector runs */
+	uint32_t tick;   /* moved about every millisecond while the collector runs, or every fourth: fa_family_pace() */
 	uint32_t reason; /* enum fa_reason, with FA_ANSWER_REFUSED */
 	uint64_t session; /* informative: a number that changes with every attach */
 	uint32_t segments; /* bit k: segment k is attached */
