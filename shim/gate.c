@@ -223,6 +223,14 @@ static const char *script_name(const struct fa_start *start)
 	return NULL;
 }
 
+/* Most programs have no name of any rule; for these it need not be asked where the executable lies. */
+static bool has_a_rule(const struct index *index, const struct fa_start *start)
+{
+	return fa_index_has_name(index->bytes, fa_text_base(start->exec_path)) ||
+	       fa_index_has_name(index->bytes, script_name(start)) ||
+	       !fa_start_names_executable(start);
+}
+
 static const struct fa_index_rule *find_rule(const struct index *index,
 					     const struct fa_start *start)
 {
@@ -507,7 +515,7 @@ static void gate(int argc, char **argv)
 		start.exe_path = read_exe_path(&start, first_lines, &index);
 		wish = run_wish(start.run_opts);
 		reason = arm(&start, &wish, false);
-	} else if (read_index(&index)) {
+	} else if (read_index(&index) && has_a_rule(&index, &start)) {
 		start.exe_path = read_exe_path(&start, first_lines, &index);
 		reason = ask_index(&start, &index);
 	}

@@ -93,6 +93,9 @@ struct fa_start {
 	bool woken; /* it runs already: what it allocated before is not known */
 };
 
+/* start.c */
+bool fa_start_names_executable(const struct fa_start *start);
+
 /* gate.c */
 FA_HIDDEN void fa_init(int argc, char **argv); /* DT_INIT */
 void fa_ask(void); /* leaves ASK; returns at once when another thread or an outer frame is asking */

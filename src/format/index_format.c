@@ -194,6 +194,22 @@ static bool scope_matches(const char *base, const struct fa_index_rule *r,
 	       (who->package != NULL && same_text(base + r->package, who->package));
 }
 
+bool fa_index_has_name(const void *bytes, const char *name)
+{
+	const struct fa_index_header *h = bytes;
+	const struct fa_index_rule *rules = rules_of(h);
+	uint64_t hash;
+
+	if (name == NULL)
+		return false;
+	hash = fa_hash64(name, length_of(name), 0);
+	for (uint32_t i = lower_bound(rules, h->rule_count, hash);
+	     i < h->rule_count && rules[i].name_hash == hash; i++)
+		if (same_text((const char *)bytes + rules[i].name, name))
+			return true;
+	return false;
+}
+
 /* The best rule for one of the process's names: they are sorted best first. */
 static const struct fa_index_rule *find_name(const struct fa_index_header *h, const char *name,
 					     uint32_t must_have, const struct fa_index_who *who,

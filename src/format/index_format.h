@@ -136,6 +136,10 @@ bool fa_index_off_word(const char *text, size_t len);
  */
 int fa_index_check(const void *bytes, size_t len) FA_MUST_USE;
 
+/* Is there a rule for this name, whatever else it asks for? In an index that fa_index_check() accepted; name
+ * may be NULL. */
+bool fa_index_has_name(const void *bytes, const char *name);
+
 /*
  * The rule for `who` in an index that fa_index_check() accepted: the most specific of those whose
  * name equals one of the names, byte by byte, and whose scopes all match; on equal specificity

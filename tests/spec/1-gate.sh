@@ -56,6 +56,8 @@ gcc -w -o "$T/prog" "$T/reason.c"
 cp "$T/prog" "$T/suid"; chmod 4755 "$T/suid"
 ln -s prog "$T/link"
 printf '#!%s\n' "$T/prog" >"$T/script.py"; chmod 755 "$T/script.py"
+printf '#!%s -x\n' "$T/link" >"$T/option.py"; printf '#!%s\n' "$T/option.py" >"$T/nested.py"; chmod 755 "$T"/*.py
+mkdir "$T/dir"; cp "$T/prog" "$T/dir/exec-only"; chmod 711 "$T/dir/exec-only"
 chmod 755 "$T"
 
 NOT_FLAGGED=0 NO_COLLECTOR=3 SECURE=4
@@ -72,6 +74,12 @@ it 1.2 "the name of the executable flags it" flagged prog $NO_COLLECTOR "$T/prog
 it 1.3 "so does the name it is executed by" flagged link $NO_COLLECTOR "$T/link"
 it 1.4 "and the executable's own name when it is executed by another" flagged prog $NO_COLLECTOR "$T/link"
 it 1.5 "a script's own path flags its interpreter" flagged script.py $NO_COLLECTOR "$T/script.py"
+it 1.30 "the interpreter's own name flags a script" flagged prog $NO_COLLECTOR "$T/script.py"
+it 1.31 "with an option, by another name of it" flagged prog $NO_COLLECTOR "$T/option.py"
+it 1.32 "one whose interpreter is a script" flagged prog $NO_COLLECTOR "$T/nested.py" a b
+it 1.33 "a program whose file may not be read" flagged exec-only $NO_COLLECTOR setpriv --reuid=65534 --clear-groups "$T/dir/exec-only"
+it 1.34 "or is another's argument" flagged prog $NO_COLLECTOR "$T/prog" "$T/prog"
+it 1.35 "a name in a folder that is a link" flagged "prog --path $T/prog" $NO_COLLECTOR "$T/dir/../prog"
 it 1.6 "names match whole: pro is not prog" flagged pro $NOT_FLAGGED "$T/prog"
 it 1.7 "with --script the interpreter's argument counts" flagged "backup.sh --script" $NO_COLLECTOR "$T/prog" -x /some/backup.sh
 it 1.8 "without --script it does not" flagged backup.sh $NOT_FLAGGED "$T/prog" /some/backup.sh

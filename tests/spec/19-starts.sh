@@ -3,7 +3,8 @@
 # empty library in ld.so.preload, which is the least that any library there costs.
 #
 # Claims: unflagged, the mappings of one object and open, read, close of the index; with rules in it also
-# those of /proc/self/maps, which has the executable's name. No byte on stderr, no descriptor, no other
+# open and close of the executable; where its name is not that it was executed by, and where a rule has one
+# of its names, open, read, close of /proc/self/maps, which has it. No byte on stderr, no descriptor, no other
 # mapping. At most one page fault and 9,000 instructions more than an empty library. And each of many starts
 # beside a loop of enable and disable sees one state of the rules, whole.
 . "$(dirname "$0")/machine.sh"
@@ -41,6 +42,13 @@ rules() {
 	same "$(added /bin/true)" "> openat /etc/firstalloc/registry.idx
 > read
 > close
+> openat /bin/true
+> close"
+	ln -sf /bin/true "$T/m/another"
+	same "$(added "$T/m/another")" "> openat /etc/firstalloc/registry.idx
+> read
+> close
+> openat $T/m/another
 > openat /proc/self/maps
 > read
 > close"
@@ -52,15 +60,14 @@ rules() {
 > mmap
 > read
 > close
-> openat /proc/self/maps
-> read
+> openat /bin/true
 > close
 > munmap"
 	$fa disable --all >/dev/null
 }
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	it 19.1 "system calls: an empty library's, and open, read, close of the index" no_rules
-	it 19.2 "and with rules for others those of /proc/self/maps" rules
+	it 19.2 "with rules for others open and close of the executable, or those of /proc/self/maps" rules
 else
 	skip 19.1 "system calls" "strace does not work here"
 fi
