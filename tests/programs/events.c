@@ -6,6 +6,8 @@
  *   events pair N      malloc and free in turns, from one place
  *   events free N      frees, of blocks that are there whatever N is
  *   events same N      allocations, each with the stack of the one before
+ *   events zeroed N    the same by calloc
+ *   events resized N   the same by realloc, of a block that stays where it is
  *   events similar N   allocations whose innermost 3 frames of 20 are not those of the one before
  *   events known N     allocations with 512 stacks in turns: too many to be recalled, none is new
  *   events new N       allocations, each with a stack that never was before
@@ -45,6 +47,18 @@ FRAME void same(long n)
 		block[i] = malloc(32);
 }
 
+FRAME void zeroed(long n)
+{
+	for (long i = 0; i < n; i++)
+		block[i] = calloc(1, 32);
+}
+
+FRAME void resized(long n)
+{
+	for (long i = 0; i < n; i++)
+		block[0] = realloc(block[0], 32 - (i & 7));
+}
+
 FRAME void pairs(long n)
 {
 	for (long i = 0; i < n; i++)
@@ -64,6 +78,10 @@ FRAME void below(int depth, const char *kind, long n)
 			free(block[i]);
 	} else if (strcmp(kind, "same") == 0) {
 		same(n);
+	} else if (strcmp(kind, "zeroed") == 0) {
+		zeroed(n);
+	} else if (strcmp(kind, "resized") == 0) {
+		resized(n);
 	} else if (strcmp(kind, "similar") == 0) {
 		for (long i = 0; i < n; i++)
 			descend_a(i, i & 1 ? 2 : 5, 3);

@@ -66,6 +66,8 @@ claim() { # number, how, kind, sentence
 claim 14.1 dormant pair "a dormant malloc and free cost the instructions they did"
 claim 14.2 traced free "a recorded free"
 claim 14.3 traced same "an allocation from the place of the one before"
+claim 14.8 traced zeroed "the same by calloc"
+claim 14.9 traced resized "a block made smaller by realloc"
 claim 14.4 traced similar "an allocation with three other frames than the one before"
 claim 14.5 traced known "an allocation with one of 512 stacks in turns"
 claim 14.6 traced new "an allocation with a stack that is new"
