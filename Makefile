@@ -130,8 +130,8 @@ demo: ## install what is missing, build, and show the main job on real programs
 	tools/deps.sh demo
 	+$(MAKE) -j$(shell nproc) all $(B)/tests/programs/leak_server
 	B=$(B) tools/demo.sh
-bench: everything ## measure, beside the peers that are installed
-	B=$(B) tests/bench/run.sh
+bench: everything ## measure, beside the peers that are installed (QUICK=1: a minute)
+	B=$(B) tests/bench/run.sh $(if $(QUICK),--quick)
 deb: all ## build a Debian package, build/firstalloc_VERSION_ARCH.deb
 	tools/deb.sh $(B) $(VERSION)
 format: ## rewrite the tree with clang-format

@@ -14,7 +14,8 @@ nothing is hidden on an idle core. Tools:
   lttng            LTTng's libc wrapper, without stacks
 One that is not installed is left out. Ratios of pairs_* and start come from inside the program (per
 pair, per start), all others are of the whole command. Bytes of an event are trace bytes by the number
-of events that firstalloc counted for this load.
+of events that firstalloc counted for this load. cpu: the ratio of the CPU times of the command and all that it
+waited for; other work on the machine changes it less than the others.
 """
 import argparse
 import ctypes
@@ -23,6 +24,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -156,8 +158,13 @@ def tools(etc):
     return t
 
 
+def cpu_seconds():
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return r.ru_utime + r.ru_stime
+
+
 def run(argv, env, cpus):
-    """Wall seconds, the program's own figure (ns) or the wall time, exit status."""
+    """CPU seconds of all that was waited for, the program's own figure (ns) or the wall time, exit status."""
     e = dict(os.environ)
     preload = env.get("LD_PRELOAD")
     e.update({k: v for k, v in env.items() if k != "LD_PRELOAD"})
@@ -165,12 +172,13 @@ def run(argv, env, cpus):
         e["BENCH_PRELOAD"] = preload  # its children's alone
     elif preload:
         argv = ["env", "LD_PRELOAD=" + preload] + argv
+    used = cpu_seconds()
     t0 = time.perf_counter()
     p = subprocess.run(["taskset", "-c", cpus] + argv, env=e, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                        stderr=subprocess.DEVNULL)
     wall = time.perf_counter() - t0
     m = re.search(rb"RESULT ([\d.]+)", p.stdout[-20000:])  # a tool may add lines of its own
-    return wall, float(m.group(1)) if m else wall * 1e9, p.returncode
+    return cpu_seconds() - used, float(m.group(1)) if m else wall * 1e9, p.returncode
 
 
 def tree_size(path):
@@ -178,19 +186,20 @@ def tree_size(path):
 
 
 def measure(load, argv, env, tool, pairs, tmp):
-    ratios, native_ns, traced_ns, size, events, lost = [], [], [], 0, None, None
+    ratios, cpu_ratios, native_ns, traced_ns, size, events, lost = [], [], [], [], 0, None, None
     cpus = "0,1" if load == "threads" and os.cpu_count() > 1 else CPU
     for _ in range(pairs):
         out = tempfile.mkdtemp(dir=tmp)
-        _, native, rc = run(list(argv), env, cpus)
+        native_cpu, native, rc = run(list(argv), env, cpus)
         if tool.start:
             tool.start(argv, out)
-        _, traced, rc2 = run([a.replace("{out}", out) for a in tool.prefix] + list(argv), {**env, **tool.env}, cpus)
+        traced_cpu, traced, rc2 = run([a.replace("{out}", out) for a in tool.prefix] + list(argv), {**env, **tool.env}, cpus)
         if tool.stop:
             tool.stop(argv)
         if rc != rc2:
             print(f"# {tool.name} {load}: exit status {rc2}, native {rc}", file=sys.stderr)
         ratios.append(traced / native)
+        cpu_ratios.append(traced_cpu / native_cpu)
         native_ns.append(native)
         traced_ns.append(traced)
         size = tree_size(out)
@@ -201,6 +210,7 @@ def measure(load, argv, env, tool, pairs, tmp):
         shutil.rmtree(out)
     return {"load": load, "tool": tool.name, "ratio": round(statistics.median(ratios), 4),
             "ratio_min": round(min(ratios), 4), "ratio_max": round(max(ratios), 4),
+            "cpu_ratio": round(statistics.median(cpu_ratios), 4),
             "native_ns": round(statistics.median(native_ns), 1), "traced_ns": round(statistics.median(traced_ns), 1),
             "bytes": size, "events": events, "lost": lost}
 
@@ -211,7 +221,7 @@ def show(row, calls):
     lost = row["lost"] if row["lost"] is not None else "-"
     per = f"{row['bytes'] / calls:.2f}" if calls and calls > 1000 and row["bytes"] else "-"
     print(f"{row['load']:13} {row['tool']:16} {ns(row['native_ns']):>10} {ns(row['traced_ns']):>10} {row['ratio']:7.2f} "
-          f"{row['ratio_min']:7.2f} {row['ratio_max']:7.2f} {events:>9} {lost:>5} {per:>7}", flush=True)
+          f"{row['ratio_min']:7.2f} {row['ratio_max']:7.2f} {row['cpu_ratio']:7.2f} {events:>9} {lost:>5} {per:>7}", flush=True)
 
 
 def main():
@@ -228,7 +238,7 @@ def main():
     try:
         compile_loads(tmp)
         make_inputs(tmp, o.quick)
-        print(f"{'load':13} {'tool':16} {'native':>10} {'traced':>10} {'ratio':>7} {'min':>7} {'max':>7} {'events':>9} "
+        print(f"{'load':13} {'tool':16} {'native':>10} {'traced':>10} {'ratio':>7} {'min':>7} {'max':>7} {'cpu':>7} {'events':>9} "
               f"{'lost':>5} {'B/event':>7}")
         for load, (argv, env) in loads(tmp, o.quick).items():
             if o.only and load not in o.only.split(","):
