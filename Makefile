@@ -22,7 +22,7 @@ SHIM    := $(COMMON) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-bui
 folders  := base format registry trace collector client symbols analysis report api
 libs     := $(foreach f,$(folders),$(B)/lib$(f).a)
 # Link order: users before what they use.
-link     := $(foreach f,report analysis symbols client collector trace registry format base,$(B)/lib$(f).a)
+link     := $(foreach f,api report analysis symbols client collector trace registry format base,$(B)/lib$(f).a)
 LDLIBS   := -lsqlite3 -linih -ldw -lelf -llz4 -lzstd -liberty -lpthread
 
 src       = $(wildcard src/$(1)/*.c)

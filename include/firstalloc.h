@@ -60,7 +60,7 @@ enum fa_trace_mode {
 	FA_TRACE_MODE_APPEND = 0x4,
 	FA_TRACE_MODE_NEWFILE = 0x8,
 	FA_TRACE_MODE_PREALLOCATE = 0x20,
-	FA_TRACE_MODE_REAL_TIME = 0x100,
+	FA_TRACE_MODE_REAL_TIME = 0x100, /* with neither another mode nor log_file_name: no file, fa_trace_open_live() */
 	FA_TRACE_MODE_BUFFERING = 0x400
 };
 
@@ -390,6 +390,37 @@ enum fa_stack_flags { FA_STACK_WHOLE = 1 << 0 /* with the frames of the allocato
  * FA_ERROR_ACCESS_DENIED: it cannot be opened.
  */
 int fa_trace_open(const char *path, struct fa_trace **ret);
+
+/*
+ * fa_trace_open_live - read along with a session that runs
+ *
+ * The events of a session of any mode from now on, while they happen (Windows: real time mode, OpenTrace
+ * and ProcessTrace). It is named by session_name, or, where that is NULL, by the handle. Who may stop it may
+ * read along, several at once; user programs have at most 4 readers a user. Processes, modules and
+ * stacks that are there already come first. *ret is NULL unless FA_OK is returned.
+ *
+ * Ask fa_trace_next() until it says FA_ERROR_NO_MORE, which means "at the moment", then fa_trace_wait().
+ * Nobody waits for a reader: what it is too slow for is lost for it alone, and said by FA_EVENT_LOST
+ * before the next event that it gets. fa_trace_get_info() is as of what has been read; with FA_TRACE_ENDED
+ * the session is over. There is no fa_trace_rewind().
+ */
+int fa_trace_open_live(fa_trace_handle handle, const char *session_name, struct fa_trace **ret);
+
+/*
+ * fa_trace_wait - wait for events of a live trace
+ *
+ * FA_OK: something came, or timeout_ms (-1: no limit) is over, or a signal came: ask fa_trace_next().
+ * FA_ERROR_NO_MORE: the session has ended, and all of it was read. FA_ERROR_NO_DAEMON: firstallocd was restarted or has cut
+ * this reader off, because too much waited for it; open it anew. FA_ERROR_NOT_SUPPORTED: a file.
+ */
+int fa_trace_wait(struct fa_trace *trace, int32_t timeout_ms);
+
+/*
+ * fa_trace_descriptor - what to poll for the next events of a live trace
+ *
+ * For poll() with POLLIN: then call fa_trace_wait() with 0. -1: a file, or it has ended. It stays the trace's.
+ */
+int fa_trace_descriptor(const struct fa_trace *trace);
 
 /*
  * fa_trace_close - end the reading of a trace

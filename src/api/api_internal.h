@@ -19,6 +19,7 @@ int fa_api_fail_reply(const struct fa_control_reply *r);
 int fa_api_fail_to_open(const char *path, int e);
 int fa_api_check_properties(const struct fa_trace_properties *p);
 int fa_api_check_name(const char *name);
+int fa_api_check_session(fa_trace_handle handle, const char *session_name); /* does it name one at all? */
 int fa_api_check_pids(const uint32_t *pids, uint32_t count);
 bool fa_api_wants_flagged(const uint32_t *pids, uint32_t count);
 /* *ret_stacks as a session's options have it; 0: nobody is named that we know. */

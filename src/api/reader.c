@@ -10,33 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/model.h"
-#include "api_internal.h"
 #include "base/err.h"
-#include "format/event_format.h"
+#include "reader_internal.h"
 #include "report/resolve.h"
-#include "trace/clock.h"
-#include "trace/reader.h"
 
-struct fa_trace {
-	char *path;
-	struct fa_trace_reader *reader; /* of the second reading */
-	struct fa_model model;
-	struct fa_trace_clock clock;
-	struct fa_trace_damage damage;
-	struct fa_trace_info info;
-	uint64_t end_stamp;
-	struct fa_symbols *symbols;
-	struct fa_resolver *resolver[2]; /* culls, does not */
-	/* The EVENTS record that is being given out. */
-	const struct fa_thread *thread;
-	struct fa_event_state state;
-	const unsigned char *at;
-	size_t left;
-	bool nested;
-};
-
-static int fail(int e, const char *path)
+int fa_api_fail_trace(int e, const char *path)
 {
 	switch (e) {
 	case -ENOMEM:
@@ -116,7 +94,7 @@ static void take_clock(struct fa_trace *t, const struct fa_rec_clock *rec)
 		t->end_stamp = rec->stamp;
 }
 
-static int take_record(struct fa_trace *t, const struct fa_trace_record *rec)
+int fa_api_take_record(struct fa_trace *t, const struct fa_trace_record *rec)
 {
 	struct fa_model *m = &t->model;
 	struct fa_process *p;
@@ -165,11 +143,13 @@ static int64_t time_of(const struct fa_trace *t, uint64_t stamp)
 	return (int64_t)(mono_of(t, stamp) - mono_of(t, t->clock.first.stamp));
 }
 
-static void sum_up(struct fa_trace *t)
+void fa_api_sum_up(struct fa_trace *t)
 {
 	struct fa_trace_info *i = &t->info;
 
 	i->size = sizeof(*i);
+	i->lost = 0;
+	i->state &= (uint32_t)FA_TRACE_ENDED;
 	i->state |= t->damage.damaged ? FA_TRACE_DAMAGED : t->damage.cut ? FA_TRACE_CUT : 0u;
 	i->state |= t->damage.unknown_records != 0 ? FA_TRACE_UNKNOWN_RECORDS : 0u;
 	i->unread_bytes = t->damage.bytes;
@@ -192,7 +172,7 @@ static int read_model(struct fa_trace *t)
 	if (r < 0)
 		return r;
 	while (fa_trace_reader_next(reader, &rec) > 0) {
-		r = take_record(t, &rec);
+		r = fa_api_take_record(t, &rec);
 		if (r == -ENOMEM)
 			break;
 	}
@@ -200,7 +180,7 @@ static int read_model(struct fa_trace *t)
 	fa_trace_reader_free(reader);
 	if (r == -ENOMEM)
 		return r;
-	sum_up(t);
+	fa_api_sum_up(t);
 	return 0;
 }
 
@@ -215,7 +195,7 @@ int fa_trace_open(const char *path, struct fa_trace **ret)
 	*ret = NULL;
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
-		return fail(-ENOMEM, path);
+		return fa_api_fail_trace(-ENOMEM, path);
 	t->path = strdup(path);
 	r = t->path == NULL ? -ENOMEM : fa_model_init(&t->model);
 	if (r == 0)
@@ -226,7 +206,7 @@ int fa_trace_open(const char *path, struct fa_trace **ret)
 		r = fa_symbols_new(&how, &t->symbols);
 	if (r < 0) {
 		fa_trace_close(t);
-		return fail(r, path);
+		return fa_api_fail_trace(r, path);
 	}
 	*ret = t;
 	return FA_OK;
@@ -240,6 +220,7 @@ void fa_trace_close(struct fa_trace *t)
 	fa_resolver_free(t->resolver[1]);
 	fa_symbols_free(t->symbols);
 	fa_trace_reader_free(t->reader);
+	fa_trace_live_free(t->live);
 	fa_model_done(&t->model);
 	free(t->path);
 	free(t);
@@ -471,6 +452,19 @@ static bool from_record(struct fa_trace *t, const struct fa_trace_record *rec,
 	return false;
 }
 
+/* Of what comes live, what explains events is taken in on the way: it stands before them. */
+static int next_record(struct fa_trace *t, struct fa_trace_record *rec)
+{
+	int more = t->live != NULL ? fa_trace_live_next(t->live, rec)
+				   : fa_trace_reader_next(t->reader, rec);
+	int e;
+
+	if (more <= 0 || t->live == NULL)
+		return more;
+	e = fa_api_take_record(t, rec);
+	return e == -ENOMEM ? e : 1;
+}
+
 int fa_trace_next(struct fa_trace *t, struct fa_trace_event *ret)
 {
 	struct fa_trace_damage damage;
@@ -481,25 +475,31 @@ int fa_trace_next(struct fa_trace *t, struct fa_trace_event *ret)
 		return e;
 	if (t->left != 0 && next_of_events(t, ret))
 		return FA_OK;
-	while (fa_trace_reader_next(t->reader, &rec) > 0) {
+	while ((e = next_record(t, &rec)) > 0) {
 		if (rec.tag == FA_TAG_EVENTS ? begin_events(t, &rec) && next_of_events(t, ret)
 					     : from_record(t, &rec, ret))
 			return FA_OK;
 	}
-	damage = fa_trace_reader_damage(t->reader);
+	if (e < 0)
+		return fa_api_fail_trace(e, t->path);
+	damage = t->live != NULL ? fa_trace_live_damage(t->live) : fa_trace_reader_damage(t->reader);
 	if (damage.damaged)
 		return fa_api_fail(FA_ERROR_BAD_DATA, "%s: damaged at byte %llu (%s)", t->path,
 				   (unsigned long long)damage.offset, damage.what);
-	return fa_api_fail(FA_ERROR_NO_MORE, "%s: the end", t->path);
+	return fa_api_fail(FA_ERROR_NO_MORE, "%s: %s", t->path,
+			   t->live != NULL ? "nothing more at the moment" : "the end");
 }
 
 int fa_trace_rewind(struct fa_trace *t)
 {
 	struct fa_trace_reader *again;
-	int r = fa_trace_reader_open(t->path, &again);
+	int r;
 
+	if (t->live != NULL)
+		return fa_api_fail(FA_ERROR_NOT_SUPPORTED, "%s: what comes live is there once", t->path);
+	r = fa_trace_reader_open(t->path, &again);
 	if (r < 0)
-		return fail(r, t->path);
+		return fa_api_fail_trace(r, t->path);
 	fa_trace_reader_free(t->reader);
 	t->reader = again;
 	t->left = 0;
@@ -534,7 +534,7 @@ int fa_trace_stack(struct fa_trace *t, uint32_t process, uint32_t stack, uint32_
 		e = fa_resolver_frames(*r, chain, room, &found, &count, &marks);
 	}
 	if (e < 0)
-		return fail(e, t->path);
+		return fa_api_fail_trace(e, t->path);
 	for (size_t i = 0; i < count; i++)
 		frames[i] = (struct fa_stack_frame){
 			.function = found[i].function,

@@ -147,9 +147,9 @@ static int check_mode(uint32_t mode)
 		return fa_api_fail(FA_ERROR_INVALID_FLAGS,
 				   "log_file_mode 0x%x: these exclude each other", mode);
 	if ((mode & ~(uint32_t)(FA_TRACE_MODE_SEQUENTIAL | FA_TRACE_MODE_CIRCULAR |
-				FA_TRACE_MODE_PREALLOCATE)) != 0)
+				FA_TRACE_MODE_PREALLOCATE | FA_TRACE_MODE_REAL_TIME)) != 0)
 		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-				   "log_file_mode 0x%x: from C there are sequential, circular and "
+				   "log_file_mode 0x%x: from C there are sequential, circular, real time and "
 				   "preallocation so far",
 				   mode);
 	return FA_OK;
@@ -212,6 +212,8 @@ static int fill_options(const struct fa_trace_properties *p, const char *name,
 	o->maximum_buffers = s->maximum_buffers;
 	o->flush_timer = s->flush_timer;
 	o->log_file_mode = s->log_file_mode;
+	if (fa_session_real_time_only(o) && p->log_file_name[0] != '\0') /* as in Windows: both */
+		o->log_file_mode |= FA_LOG_SEQUENTIAL;
 	o->maximum_file_size = (uint64_t)s->maximum_file_size * MB;
 	what = fa_session_mode_fault(o);
 	if (what != NULL)
@@ -243,7 +245,7 @@ static void show_settings(const struct fa_status_session *s, struct fa_trace_set
 		.maximum_buffers = s->maximum_buffers,
 		.maximum_file_size = (uint32_t)((s->maximum_file_size + MB - 1) / MB),
 		.flush_timer = s->flush_timer,
-		.log_file_mode = s->log_file_mode | ((s->log_file_mode & FA_LOG_MODES) == 0
+		.log_file_mode = s->log_file_mode | ((s->log_file_mode & (FA_LOG_MODES | FA_LOG_REAL_TIME)) == 0
 							     ? (uint32_t)FA_LOG_SEQUENTIAL
 							     : 0u),
 		.policy = s->policy,
@@ -303,6 +305,13 @@ static int no_session(const char *name)
 		return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "there is no session called '%s'",
 				   name);
 	return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "the handle is of no session that runs");
+}
+
+int fa_api_check_session(fa_trace_handle handle, const char *session_name)
+{
+	if (session_name != NULL)
+		return fa_api_check_name(session_name);
+	return handle != 0 ? FA_OK : no_session(NULL);
 }
 
 int fa_api_query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
@@ -374,12 +383,13 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 
 	if (sock < 0)
 		return fa_api_fail_to_ask(sock);
-	e = fa_client_open_trace(path, &fd);
+	e = path != NULL ? fa_client_open_trace(path, &fd) : 0;
 	if (e < 0)
 		return fa_api_fail_to_open(path, e);
 	e = fa_client_ask(sock, q, fd, &reply, NULL);
 	if (e < 0 || reply.error != 0) {
-		fa_client_drop_trace(path, fd);
+		if (path != NULL)
+			fa_client_drop_trace(path, fd);
 		return e < 0 ? fa_api_fail_to_ask(e) : fa_api_fail_reply(&reply);
 	}
 	if ((q->session.flags & FA_SESSION_PIDS) == 0)
@@ -387,7 +397,8 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 	e = fa_api_attach_pids(sock, reply.session_id, pids, pid_count, p);
 	if (p->pids_attached == 0 && (q->session.flags & FA_SESSION_PIDS) != 0) {
 		end_session(sock, reply.session_id);
-		fa_client_drop_trace(path, fd);
+		if (path != NULL)
+			fa_client_drop_trace(path, fd);
 		return e;
 	}
 	*handle = reply.session_id;
@@ -428,7 +439,7 @@ int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *pro
 	if (e != FA_OK)
 		return e;
 	q.session.flags |= fa_api_wants_flagged(pids, pid_count) ? 0 : FA_SESSION_PIDS;
-	return start(&q, path, pids, pid_count, handle, properties);
+	return start(&q, fa_session_real_time_only(&q.session) ? NULL : path, pids, pid_count, handle, properties);
 }
 
 static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name,

@@ -86,6 +86,28 @@ static void json_processes(struct fa_json *j, const struct fa_status *s,
 	fa_json_end_array(j);
 }
 
+static void json_consumers(struct fa_json *j, const struct fa_status *s,
+			   const struct fa_status_session *e)
+{
+	fa_json_array(j, "consumers");
+	for (uint32_t i = 0; i < s->h.consumers; i++) {
+		const struct fa_status_consumer *k = &s->got.consumer[i];
+
+		if (k->session_id != e->id)
+			continue;
+		fa_json_object(j, NULL);
+		fa_json_i64(j, "pid", k->pid);
+		fa_json_u64(j, "uid", k->uid);
+		fa_json_u64(j, "events", k->events);
+		fa_json_u64(j, "events_lost", k->events_lost);
+		fa_json_u64(j, "buffers", k->buffers);
+		fa_json_u64(j, "RealTimeBuffersLost", k->buffers_lost);
+		fa_json_u64(j, "queued_bytes", k->queued_bytes);
+		fa_json_end_object(j);
+	}
+	fa_json_end_array(j);
+}
+
 static void json_remedies(struct fa_json *j, const struct fa_status_session *e)
 {
 	fa_json_array(j, "remedies");
@@ -107,6 +129,7 @@ static void show_json(const struct fa_status *s, const struct fa_status_session 
 	fa_json_string(&j, "state", e->state == FA_SESSION_ENDED ? "ended" : "running");
 	fa_json_string(&j, "file", e->file);
 	fa_json_string(&j, "LogFileMode", fa_log_mode_name(e->log_file_mode));
+	fa_json_bool(&j, "RealTime", (e->log_file_mode & FA_LOG_REAL_TIME) != 0);
 	fa_json_bool(&j, "Preallocate", (e->log_file_mode & FA_LOG_PREALLOCATE) != 0);
 	fa_json_string(&j, "policy", e->policy ? "count" : "wait");
 	json_pair(&j, "BufferSize", e->requested_buffer_size / 1024, e->buffer_size / 1024);
@@ -121,6 +144,8 @@ static void show_json(const struct fa_status *s, const struct fa_status_session 
 	fa_json_u64(&j, "buffers_overwritten", e->buffers_overwritten);
 	fa_json_u64(&j, "LogBuffersLost", e->log_buffers_lost);
 	fa_json_u64(&j, "RealTimeBuffersLost", e->real_time_buffers_lost);
+	fa_json_u64(&j, "real_time_events_lost", e->real_time_events_lost);
+	json_consumers(&j, s, e);
 	fa_json_u64(&j, "events", e->events);
 	fa_json_u64(&j, "bytes", e->bytes);
 	json_causes(&j, e->lost_by);
@@ -162,12 +187,30 @@ static void text_losses(const struct fa_status_session *e)
 			       remedy(i, e) != NULL ? remedy(i, e) : "");
 }
 
+static void text_consumers(const struct fa_status *s, const struct fa_status_session *e)
+{
+	char text[2][32];
+
+	if (e->real_time_events_lost != 0)
+		text_count("  events in them", e->real_time_events_lost);
+	for (uint32_t i = 0; i < s->h.consumers; i++) {
+		const struct fa_status_consumer *k = &s->got.consumer[i];
+
+		if (k->session_id != e->id)
+			continue;
+		printf("  consumer %-11d %s events, %s lost\n", (int)k->pid,
+		       fa_format_count(text[0], sizeof(text[0]), k->events),
+		       fa_format_count(text[1], sizeof(text[1]), k->events_lost));
+	}
+}
+
 static void show_text(const struct fa_status *s, const struct fa_status_session *e)
 {
 	char bytes[32], text[2][32];
 
 	printf("%s: %s\n", e->name, e->state == FA_SESSION_ENDED ? "ended" : "running");
-	printf("  %-20s %s%s, policy %s\n", "LogFileMode", fa_log_mode_name(e->log_file_mode),
+	printf("  %-20s %s%s%s, policy %s\n", "LogFileMode", fa_log_mode_name(e->log_file_mode),
+	       (e->log_file_mode & FA_LOG_REAL_TIME) != 0 && (e->log_file_mode & FA_LOG_MODES) != 0 ? ", real-time" : "",
 	       (e->log_file_mode & FA_LOG_PREALLOCATE) != 0 ? ", preallocate" : "",
 	       e->policy ? "count" : "wait");
 	text_pair("BufferSize", e->requested_buffer_size / 1024, e->buffer_size / 1024, " KB");
@@ -184,6 +227,7 @@ static void show_text(const struct fa_status *s, const struct fa_status_session 
 	if (buffers_remedy(e) != NULL)
 		printf("    %s\n", buffers_remedy(e));
 	text_count("RealTimeBuffersLost", e->real_time_buffers_lost);
+	text_consumers(s, e);
 	text_count("EventsLost", e->events_lost);
 	text_losses(e);
 	text_count("events", e->events);
@@ -239,7 +283,8 @@ const struct fa_command fa_cmd_query = {
 		"those in which the programs record that are traced now. BuffersWritten are blocks of "
 		"the trace. EventsLost is told by cause, with what helps against it, for the session "
 		"since its start and for each process. LogBuffersLost are blocks that could not be "
-		"written. RealTimeBuffersLost is 0: there are no real-time sessions.",
+		"written. RealTimeBuffersLost are buffers of events that a reader (firstalloc tail) was too slow "
+		"for: they are lost for it alone, not in the file; a line for each reader says how many.",
 	.examples = "firstalloc query daily # is anything lost, and what helps\n"
 		    "firstalloc query daily --json # the same for programs\n",
 	.options = options,

@@ -30,6 +30,7 @@ static struct {
 	const char *mode;
 	bool preallocate;
 	uint64_t ring_size;
+	bool real_time;
 	bool user;
 	struct fa_option_list pids;
 	const char *stacks;
@@ -45,6 +46,8 @@ static const struct fa_option options[] = {
 	 "sequential|circular|append|buffering"},
 	{0, "preallocate", NULL, FA_OPT_FLAG, &given.preallocate,
 	 "reserve --max-file-size bytes of the disk at once", NULL},
+	{0, "real-time", NULL, FA_OPT_FLAG, &given.real_time,
+	 "for 'firstalloc tail' and 'top'; without -o and --mode there is no file at all", NULL},
 	{0, "ring-size", "SIZE", FA_OPT_SIZE, &given.ring_size,
 	 "mode buffering: of the ring in memory, 1M to 1G (default 16M)", NULL},
 	{'p', "pid", "PID", FA_OPT_LIST, &given.pids,
@@ -79,6 +82,9 @@ static int fill_mode(const struct fa_cli *cli, struct fa_session_options *o)
 	const char *fault;
 
 	o->log_file_mode = fa_log_mode_of(given.mode != NULL ? given.mode : "sequential");
+	if (given.real_time && given.mode == NULL && given.output == NULL)
+		o->log_file_mode = 0;
+	o->log_file_mode |= given.real_time ? FA_LOG_REAL_TIME : 0;
 	if (given.preallocate)
 		o->log_file_mode |= FA_LOG_PREALLOCATE;
 	if (given.ring_size != 0 && (o->log_file_mode & FA_LOG_BUFFERING) == 0)
@@ -155,13 +161,18 @@ static int fail_to_open(const char *path, int e)
 	return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
 }
 
+static bool has_file(const struct fa_session_options *o)
+{
+	return (o->log_file_mode & FA_LOG_BUFFERING) == 0 && !fa_session_real_time_only(o);
+}
+
 /* 0, or the exit status after a line that says why. -1: there is none in this mode. */
 static int open_file(const char *path, struct fa_session_options *o, int *ret, bool *ret_made)
 {
 	int e;
 
 	*ret_made = false;
-	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
+	if (!has_file(o))
 		return 0;
 	if ((o->log_file_mode & FA_LOG_APPEND) != 0) {
 		*ret = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -218,7 +229,7 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		fa_json_object(&j, NULL);
 		fa_json_string(&j, "session", o->name);
 		fa_json_string(&j, "mode", fa_log_mode_name(o->log_file_mode));
-		fa_json_string(&j, "file", (o->log_file_mode & FA_LOG_BUFFERING) != 0 ? NULL : path);
+		fa_json_string(&j, "file", has_file(o) ? path : NULL);
 		fa_json_u64(&j, "joined", reply->pending_families);
 		fa_json_string(&j, "daemon_started", how);
 		fa_json_array(&j, "pids");
@@ -232,6 +243,8 @@ static unsigned print_started(const struct fa_cli *cli, int sock,
 		printf("firstallocd started %s.\n", how);
 	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
 		path = "memory: 'firstalloc save' writes them to a file, 'stop' does not";
+	if (fa_session_real_time_only(o))
+		path = "no file: 'firstalloc tail' and 'firstalloc top' show them as they come";
 	if (pids.flagged)
 		printf("session %s: flagged programs%s that start now are traced into %s\n", o->name,
 		       geteuid() == 0 && !given.user ? "" : " of yours", path);
@@ -326,7 +339,8 @@ const struct fa_command fa_cmd_start = {
 		"boot goes on; its END is replaced. buffering: the newest events are kept in memory, "
 		"--ring-size bytes of them, until 'firstalloc save' writes them to a file. With --preallocate "
 		"the disk cannot become too full for a file; what was not used is given back at the end. All of them "
-		"outlive a firstallocd whose collector is killed. Programs whose earlier events were written over are said to have run "
+		"outlive a firstallocd whose collector is killed. With --real-time alone nothing is kept: the events "
+		"are for whoever reads along (firstalloc tail, firstalloc top), which any session allows. Programs whose earlier events were written over are said to have run "
 		"before the trace began; frees of blocks from that time are counted, and are no errors.\n"
 		"\n"
 		"When no firstallocd is running, root's 'start' starts one: its systemd unit where "
@@ -336,6 +350,7 @@ const struct fa_command fa_cmd_start = {
 		"firstalloc start web --image nginx --max-file-size 2G # one program, bounded\n"
 		"firstalloc start now --pid 4711,4712 # two processes that run\n"
 		"firstalloc start last --mode circular --max-file-size 1G # the newest gigabyte, for weeks\n"
+		"firstalloc start now --real-time # no file: for 'firstalloc tail now'\n"
 		"firstalloc start flight --mode buffering --ring-size 64M # the newest, in memory\n",
 	.options = options,
 	.run = run,

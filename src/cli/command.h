@@ -24,6 +24,7 @@
 	X(update)                                                                                  \
 	X(stop)                                                                                    \
 	X(mark)                                                                                    \
+	X(tail)                                                                                    \
 	X(save)                                                                                    \
 	X(status)                                                                                  \
 	X(query)                                                                                   \

@@ -16,8 +16,6 @@ static const char *word(const char *const *words, unsigned count, unsigned numbe
 }
 #define WORD(words, number) word(words, sizeof(words) / sizeof((words)[0]), number)
 
-static const char *const functions[] = {"malloc",         "calloc", "memalign", "aligned_alloc",
-					"posix_memalign", "valloc", "pvalloc"};
 static const char *const origins[] = {"exec", "fork", "woken"};
 static const char *const clock_sources[] = {"tsc", "monotonic"};
 static const char *const policies[] = {"wait", "count"};
@@ -422,7 +420,7 @@ static void event(struct fa_dump *d, const struct fa_rec_events *r, const struct
 		if (e->has_stack)
 			u64(d, "stack", e->stack);
 		if (e->kind == FA_EV_ALLOC)
-			name(d, "function", WORD(functions, e->fn));
+			name(d, "function", fa_alloc_function_name(e->fn));
 		else if (e->kind == FA_EV_REALLOC)
 			name(d, "function", e->fn ? "reallocarray" : "realloc");
 		if (e->align_log2 != 0)

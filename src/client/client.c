@@ -266,6 +266,8 @@ static int map_status(int fd, struct fa_client_status *s)
 	s->process = (const void *)at;
 	at += s->h.processes * sizeof(*s->process);
 	s->coverage = (const void *)at;
+	at += s->h.coverage * sizeof(*s->coverage);
+	s->consumer = (const void *)at;
 	return 0;
 }
 
@@ -281,6 +283,15 @@ int fa_client_status(int sock, struct fa_control_reply *ret_reply, struct fa_cli
 	if (e < 0)
 		fa_client_status_done(ret);
 	return e;
+}
+
+int fa_client_tail(int sock, const char *name, uint64_t session_id, struct fa_control_reply *ret)
+{
+	struct fa_control_request request = {.verb = FA_CONTROL_TAIL, .session_id = session_id};
+
+	if (name != NULL)
+		(void)snprintf(request.session.name, sizeof(request.session.name), "%s", name);
+	return fa_client_ask(sock, &request, -1, ret, NULL);
 }
 
 void fa_client_status_done(struct fa_client_status *s)

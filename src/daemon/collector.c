@@ -279,6 +279,8 @@ static bool dispatch(struct collector *c, uint64_t key)
 	default:
 		if ((key & KEY_PIDFD) != 0)
 			on_pidfd(c, key & ~KEY_PIDFD);
+		else if (is_consumer(key))
+			consumer_ready(key);
 		else if (is_client(c, key))
 			control_read(c, (struct client *)(uintptr_t)key);
 	}
@@ -316,6 +318,7 @@ static void run(struct collector *c)
 			families_reap(c);
 		}
 		sessions_turn(c, now);
+		consumers_turn(now);
 		control_turn(c, now);
 		if (c->commit_due)
 			journal_commit(c);
@@ -371,6 +374,7 @@ static int start_up(struct collector *c, const struct part_start *start)
 	}
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		c->client[i].fd = -1;
+	consumers_open();
 	c->clock_source = fa_drain_clock_source();
 	journal_open(c, start->journal_fd);
 	e = lay_down_rights(c);

@@ -15,6 +15,9 @@
 enum {
 	CLIENTS_MAX = 128,
 	CLIENTS_PER_USER = 32,
+	CONSUMERS_MAX = 32,
+	CONSUMERS_PER_USER = 4,
+	SHIFTED_MAX = 128, /* the longest fixed part of a record that has ids */
 	WRITTEN_USERS = 256,
 	DORMANT_MAX = 4096,
 	COVERAGE_MAX = 1024,
@@ -70,6 +73,8 @@ struct session {
 	uint64_t written; /* bytes, those that were written over among them */
 	uint64_t paid;    /* of these, by written.c */
 	uint32_t processes;
+	uint32_t consumers; /* who gets its records as they come */
+	uint64_t real_time_buffers_lost, real_time_events_lost; /* of all consumers, ever */
 	uint64_t started_real, started_mono;
 	uint64_t flushed_ns;
 	uint64_t pids_since; /* orders to wake up to this number are of PIDs that were replaced since */
@@ -155,6 +160,7 @@ bool session_wants(const struct session *s, uint32_t uid, const char *image, con
 
 /* members.c */
 /* Who is wanted and not in it yet. Returns how many processes. */
+int families_describe(struct collector *c, const struct session *s, const struct fa_sink *sink) FA_MUST_USE;
 uint32_t families_join(struct collector *c, struct session *s);
 /* `reason`: what status says of those who live on and whom nobody else wants. */
 void families_leave(struct collector *c, struct session *s, uint32_t reason);
@@ -204,6 +210,11 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 void session_record(struct session *s, struct beat *beat, unsigned tag, const void *head,
 		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
 		    size_t tail2_len);
+/* MACHINE, SESSION, CLOCK: so every trace begins. */
+void session_preface(struct collector *c, const struct session *s, const struct fa_sink *sink);
+/* The fixed part of a record with the ids that it has in this session's trace: `head` itself, or `copy`. */
+const void *session_ids(const struct session *s, unsigned tag, const void *head, size_t head_len,
+			unsigned char copy[SHIFTED_MAX]);
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
 /* The keeper is to have a duplicate, for the collector that may have to follow us. */
 void session_keep(struct collector *c, const struct session *s);
@@ -240,6 +251,19 @@ struct session *client_session(struct collector *c, const struct client *cl,
 void control_accept(struct collector *c);
 void control_read(struct collector *c, struct client *cl);
 void control_turn(struct collector *c, uint64_t now);
+
+/* consumers.c: who reads along */
+void consumers_open(void);
+/* The connection becomes the consumer's, and its reply is sent; or why it cannot be one. */
+const char *consumer_begin(struct collector *c, struct client *cl, struct session *s);
+void consumers_record(struct session *s, unsigned tag, const void *head, size_t head_len,
+		      const void *tail, size_t tail_len, const void *tail2, size_t tail2_len);
+void consumers_end(struct session *s, const struct fa_rec_end *end, const char *text);
+bool is_consumer(uint64_t key); /* of epoll */
+void consumer_ready(uint64_t key);
+void consumers_turn(uint64_t now);
+struct fa_buf;
+uint32_t consumers_status(struct fa_buf *b, const struct client *cl); /* how many were added */
 
 /* trace_file.c: NULL, or why a trace may not be written, or begun, so */
 const char *refuse_file(const struct client *cl, int fd);

@@ -319,6 +319,25 @@ static void do_mark(struct collector *c, struct client *cl, const struct fa_cont
 		journal_commit(c); /* a successor does not cut it off */
 }
 
+/* Who may stop a session may read what it records. false: the connection is a consumer's now. */
+static bool do_tail(struct collector *c, struct client *cl, const struct fa_control_request *q)
+{
+	struct session *s = client_find(c, cl, q);
+	const char *why;
+
+	if (s == NULL)
+		return true;
+	if (s->ended) {
+		client_say(cl, EINVAL, "session %s has ended", s->o.name);
+		return true;
+	}
+	cl->reply.session_id = s->id;
+	why = consumer_begin(c, cl, s);
+	if (why != NULL)
+		client_say(cl, EDQUOT, "%s", why);
+	return why != NULL;
+}
+
 static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q)
 {
 	struct session *s;
@@ -369,6 +388,8 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	case FA_CONTROL_SAVE:
 		do_save(c, cl, q, *fd);
 		return true;
+	case FA_CONTROL_TAIL:
+		return do_tail(c, cl, q);
 	case FA_CONTROL_STATUS:
 		e = status_build(c, cl);
 		if (e < 0)

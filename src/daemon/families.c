@@ -519,6 +519,16 @@ void families_drain_session(struct collector *c, const struct session *s)
 	}
 }
 
+int families_describe(struct collector *c, const struct session *s, const struct fa_sink *sink)
+{
+	int e = 0;
+
+	for (size_t i = 0; i < c->families && e == 0; i++)
+		if ((c->family[i]->mask >> s->index & 1) != 0)
+			e = fa_family_describe(c->family[i]->f, sink);
+	return e;
+}
+
 void families_say_known(struct collector *c)
 {
 	for (size_t i = 0; i < c->families; i++) {

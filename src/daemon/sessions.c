@@ -21,13 +21,13 @@
 
 /* What is appended has ids of its own behind those that the file has. PASS names its family, too, but
  * only to tell sweeps apart. */
-static const void *shift_ids(unsigned tag, const void *head, size_t head_len, uint32_t by,
-			     void *copy, size_t size)
+const void *session_ids(const struct session *s, unsigned tag, const void *head, size_t head_len,
+			unsigned char copy[SHIFTED_MAX])
 {
-	struct fa_rec_process *p = copy;
-	uint32_t *first = copy;
+	struct fa_rec_process *p = (void *)copy;
+	uint32_t *first = (void *)copy, by = s->o.first_id;
 
-	if (by == 0 || head_len > size)
+	if (by == 0 || head_len > SHIFTED_MAX)
 		return head;
 	memcpy(copy, head, head_len);
 	switch (tag) {
@@ -54,12 +54,14 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
 		    size_t tail2_len)
 {
-	_Alignas(8) unsigned char copy[128];
+	_Alignas(8) unsigned char copy[SHIFTED_MAX];
 	int e;
 
 	if (s->error != 0 || s->w == NULL)
 		return;
-	head = shift_ids(tag, head, head_len, s->o.first_id, copy, sizeof(copy));
+	head = session_ids(s, tag, head, head_len, copy);
+	if (s->consumers != 0)
+		consumers_record(s, tag, head, head_len, tail, tail_len, tail2, tail2_len);
 	/* A disk may keep us waiting for longer than the keeper's patience with silence. */
 	atomic_store(&beat->writing_ns, fa_mono_ns());
 	e = fa_trace_write(s->w, tag, head, head_len, tail, tail_len, tail2, tail2_len);
@@ -99,12 +101,9 @@ static void options_text(const struct fa_session_options *o, char *buf, size_t s
 		n += snprintf(buf + n, size - (size_t)n, " image=%s", o->image[i]);
 }
 
-/* MACHINE, SESSION, CLOCK stand at the start of every trace. */
-static void write_preface(struct collector *c, struct session *s)
+void session_preface(struct collector *c, const struct session *s, const struct fa_sink *sink)
 {
 	const struct fa_session_options *o = &s->o;
-	struct one one = {s, c->beat};
-	struct fa_sink sink = {.record = to_session, .ctx = &one};
 	char text[FA_SESSION_NAME + 1024];
 	size_t name = strlen(o->name) + 1;
 	struct fa_rec_session r = {
@@ -120,12 +119,21 @@ static void write_preface(struct collector *c, struct session *s)
 		.autologger = (o->flags & FA_SESSION_AUTOLOGGER) != 0,
 	};
 
-	(void)!fa_drain_write_machine(&sink, c->clock_source);
+	/* A sink remembers itself that it failed. */
+	(void)!fa_drain_write_machine(sink, c->clock_source);
 	memcpy(text, o->name, name);
 	options_text(o, text + name, sizeof(text) - name);
-	session_record(s, c->beat, FA_TAG_SESSION, &r, sizeof(r), text,
-		       name + strlen(text + name) + 1, NULL, 0);
-	write_clock(c, s);
+	(void)sink->record(sink->ctx, FA_TAG_SESSION, &r, sizeof(r), text,
+			   name + strlen(text + name) + 1, NULL, 0);
+	(void)!fa_drain_write_clock(sink, c->clock_source);
+}
+
+static void write_preface(struct collector *c, struct session *s)
+{
+	struct one one = {s, c->beat};
+	struct fa_sink sink = {.record = to_session, .ctx = &one};
+
+	session_preface(c, s, &sink);
 }
 
 /* Default: the larger of 5 % of the file system and 1 GB must stay free. */
@@ -158,7 +166,8 @@ static struct session *free_session(struct collector *c)
 	return NULL;
 }
 
-/* A ring in memory is a circular trace in a file that nobody else can open. */
+/* A ring in memory is a circular trace in a file that nobody else can open. In real time alone it stays
+ * empty: the keeper has it as the session's, for our successor. */
 static int make_ring(struct session *s)
 {
 	s->fd = memfd_create("firstalloc-ring", MFD_CLOEXEC);
@@ -188,6 +197,26 @@ static void trim(const struct session *s)
 				(off_t)s->o.maximum_file_size - st.st_size);
 }
 
+static int forget_it(void *ctx, const void *data, size_t len)
+{
+	(void)ctx;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+/* In real time alone: only who reads along gets anything. */
+static int open_no_writer(struct session *s)
+{
+	const struct fa_trace_writer_options options = {
+		.block_size = s->o.buffer_size < FA_BUFFER_SIZE_MAX ? s->o.buffer_size : FA_BUFFER_SIZE_MAX,
+		.codec = FA_CODEC_RAW,
+		.put = forget_it,
+	};
+
+	return fa_trace_writer_open(-1, &options, &s->w);
+}
+
 static int open_writer(struct collector *c, struct session *s, bool resumed)
 {
 	const uint32_t mode = s->o.log_file_mode;
@@ -203,6 +232,8 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 
 	if (resumed)
 		(void)journal_session(c, s, &keep);
+	if (fa_session_real_time_only(&s->o))
+		return open_no_writer(s);
 	if (fstat(s->fd, &st) < 0)
 		return -errno;
 	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
@@ -228,6 +259,8 @@ static void name_file(struct session *s)
 	s->file[n > 0 ? n : 0] = '\0';
 	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
 		(void)snprintf(s->file, sizeof(s->file), "(memory)");
+	if (fa_session_real_time_only(&s->o))
+		(void)snprintf(s->file, sizeof(s->file), "(real time)");
 }
 
 /* fd is taken over on success. */
@@ -249,7 +282,9 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	s->lost = want->lost;
 	s->fd = fd;
 	*ret_what = "its trace file";
-	e = fd < 0 && (s->o.log_file_mode & FA_LOG_BUFFERING) != 0 ? make_ring(s) : 0;
+	e = fd < 0 && ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || fa_session_real_time_only(&s->o))
+		    ? make_ring(s)
+		    : 0;
 	if (e == 0)
 		e = preallocate(s);
 	if (e == 0)
@@ -280,7 +315,7 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 
 void sessions_update_bytes(struct session *s)
 {
-	if (s->w == NULL)
+	if (s->w == NULL || fa_session_real_time_only(&s->o))
 		return;
 	s->bytes = s->written = fa_trace_writer_bytes(s->w);
 	if ((s->o.log_file_mode & FA_LOG_CIRCULAR) != 0 && s->bytes > s->o.maximum_file_size)
@@ -334,6 +369,7 @@ static void end_trace(struct collector *c, struct session *s)
 
 	if (s->error == 0)
 		write_clock(c, s);
+	consumers_end(s, &end, fa_end_reason_text(s->end_reason));
 	atomic_store(&c->beat->writing_ns, fa_mono_ns());
 	e = fa_trace_writer_end(s->w, &end, fa_end_reason_text(s->end_reason));
 	atomic_store(&c->beat->writing_ns, 0);

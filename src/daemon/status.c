@@ -38,6 +38,9 @@ static void add_session(struct fa_buf *b, const struct collector *c, struct sess
 		.events = s->events,
 		.events_lost = s->lost,
 		.log_buffers_lost = s->blocks_lost,
+		.real_time_buffers_lost = s->real_time_buffers_lost,
+		.real_time_events_lost = s->real_time_events_lost,
+		.consumers = s->consumers,
 		.started_real = s->started_real / 1000000000u,
 		.requested_buffer_size = s->o.buffer_size,
 		.requested_flush_timer = s->o.flush_timer,
@@ -178,6 +181,7 @@ int status_build(struct collector *c, const struct client *cl)
 	}
 	h.processes = add_processes(&b, c, cl);
 	h.coverage = add_coverage(&b, c, cl);
+	h.consumers = consumers_status(&b, cl);
 	r = b.error;
 	if (r == 0) {
 		memcpy(b.data, &h, sizeof(h));

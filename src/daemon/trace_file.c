@@ -98,11 +98,13 @@ const char *refuse_start_file(const struct collector *c, const struct client *cl
 
 	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0)
 		return fd < 0 ? NULL : "a session that buffers has no file";
+	if (fa_session_real_time_only(o))
+		return fd < 0 ? NULL : "a session in real time alone has no file";
 	what = refuse_file(cl, fd);
 	if (what != NULL || fstat(fd, &st) < 0)
 		return what;
 	if (!S_ISREG(st.st_mode))
-		return (o->log_file_mode & ~(uint32_t)FA_LOG_SEQUENTIAL) != 0
+		return (o->log_file_mode & ~(uint32_t)(FA_LOG_SEQUENTIAL | FA_LOG_REAL_TIME)) != 0
 			       ? "a pipe takes a sequential trace only"
 			       : NULL;
 	if (st.st_size != 0 && (o->log_file_mode & FA_LOG_APPEND) == 0)

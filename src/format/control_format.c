@@ -64,8 +64,15 @@ static const struct {
 
 enum { MODES = sizeof(mode_names) / sizeof(mode_names[0]) };
 
+int fa_session_real_time_only(const struct fa_session_options *o)
+{
+	return (o->log_file_mode & FA_LOG_REAL_TIME) != 0 && (o->log_file_mode & FA_LOG_MODES) == 0;
+}
+
 const char *fa_log_mode_name(uint32_t log_file_mode)
 {
+	if ((log_file_mode & FA_LOG_REAL_TIME) != 0 && (log_file_mode & FA_LOG_MODES) == 0)
+		return "real-time";
 	for (int i = 1; i < MODES; i++)
 		if ((log_file_mode & mode_names[i].mode) != 0)
 			return mode_names[i].name;
@@ -104,10 +111,14 @@ const char *fa_session_mode_fault(const struct fa_session_options *o)
 {
 	uint32_t mode = o->log_file_mode & FA_LOG_MODES;
 
-	if ((o->log_file_mode & ~(uint32_t)(FA_LOG_MODES | FA_LOG_PREALLOCATE)) != 0)
+	if ((o->log_file_mode & ~(uint32_t)(FA_LOG_MODES | FA_LOG_PREALLOCATE | FA_LOG_REAL_TIME)) != 0)
 		return "there is no such LogFileMode";
 	if ((mode & (mode - 1)) != 0)
 		return "sequential, circular, append, newfile and buffering exclude each other";
+	if (fa_session_real_time_only(o))
+		return o->maximum_file_size != 0 || (o->log_file_mode & FA_LOG_PREALLOCATE) != 0
+			       ? "MaximumFileSize and preallocation are of a file, and real time alone has none"
+			       : NULL;
 	if (mode == FA_LOG_BUFFERING)
 		return buffering_fault(o);
 	if (mode == FA_LOG_CIRCULAR && o->maximum_file_size < FA_CIRCULAR_MIN)
@@ -211,7 +222,8 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_STOP:
 	case FA_CONTROL_FLUSH:
 	case FA_CONTROL_SAVE:
-		if ((r->all && r->verb != FA_CONTROL_SAVE) || r->session_id != 0 ||
+	case FA_CONTROL_TAIL:
+		if ((r->all && r->verb != FA_CONTROL_SAVE && r->verb != FA_CONTROL_TAIL) || r->session_id != 0 ||
 		    (terminated(r->session.name, sizeof(r->session.name)) &&
 		     fa_session_name_ok(r->session.name)))
 			return 0;
@@ -234,11 +246,13 @@ int fa_status_check(const void *bytes, size_t len)
 		return -EPROTO;
 	memcpy(&h, bytes, sizeof(h));
 	if (h.magic != FA_CONTROL_MAGIC || h.version != FA_CONTROL_VERSION ||
-	    h.sessions > FA_STATUS_MAX || h.processes > FA_STATUS_MAX || h.coverage > FA_STATUS_MAX)
+	    h.sessions > FA_STATUS_MAX || h.processes > FA_STATUS_MAX || h.coverage > FA_STATUS_MAX ||
+	    h.consumers > FA_STATUS_MAX)
 		return -EPROTO;
 	want += h.sessions * sizeof(struct fa_status_session);
 	want += h.processes * sizeof(struct fa_status_process);
 	want += h.coverage * sizeof(struct fa_status_coverage);
+	want += h.consumers * sizeof(struct fa_status_consumer);
 	return len == want ? 0 : -EPROTO;
 }
 

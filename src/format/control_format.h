@@ -9,7 +9,7 @@
  * in native order.
  *
  * STATUS memfd: struct fa_status_header, then sessions x struct fa_status_session, processes x
- * struct fa_status_process, coverage x struct fa_status_coverage.
+ * struct fa_status_process, coverage x struct fa_status_coverage, consumers x struct fa_status_consumer.
  */
 #ifndef FA_CONTROL_FORMAT_H
 #define FA_CONTROL_FORMAT_H
@@ -24,7 +24,7 @@
 #define FA_CONTROL_MAGIC 0x4c4f525443414646ULL
 
 enum {
-	FA_CONTROL_VERSION = 2,
+	FA_CONTROL_VERSION = 3,
 	FA_SESSION_NAME = 64, /* bytes of a session's name, NUL included */
 	FA_MARK_TEXT = 256, /* of a mark, NUL included */
 	FA_SESSION_IMAGES = 16,
@@ -42,6 +42,7 @@ enum fa_control_verb {
 	FA_CONTROL_MARK = 17,  /* `text` into the session, or into all that the caller may stop */
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
 	FA_CONTROL_UPDATE = 19, /* `changes` of a session that runs */
+	FA_CONTROL_TAIL = 32, /* the session's records as they come: the connection is a trace from then on */
 	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
 };
 
@@ -53,6 +54,7 @@ enum fa_log_file_mode {
 	FA_LOG_NEWFILE = 0x8,
 	FA_LOG_BUFFERING = 0x400, /* a ring in memory: minimum_buffers * buffer_size */
 	FA_LOG_PREALLOCATE = 0x20,
+	FA_LOG_REAL_TIME = 0x100, /* alone: there is no file; who reads along gets the events */
 };
 #define FA_LOG_MODES (FA_LOG_SEQUENTIAL | FA_LOG_CIRCULAR | FA_LOG_APPEND | FA_LOG_NEWFILE | FA_LOG_BUFFERING)
 
@@ -183,6 +185,8 @@ struct fa_status_header {
 	uint32_t restarts; /* of doorman and collector */
 	uint32_t bell;     /* 1: the doorman answers the doorbell */
 	uint32_t system;   /* 1: the caller sees everything */
+	uint32_t consumers;
+	uint32_t reserved;
 };
 
 struct fa_status_session {
@@ -203,7 +207,8 @@ struct fa_status_session {
 	uint64_t bytes;
 	uint64_t started_real; /* seconds */
 	uint64_t buffers_overwritten;    /* circular and buffering, of those that were written */
-	uint64_t real_time_buffers_lost;
+	uint64_t real_time_buffers_lost; /* of all consumers, ever */
+	uint64_t real_time_events_lost;
 	uint64_t lost_by[FA_LOST_CAUSES]; /* events_lost, by enum fa_lost_cause */
 	/* What was asked for; 0: nothing, and the default was taken. */
 	uint32_t requested_buffer_size;
@@ -219,6 +224,8 @@ struct fa_status_session {
 	uint32_t index;             /* bit of struct fa_status_process.sessions */
 	uint32_t number_of_buffers; /* of the programs that are traced now */
 	uint32_t free_buffers;
+	uint32_t consumers; /* now */
+	uint32_t reserved;
 	uint64_t maximum_file_size;
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME];
 	char file[256]; /* as the kernel names the descriptor; may be cut */
@@ -251,6 +258,17 @@ struct fa_status_coverage {
 	uint64_t when_real; /* seconds */
 	char image[FA_IMAGE_NAME];
 };
+/* Who reads along with a session. */
+struct fa_status_consumer {
+	uint64_t session_id;
+	int32_t pid;
+	uint32_t uid;
+	uint64_t events; /* that it was given since it came */
+	uint64_t events_lost; /* that it was too slow for */
+	uint64_t buffers;
+	uint64_t buffers_lost;
+	uint64_t queued_bytes; /* that wait for it now */
+};
 #pragma GCC diagnostic pop
 
 /* Letters, digits and . _ - @ +, at least one, not starting with a dot or dash. Pure. */
@@ -273,6 +291,8 @@ int fa_status_check(const void *bytes, size_t len) FA_MUST_USE;
 
 /* What is wrong with the mode and what it needs, as a sentence; NULL: nothing. Pure. */
 const char *fa_session_mode_fault(const struct fa_session_options *o);
+/* Neither a file nor a ring. */
+int fa_session_real_time_only(const struct fa_session_options *o);
 /* "circular", ...; the mode with preallocation is the one without. */
 const char *fa_log_mode_name(uint32_t log_file_mode);
 /* The mode of that name (without preallocation), 0: there is none. */

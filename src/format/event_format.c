@@ -17,6 +17,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+const char *fa_alloc_function_name(unsigned function)
+{
+	static const char *const names[] = {"malloc",         "calloc", "memalign", "aligned_alloc",
+					    "posix_memalign", "valloc", "pvalloc"};
+
+	return function < sizeof(names) / sizeof(names[0]) ? names[function] : "?";
+}
+
 enum { WINDOW = FA_EVENT_MAX + FA_EVENT_SLACK };
 
 static FA_INLINE uint64_t load(const unsigned char *p)

@@ -49,6 +49,8 @@ enum fa_alloc_function {
 	FA_FN_PVALLOC = 6,
 };
 
+const char *fa_alloc_function_name(unsigned function); /* "malloc", ...; "?" */
+
 /* No encoder below writes more than this; it may store up to 8 bytes beyond what it returns. */
 enum { FA_EVENT_MAX = 3 + 8 + 8 + 8 + 4 + 7, FA_EVENT_SLACK = 8 };
 

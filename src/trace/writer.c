@@ -82,6 +82,11 @@ int writer_reserve(struct fa_trace_writer *w, size_t len)
 	return 0;
 }
 
+static int put_out(struct fa_trace_writer *w, const void *data, size_t len)
+{
+	return w->put != NULL ? w->put(w->put_ctx, data, len) : fa_write_all(w->fd, data, len);
+}
+
 static int write_header(struct fa_trace_writer *w, const struct fa_trace_header *same_trace)
 {
 	struct fa_trace_ring ring;
@@ -106,7 +111,7 @@ static int write_header(struct fa_trace_writer *w, const struct fa_trace_header 
 	if (w->defs != NULL)
 		header.header_size += (uint32_t)sizeof(ring);
 	header.checksum = fa_hash64(&header, offsetof(struct fa_trace_header, checksum), 0);
-	r = fa_write_all(w->fd, &header, sizeof(header));
+	r = put_out(w, &header, sizeof(header));
 	if (r == 0 && w->defs != NULL) {
 		ring_fill(&ring, &header, w->chunk_size);
 		r = fa_write_all(w->fd, &ring, sizeof(ring));
@@ -141,9 +146,11 @@ int writer_new(int fd, const struct fa_trace_writer_options *options, struct fa_
 
 	if (w == NULL)
 		return -ENOMEM;
-	w->fd = fd;
+	w->fd = options->put != NULL ? -1 : fd;
+	w->put = options->put;
+	w->put_ctx = options->put_ctx;
 	w->codec = options->codec;
-	w->unsynced = options->unsynced;
+	w->unsynced = options->unsynced || options->put != NULL;
 	w->block_size = block_size_for(options);
 	w->maximum_bytes = options->maximum_bytes;
 	w->minimum_free = options->minimum_free;
@@ -242,7 +249,7 @@ static int write_stored(struct fa_trace_writer *w, struct fa_block_header *heade
 	header->checksum =
 		fa_hash64(block + sizeof(*header), header->stored_size, header->checksum);
 	memcpy(block, header, sizeof(*header));
-	r = fa_write_all(w->fd, block, len);
+	r = put_out(w, block, len);
 	if (r < 0)
 		return r;
 	w->bytes += len;

@@ -27,6 +27,9 @@ struct fa_trace_writer_options {
 	bool circular;
 	bool append; /* resume: a trace that was ended loses its END, and goes on */
 	bool unsynced; /* the caller has the file synced when it is ended */
+	/* Not to a file: each piece (the header, then each block) goes here, and fd is not looked at. 0 or -errno. */
+	int (*put)(void *ctx, const void *data, size_t len);
+	void *put_ctx;
 	/* It is that trace, written again: uuid and time are kept. NULL: a new one. */
 	const struct fa_trace_header *same_trace;
 };

@@ -14,6 +14,8 @@ struct fa_trace_writer {
 	int error;  /* sticky */
 	bool limit; /* after `error` END can still be written */
 	bool unsynced;
+	int (*put)(void *ctx, const void *data, size_t len); /* NULL: to fd */
+	void *put_ctx;
 	uint32_t block_size;
 	uint32_t codec;
 	uint64_t maximum_bytes;

@@ -162,7 +162,12 @@ SPEC(modes_that_make_no_sense_are_refused_by_both_sides)
 	CHECK(fault(FA_LOG_BUFFERING | FA_LOG_PREALLOCATE, 0, 0) != NULL);
 	CHECK(fault(FA_LOG_BUFFERING, mb, 0) != NULL && fault(FA_LOG_BUFFERING, 0, 15) != NULL);
 	CHECK(fault(FA_LOG_BUFFERING, 0, 1 << 20) != NULL && fault(0x10, 0, 0) != NULL);
-	CHECK(fault(0x100, 0, 0) != NULL && fault(1u << 31, 0, 0) != NULL);
+	CHECK(fault(0x200, 0, 0) != NULL && fault(1u << 31, 0, 0) != NULL);
+	/* Real time beside a file, or alone: then nothing may be said of a file. */
+	CHECK(fault(FA_LOG_REAL_TIME, 0, 0) == NULL && fault(FA_LOG_REAL_TIME | FA_LOG_CIRCULAR, mb, 0) == NULL);
+	CHECK(fault(FA_LOG_REAL_TIME, mb, 0) != NULL && fault(FA_LOG_REAL_TIME | FA_LOG_PREALLOCATE, 0, 0) != NULL);
+	CHECK(strcmp(fa_log_mode_name(FA_LOG_REAL_TIME), "real-time") == 0);
+	CHECK(strcmp(fa_log_mode_name(FA_LOG_REAL_TIME | FA_LOG_SEQUENTIAL), "sequential") == 0);
 }
 
 SPEC(a_mode_and_its_name_go_together)

@@ -1,0 +1,245 @@
+#!/bin/bash
+# 36 - reading along: `firstalloc tail`, `firstalloc top`, real-time sessions, and what they cost the others.
+# Programs are traced by name in a private machine (machine.sh). Claims:
+#   36.1-36.2   tail shows what the file has, event by event; filters
+#   36.3-36.4   who comes late gets processes, modules, stacks first; several at once
+#   36.5-36.6   who is slow, or killed, loses events of his own, exactly counted; nobody else does
+#   36.7        a real-time session has no file, and is not hurt by a collector that is killed
+#   36.8-36.9   who may read along, and how many; from C
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+private_machine 36 "reading along"
+lib=$T/m/libfirstalloc_preload.so
+
+begin() { # session options: with the programs flagged
+	touch "$T/stop" # of a claim that failed
+	for image in threads noisy steady; do $fa enable $image --starts 1000 >/dev/null; done
+	$fa stop "$1" >/dev/null 2>&1 || true # of a claim that failed
+	$fa start "$1" --min-free 0 "${@:2}"
+}
+traced() { echo "$lib" >/etc/ld.so.preload; "$@"; rm -f /etc/ld.so.preload; }
+noisy() { # THREADS: in the background; the preload line stays until it is attached
+	rm -f "$T/stop"
+	echo "$lib" >/etc/ld.so.preload
+	"$P/noisy" "$1" "$T/stop" >"$T/noisy" & program=$!
+	wait_for 30 traced_now $program
+	rm -f /etc/ld.so.preload
+}
+end_noisy() { touch "$T/stop"; wait $program; read -r rounds <"$T/noisy"; }
+query() { $fa query "$1" --json >"$T/q.json" && json "$T/q.json" "$2"; }
+readers() { [ "$(query "$1" "len(j['consumers'])")" = "$2" ]; }
+# Heap events in a trace, or in the lines of a tail, as PID FUNCTION ADDRESS SIZE, in their order by thread
+of_file() { "$FA" dump --json "$1" | events record; }
+of_tail() { events event <"$1"; }
+events() {
+	python3 -c '
+import json, sys
+threads = {}
+for line in sys.stdin:
+    j = json.loads(line)
+    kind = j[sys.argv[1]]
+    if kind not in ("alloc", "realloc", "free"):
+        continue
+    address = j.get("address") or j.get("addr") or j.get("new")
+    threads.setdefault((j["process"], j.get("tid") or j.get("thread")), []).append((kind, address, j.get("size")))
+print(len(threads))
+for key in sorted(map(str, threads.values())):
+    print(key)' "$1"
+}
+
+tail_is_file() {
+	begin s -o "$T/s.falloc"
+	$fa tail s --for 60s --json >"$T/tail" & tail=$!
+	wait_for 10 readers s 1
+	same "$(traced "$P/threads" 4 3000)" "threads ok"
+	$fa stop s >/dev/null
+	wait $tail
+	of_file "$T/s.falloc" >"$T/a"
+	of_tail "$T/tail" >"$T/b"
+	[ "$(wc -c <"$T/a")" -gt 100000 ]
+	cmp "$T/a" "$T/b"
+	same "$(grep -c '"event": "process"' "$T/tail")" 1
+	same "$(grep -c '"event": "process-end".*"status": 0' "$T/tail")" 1
+}
+it 36.1 "tail gives every event that the file has, in the order of each thread, and ends with the session" tail_is_file
+
+filters() {
+	begin s -o "$T/f.falloc"
+	$fa enable families --starts 1000 >/dev/null
+	$fa tail s --for 60s --json --events alloc --size 600,1K --image families >"$T/tail" & tail=$!
+	$fa tail s --for 60s --events free,process --image families >"$T/tail2" & tail2=$!
+	$fa tail s --for 60s --image threads --count 3 >"$T/tail3" & tail3=$!
+	wait_for 10 readers s 3
+	same "$(traced "$P/families")" "families ok"
+	same "$(traced "$P/threads" 1 100)" "threads ok"
+	wait $tail3 # has its three
+	$fa stop s >/dev/null
+	wait $tail $tail2
+	same "$(grep -o '"function": "[a-z_]*".*"size": [0-9]*' "$T/tail" | sed 's/"function": //;s/"address.*size": //' | tr '\n' ' ')" \
+		'"aligned_alloc", 640 "memalign", 700 "valloc", 800 '
+	same "$(awk '{ print $2 }' "$T/tail2" | tr '\n' ' ')" "process free process-end "
+	same "$(grep -vc ' threads\[' "$T/tail3")" 0
+	same "$(wc -l <"$T/tail3")" 3
+}
+it 36.2 "filters: kinds, sizes, images; --count ends it" filters
+
+late() {
+	begin s -o "$T/l.falloc"
+	noisy 2
+	some() { [ "$(query s "j['events']")" -gt 1000 ]; }
+	wait_for 20 some # processes, modules and stacks are known before it comes
+	$fa tail s --for 60s --json --stacks --events alloc --image noisy --count 500 >"$T/tail"
+	end_noisy
+	$fa stop s >/dev/null
+	# `noisy` allocates in work() only; each of these has its frames, up to where the thread began
+	same "$(grep -c '"function": "work", "file".*"function": "start_thread"' "$T/tail")" 500
+}
+it 36.3 "who comes late gets processes, modules and stacks before the events that use them" late
+
+several() {
+	begin s -o "$T/several.falloc"
+	local tails=
+	for n in 1 2 3 4; do
+		$fa tail s --for 60s --json >"$T/tail$n" &
+		tails="$tails $!"
+	done
+	wait_for 10 readers s 4
+	same "$(traced "$P/threads" 3 2000)" "threads ok"
+	$fa stop s >/dev/null
+	wait $tails
+	of_file "$T/several.falloc" >"$T/a"
+	for n in 1 2 3 4; do
+		of_tail "$T/tail$n" >"$T/b"
+		cmp "$T/a" "$T/b"
+	done
+}
+it 36.4 "several at once: each gets every event" several
+
+# One reader is stopped, one reads on. Afterwards: given + lost of each is what there was, to the event.
+# Of a user's: 4 MB of events wait for it, of root's 16.
+own() { setpriv --reuid 4321 --regid 4321 --clear-groups "$FA" --root "$R" "$@"; }
+own_reader() { exec setpriv --reuid 4321 --regid 4321 --clear-groups "$FA" --root "$R" tail mine --json --for 60s "$@"; } # in the background: $! is it
+of_own() { own query mine --json >"$T/q.json" && json "$T/q.json" "$1"; }
+own_readers() { [ "$(of_own "len(j['consumers'])")" = "$1" ]; }
+stopped() {
+	begin s --real-time # enables
+	mkdir -m 777 "$T/own"
+	own stop mine >/dev/null 2>&1 || true
+	own start mine -o "$T/own/slow.falloc" --min-free 0 >/dev/null
+	own_reader --events process,mark >"$T/quick" & quick=$!
+	own_reader >"$T/slow" & slow=$!
+	wait_for 10 own_readers 2
+	kill -STOP $slow
+	same "$(traced setpriv --reuid 4321 --regid 4321 --clear-groups "$P/threads" 4 400000)" "threads ok" # waits for nobody
+	own mark now >/dev/null
+	wait_for 20 grep -q '"text": "now"' "$T/quick"
+	all=$(of_own "j['events']")
+	same "$(json "$T/q.json" "(j['EventsLost'], len(j['consumers']))")" "(0, 2)"
+	lost=$(json "$T/q.json" "sum(c['events_lost'] for c in j['consumers'] if c['pid'] == $slow)")
+	buffers=$(json "$T/q.json" "j['RealTimeBuffersLost']")
+	[ "$lost" -gt 1000 ] && [ "$buffers" -gt 1 ] || return 1
+	# On a busy machine the other one may be too slow as well: what it got and what not is as exact.
+	same "$(json "$T/q.json" "[c['events'] + c['events_lost'] for c in j['consumers']]")" "[$all, $all]"
+	same "$(json "$T/q.json" "sum(c['events_lost'] for c in j['consumers']) - j['real_time_events_lost']")" 0
+	same "$(json "$T/q.json" "sum(c['RealTimeBuffersLost'] for c in j['consumers'])")" "$buffers"
+	kill -CONT $slow
+	caught_up() { same "$(of_own "sum(c['queued_bytes'] for c in j['consumers'])")" 0; }
+	wait_for 60 caught_up
+	own stop mine >"$T/o"
+	grep -q ' 0 lost' "$T/o"
+	wait $quick || true # 3: it was too slow
+	! wait $slow || return 1
+	same "$(python3 -c '
+import json, sys
+got = lost = 0
+for line in open(sys.argv[1]):
+    j = json.loads(line)
+    got += j["event"] in ("alloc", "realloc", "free")
+    lost += j["events"] if j["event"] == "lost" else 0
+print(got, lost)' "$T/slow")" "$((all - lost)) $lost"
+	"$FA" report --json "$T/own/slow.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "(j['lost'], j['unknown_frees'], j['warnings'])")" "(0, 0, [])"
+	$fa stop s >/dev/null
+}
+it 36.5 "a reader that is stopped loses events of its own, exactly counted and told; program and file none" stopped
+
+killed() {
+	begin s -o "$T/k.falloc"
+	noisy 2
+	for _ in $(seq 8); do
+		$fa tail s --for 60s >/dev/null & tail=$!
+		wait_for 10 readers s 1
+		kill -9 $tail
+		wait_for 10 readers s 0
+	done
+	end_noisy
+	$fa stop s >"$T/o"
+	grep -q ' 0 lost' "$T/o"
+	"$FA" report --json "$T/k.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "(j['lost'], j['unknown_frees'], j['events']['alloc'] >= $rounds)")" "(0, 0, True)"
+}
+it 36.6 "readers that are killed are forgotten, and nothing is lost" killed
+
+part() { $fa status --json >"$T/st.json" && json "$T/st.json" "j['daemon']['$1'] or 0"; }
+replaced() { local now; now=$(part collector); [ "$now" != 0 ] && [ "$now" != "$1" ]; }
+real_time() {
+	(cd "$T" && begin rt --real-time)
+	[ ! -e "$T/rt.falloc" ]
+	same "$(query rt "(j['LogFileMode'], j['file'], j['bytes'])")" "('real-time', '(real time)', 0)"
+	$fa tail rt --for 60s --json >"$T/tail" 2>"$T/e" & tail=$!
+	wait_for 10 readers rt 1
+	traced "$P/threads" 1 100
+	collector=$(part collector)
+	kill -9 "$collector"
+	wait_for 10 replaced "$collector"
+	wait_for 10 readers rt 1 # it has come again
+	traced "$P/threads" 1 100
+	$fa stop rt >"$T/o"
+	wait $tail
+	grep -q 'reading along again' "$T/e"
+	same "$(grep -c '"event": "process-end"' "$T/tail")" 2
+	same "$(grep -c '"event": "alloc"' "$T/tail")" "$((2 * $(grep -m1 -n '"event": "process-end"' "$T/tail" | cut -d: -f1 | xargs -I{} head -n {} "$T/tail" | grep -c '"event": "alloc"')))"
+	! $fa start bad --real-time --preallocate 2>"$T/e" || return 1
+	grep -q 'has none' "$T/e"
+}
+it 36.7 "a real-time session has no file, and goes on when the collector is killed: readers come again" real_time
+
+rights() {
+	begin s -o "$T/rights.falloc"
+	! own tail s --for 60s >"$T/o" 2>"$T/e" || return 1
+	grep -q "no session called 's' of yours" "$T/e"
+	[ ! -s "$T/o" ]
+	! $fa tail nosuch --for 60s 2>"$T/e" || return 1
+	grep -q 'no session called' "$T/e"
+	own stop mine >/dev/null 2>&1 || true # of a claim that failed
+	own start mine --real-time >/dev/null
+	local tails=
+	for n in 1 2 3 4; do
+		own tail mine --for 60s >"$T/own$n" &
+		tails="$tails $!"
+	done
+	wait_for 10 own_readers 4
+	! own tail mine --for 60s 2>"$T/e" || return 1
+	grep -q 'as many consumers already' "$T/e"
+	own stop mine >/dev/null
+	wait $tails
+	same "$(query s "len(j['consumers'])")" 0
+	$fa stop s >/dev/null
+}
+it 36.8 "who may stop a session may read along, nobody else; a user has four readers at most" rights
+
+in_c() {
+	cc "$SRC/examples/live.c" -I "$SRC/include" -L "$B" -lfirstalloc -o "$T/live"
+	begin s --real-time
+	$fa enable families --starts 1000 >/dev/null
+	FIRSTALLOC_ROOT=$R LD_LIBRARY_PATH=$B "$T/live" s 800 >"$T/o" 2>"$T/e" & live=$!
+	wait_for 10 readers s 1
+	same "$(traced "$P/families")" "families ok"
+	$fa stop s >/dev/null
+	wait $live
+	same "$(grep -c '^pid [0-9]*: ' "$T/o")" "$(grep -c '^    main' "$T/o")"
+	same "$(grep -cx 'pid [0-9]*: 800 bytes' "$T/o")" 1
+	same "$(tail -n 1 "$T/o")" "the session has ended, 0 events were lost on the way"
+}
+it 36.9 "from C: a program reads along (examples/live.c)" in_c
+results
