@@ -215,6 +215,20 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 
 /* ---- the run ---- */
 
+/* A record that makes no sense is counted and passed over. */
+static int feed(struct fa_engine *e, const struct fa_trace_record *rec)
+{
+	int r = take_record(e, rec);
+
+	if (r == -EBADMSG)
+		e->r->senseless_records++;
+	else if (r < 0)
+		return r;
+	if (e->error == 0 && e->held_bytes > HELD_MAX)
+		take_pass(e, 0);
+	return e->error;
+}
+
 static int read_all(struct fa_engine *e, struct fa_trace_reader *reader)
 {
 	struct fa_trace_record rec;
@@ -224,15 +238,9 @@ static int read_all(struct fa_engine *e, struct fa_trace_reader *reader)
 	while ((r = fa_trace_reader_next(reader, &rec)) > 0) {
 		uint64_t at = fa_trace_reader_position(reader);
 
-		r = take_record(e, &rec);
-		if (r == -EBADMSG)
-			e->r->senseless_records++;
-		else if (r < 0)
+		r = feed(e, &rec);
+		if (r < 0)
 			return r;
-		if (e->error < 0)
-			return e->error;
-		if (e->held_bytes > HELD_MAX)
-			take_pass(e, 0);
 		if (e->o->progress != NULL && at - told >= PROGRESS_STEP) {
 			told = at;
 			e->o->progress(e->o->ctx, at, fa_trace_reader_size(reader));
@@ -378,6 +386,60 @@ out:
 	fa_replay_free(e.r);
 	fa_trace_reader_free(reader);
 	return r;
+}
+
+/* ---- live ---- */
+
+struct fa_replay_live {
+	struct fa_replay_options options;
+	struct fa_engine e;
+};
+
+int fa_replay_live_new(struct fa_replay_live **ret)
+{
+	struct fa_replay_live *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (l == NULL)
+		return -ENOMEM;
+	l->e.o = &l->options;
+	l->e.pass = 1;
+	l->e.r = calloc(1, sizeof(*l->e.r));
+	r = l->e.r == NULL ? -ENOMEM : fa_model_init(&l->e.r->model);
+	if (r == 0)
+		r = set_bounds(&l->e, NULL); /* there are none */
+	if (r < 0) {
+		fa_replay_live_free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+int fa_replay_live_take(struct fa_replay_live *l, const struct fa_trace_record *rec)
+{
+	return feed(&l->e, rec);
+}
+
+int fa_replay_live_settle(struct fa_replay_live *l)
+{
+	fa_merge(&l->e, UINT64_MAX, true);
+	l->e.pass++;
+	return l->e.error;
+}
+
+const struct fa_replay *fa_replay_live_now(const struct fa_replay_live *l)
+{
+	return l->e.r;
+}
+
+void fa_replay_live_free(struct fa_replay_live *l)
+{
+	if (l == NULL)
+		return;
+	done_engine(&l->e);
+	fa_replay_free(l->e.r);
+	free(l);
 }
 
 void fa_replay_free(struct fa_replay *r)

@@ -91,6 +91,20 @@ void fa_replay_free(struct fa_replay *r); /* NULL is fine */
 int fa_replay_clock(const char *path, struct fa_trace_clock *ret) FA_MUST_USE;
 uint64_t fa_replay_stamp_at(const struct fa_trace_clock *clock, uint64_t ns);
 
+/*
+ * A trace whose records are given one by one, while it is written: what is live now, and what was freed until
+ * now, by site (`live`, `of`), without what fa_replay_run() sums up at the end.
+ */
+struct fa_replay_live;
+int fa_replay_live_new(struct fa_replay_live **ret) FA_MUST_USE;
+/* 0, or -ENOMEM. */
+int fa_replay_live_take(struct fa_replay_live *l, const struct fa_trace_record *rec) FA_MUST_USE;
+/* No event has come for a while, so none is on its way that stands before one that waits for its turn: all
+ * take their turn now. */
+int fa_replay_live_settle(struct fa_replay_live *l) FA_MUST_USE;
+const struct fa_replay *fa_replay_live_now(const struct fa_replay_live *l);
+void fa_replay_live_free(struct fa_replay_live *l); /* NULL is fine */
+
 /* Nanoseconds since the trace began. */
 uint64_t fa_replay_time_ns(const struct fa_replay *r, uint64_t stamp);
 uint64_t fa_replay_ticks_ns(const struct fa_replay *r, uint64_t ticks);

@@ -25,6 +25,7 @@
 	X(stop)                                                                                    \
 	X(mark)                                                                                    \
 	X(tail)                                                                                    \
+	X(top)                                                                                     \
 	X(save)                                                                                    \
 	X(status)                                                                                  \
 	X(query)                                                                                   \
@@ -55,6 +56,7 @@ struct fa_cli {
 enum fa_command_flags {
 	FA_CMD_STOP_AT_OPERAND = 1 << 0, /* options end at the first operand (run) */
 	FA_CMD_HIDDEN = 1 << 1,
+	FA_CMD_KEEP_DASHES = 1 << 2, /* a "--" before the first operand is one itself: `top -- CMD` is not `top NAME` */
 };
 
 struct fa_command {

@@ -226,6 +226,9 @@ int fa_options_parse(const struct fa_option_scope *scope, int argc, char **argv,
 			options_end = options_end || scope->stop_at_operand;
 		} else if (!strcmp(word, "--")) {
 			options_end = true;
+			if (count == 0 && scope->command != NULL &&
+			    (scope->command->flags & FA_CMD_KEEP_DASHES) != 0)
+				operands[count++] = word;
 		} else if (word[1] == '-') {
 			status = parse_long(&p, word + 2);
 		} else {

@@ -18,11 +18,13 @@ enum {
 	PIECE = 256 << 10, /* more than any message of a socket has */
 	PIECES = 64,       /* taken in at once, before they are read */
 	PUNCH = 1 << 20,
+	FILE_MS = 10,
 };
 
 struct fa_trace_live {
-	int fd;  /* -1: the other side has closed */
+	int fd;  /* -1: the other side has closed, or it is a file */
 	int mem; /* all that came */
+	bool is_file;
 	struct fa_trace_reader *reader; /* NULL: its header is not there yet */
 	uint64_t bytes;   /* that came */
 	uint64_t punched; /* from its beginning */
@@ -37,13 +39,20 @@ static void done(struct fa_trace_live **l)
 int fa_trace_live_open(int fd, struct fa_trace_live **ret)
 {
 	FA_CLEANUP(done) struct fa_trace_live *l = calloc(1, sizeof(*l));
+	struct stat st;
 
 	if (l == NULL) {
 		fa_close(&fd);
 		return -ENOMEM;
 	}
-	l->fd = fd;
-	l->mem = memfd_create("firstalloc-live", MFD_CLOEXEC);
+	l->fd = l->mem = -1;
+	l->is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (l->is_file) {
+		l->mem = fd;
+	} else {
+		l->fd = fd;
+		l->mem = memfd_create("firstalloc-live", MFD_CLOEXEC);
+	}
 	if (l->mem < 0)
 		return -errno;
 	*ret = fa_take_ptr(&l);
@@ -96,6 +105,27 @@ static ssize_t take_piece(struct fa_trace_live *l)
 	return n;
 }
 
+/* Nobody tells us that a file has grown. */
+static int wait_for_file(struct fa_trace_live *l, int timeout_ms)
+{
+	uint64_t before = l->bytes;
+	struct stat st;
+	int e;
+
+	punch(l);
+	for (int ms = 0;; ms += FILE_MS) {
+		if (fstat(l->mem, &st) < 0)
+			return -errno;
+		l->bytes = (uint64_t)st.st_size;
+		if (l->bytes != before || (timeout_ms >= 0 && ms >= timeout_ms))
+			break;
+		if (poll(NULL, 0, FILE_MS) < 0)
+			return -errno;
+	}
+	e = open_reader(l);
+	return e < 0 ? e : l->bytes != before;
+}
+
 int fa_trace_live_wait(struct fa_trace_live *l, int timeout_ms)
 {
 	struct pollfd p = {.fd = l->fd, .events = POLLIN};
@@ -103,6 +133,8 @@ int fa_trace_live_wait(struct fa_trace_live *l, int timeout_ms)
 	bool some = false;
 	int e;
 
+	if (l->is_file)
+		return wait_for_file(l, timeout_ms);
 	if (l->fd < 0)
 		return -ENODATA;
 	if (poll(&p, 1, timeout_ms) < 0)

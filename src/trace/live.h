@@ -13,7 +13,8 @@
 
 struct fa_trace_live;
 
-/* fd is taken over, also on failure. -errno, -ENOMEM. */
+/* fd, a socket, a pipe, or a file that somebody is writing, is taken over, also on failure. What was read of a
+ * file is punched out of it: it is open for writing, too. -errno, -ENOMEM. */
 int fa_trace_live_open(int fd, struct fa_trace_live **ret) FA_MUST_USE;
 
 /*

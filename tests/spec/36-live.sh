@@ -6,6 +6,7 @@
 #   36.5-36.6   who is slow, or killed, loses events of his own, exactly counted; nobody else does
 #   36.7        a real-time session has no file, and is not hurt by a collector that is killed
 #   36.8-36.9   who may read along, and how many; from C
+#   36.10-36.13 top: what report says, while it happens; of a command; on a terminal
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 private_machine 36 "reading along"
@@ -242,4 +243,118 @@ in_c() {
 	same "$(tail -n 1 "$T/o")" "the session has ended, 0 events were lost on the way"
 }
 it 36.9 "from C: a program reads along (examples/live.c)" in_c
+
+sums() { # of a report, or of the last table of a top: allocations, bytes
+	case $1 in
+	report) json "$2" "(j['total']['blocks'], j['total']['bytes'])" ;;
+	top) tail -n 1 "$2" >"$T/last" && json "$T/last" "(j['calls'], j['bytes'])" ;;
+	esac
+}
+top_is_report() {
+	begin s -o "$T/top.falloc"
+	$fa top s --json --interval 100ms >"$T/top" & top=$!
+	wait_for 10 readers s 1
+	same "$(traced "$P/threads" 4 3000)" "threads ok"
+	$fa stop s >/dev/null
+	wait $top
+	"$FA" report --json "$T/top.falloc" >"$T/r.json"
+	same "$(sums top "$T/top")" "$(sums report "$T/r.json")"
+	same "$(json "$T/last" "(j['of'], j['processes'], j['lost'], j['outstanding_bytes'], any(k['stack'].startswith('work < start_thread') for k in j['stacks']))")" "('s', 0, 0, 0, True)"
+}
+it 36.10 "top: its last table has the sums of the report" top_is_report
+
+# Requests are known in number, and between two of them it sleeps: what it has done so far must be in the table.
+idle() {
+	begin s --real-time
+	$fa enable leak_server --starts 1000 >/dev/null
+	mkfifo "$T/fifo"
+	echo "$lib" >/etc/ld.so.preload
+	"$P/leak_server" "$T/fifo" >"$T/served" & server=$!
+	exec 9>"$T/fifo"
+	wait_for 20 traced_now $server
+	rm -f /etc/ld.so.preload
+	$fa top --json --interval 100ms --sort outstanding >"$T/top" & top=$! # the only session
+	wait_for 10 readers s 1
+	for n in 100 150 7; do
+		echo $n >&9
+		wait_for 20 grep -q "done $n" "$T/served"
+		sum=$((${sum:-0} + n))
+		# calls that it made, blocks that it has: 200-odd bytes a request
+		held() { tail -n 1 "$T/top" | grep -q "\"outstanding_blocks\": $sum, \"transient_percent\": 0, \"stack\": \"open_session < handle_request < main"; }
+		wait_for 20 held
+		transient() { tail -n 1 "$T/top" | grep -q "\"outstanding_blocks\": 0, \"transient_percent\": 100, \"stack\": \"answer < handle_request"; }
+		wait_for 20 transient
+	done
+	exec 9>&-
+	kill $server
+	wait $server || true
+	$fa stop s >/dev/null
+	wait $top
+}
+it 36.11 "top: what a program holds, to the block, while it sleeps; transient is what it freed" idle
+
+of_command() {
+	"$FA" run -o "$T/known.falloc" -- "$P/known" >/dev/null
+	"$FA" report --json "$T/known.falloc" >"$T/r.json"
+	"$FA" top --json -- "$P/known" >"$T/top" 2>/dev/null
+	same "$(sums top "$T/top")" "$(sums report "$T/r.json")"
+	same "$(json "$T/last" "j['of']")" "$P/known"
+	# its own exit status; its output beside the tables; no file stays
+	local status=0
+	"$FA" top --interval 100ms -- sh -c 'echo hello; sleep 0.3; exit 7' >"$T/o" 2>"$T/e" || status=$?
+	same "$status $(cat "$T/e")" "7 hello"
+	[ "$(grep -c '^ *BYTES/s  *CALLS/s  OUTSTANDING' "$T/o")" -ge 2 ]
+	rm -f "$T/stop"
+	"$FA" top --once --interval 100ms -- "$P/noisy" 1 "$T/stop" >"$T/o" 2>/dev/null # left: SIGTERM
+	same "$(grep -c BYTES/s "$T/o")" 1
+	! ls /tmp/firstalloc-top.* 2>/dev/null || return 1
+}
+it 36.12 "top -- CMD: the sums of run and report, its exit status, and nothing stays" of_command
+
+terminal() {
+	begin s --real-time
+	noisy 2
+	timeout 60 python3 - "$FA" "$R" <<'PY'
+import fcntl, os, pty, re, select, struct, sys, termios
+def size(fd, rows, columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+master, slave = pty.openpty()
+size(slave, 40, 120)
+before = termios.tcgetattr(slave)
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    for fd in (0, 1):
+        os.dup2(slave, fd)
+    os.execv(sys.argv[1], [sys.argv[1], "--root", sys.argv[2], "top", "s", "--interval", "100ms"])
+got = ""
+def until(text):
+    global got
+    got = ""
+    while not re.search(text, got):
+        got += os.read(master, 65536).decode(errors="replace")
+until("(?s)by bytes.*work <.*q quit")
+assert not termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO)
+os.write(master, b"o")
+until("(?s)by outstanding.*work <.*q quit")
+size(slave, 12, 50)
+until("(?s)q quit.*q quit.*q quit") # drawn anew
+last = got.split("\033[H")[-2]
+lines = [re.sub("\033\\[[?0-9]*[A-Za-z]", "", l).rstrip("\r") for l in last.split("\n")]
+assert len(lines) <= 12 and max(len(l) for l in lines[:-1]) < 50, lines
+os.write(master, b"q")
+while True:
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done:
+        break
+    if select.select([master], [], [], 0.1)[0]:
+        os.read(master, 65536)
+assert status == 0, status
+assert termios.tcgetattr(slave)[3] == before[3]
+PY
+	wait_for 10 readers s 0
+	end_noisy
+	$fa stop s >/dev/null
+}
+it 36.13 "top on a terminal: drawn anew, keys sort, it fits a window that became smaller, q ends it" terminal
 results
