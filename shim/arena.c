@@ -140,7 +140,8 @@ static void write_head(const struct fa_start *start)
 {
 	struct fa_arena_header *h = fa_arena_head();
 
-	h->version = FA_ARENA_VERSION;
+	h->version = (fa_arena.wish.tracing_flags & FA_TRACING_CALLS) != 0 ? FA_ARENA_VERSION_CALLS
+									   : FA_ARENA_VERSION;
 	h->size = fa_arena.size0;
 	h->pid = fa_arena.pid;
 	h->uid = start->uid;

@@ -13,29 +13,9 @@
 #define FA_WISH_STACKS 24 /* arena.h */
 #define FA_STACK_FREE 4
 
-	.text
+#include "shim/lay_down.h"
 
-/* The caller's registers as a struct fa_regs, at %rsp then. */
-.macro LAY_DOWN
-	movq	(%rsp), %rax
-	leaq	8(%rsp), %r10
-	pushq	%r15
-	.cfi_adjust_cfa_offset 8
-	pushq	%r14
-	.cfi_adjust_cfa_offset 8
-	pushq	%r13
-	.cfi_adjust_cfa_offset 8
-	pushq	%r12
-	.cfi_adjust_cfa_offset 8
-	pushq	%rbx
-	.cfi_adjust_cfa_offset 8
-	pushq	%rbp
-	.cfi_adjust_cfa_offset 8
-	pushq	%r10
-	.cfi_adjust_cfa_offset 8
-	pushq	%rax
-	.cfi_adjust_cfa_offset 8
-.endm
+	.text
 
 /* malloc: call it, record what it gave. %rbx, which was laid down, keeps the size meanwhile. */
 .macro QUICK_MALLOC

@@ -547,6 +547,36 @@ void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, 
 	} while (again(w, regs));
 }
 
+void fa_record_call(const struct fa_regs *regs, const struct fa_event *call)
+{
+	struct fa_event e = *call;
+	struct fa_writer *w;
+
+	do {
+		unsigned char *at;
+		uint64_t stamp;
+		unsigned n;
+
+		w = enter(regs);
+		if (w == NULL)
+			return;
+		if (!make_ready(w, regs))
+			continue;
+		e.stack = stack_for(w, regs, ~0u);
+		e.has_stack = e.stack != 0;
+		stamp = fa_stamp();
+		w->stamp_in = stamp_again();
+		at = w->at;
+		if (!may_put(w, regs))
+			continue;
+		n = fa_event_put_call(at, &w->state, &e, stamp);
+		if (commit(w, regs, at + n)) {
+			leave(w, regs);
+			return;
+		}
+	} while (again(w, regs));
+}
+
 /* --- the common events ---------------------------------------------------------------------
  *
  * The two functions below do what fa_record_free() and fa_record_alloc() do where there is nothing out

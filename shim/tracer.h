@@ -45,6 +45,10 @@ void fa_record_free(const struct fa_regs *regs, const void *p, bool may_walk);
 void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, size_t size,
 		       int is_array);
 
+/* A call that is none of the heap's; of *call: fn (enum fa_call), addr, size, old, arg. */
+struct fa_event;
+void fa_record_call(const struct fa_regs *regs, const struct fa_event *call);
+
 /* The common events, of a process that is ACTIVE as far as the entry point saw. A free without a stack:
  * of *regs only rip and rsp are valid. An allocation by malloc; returns p. */
 void fa_record_free_quick(const void *p, const struct fa_regs *regs);

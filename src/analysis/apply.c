@@ -20,7 +20,7 @@
 /* A call of realloc() that is interrupted for long has freed its block long before its record. */
 enum { OWED_PASSES = 256 };
 
-static uint32_t find_site(struct fa_engine *e, struct fa_arena *a, const struct fa_event *ev)
+uint32_t fa_site_of(struct fa_engine *e, struct fa_arena *a, const struct fa_event *ev)
 {
 	uint32_t *word = ev->has_stack ? fa_arena_site_word(a, ev->stack) : NULL, stack = 0;
 
@@ -259,7 +259,7 @@ static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct f
 		clear_address(e, s, ev->addr, ev->stamp);
 		block = fa_livemap_place(&p->map, ev->addr);
 	}
-	uint32_t site = find_site(e, p->arena, ev);
+	uint32_t site = fa_site_of(e, p->arena, ev);
 
 	if (FA_UNLIKELY(block == NULL || site == 0)) {
 		e->error = -ENOMEM;
@@ -291,6 +291,9 @@ static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct f
 	case FA_EV_FREE:
 		if (!s->old_done)
 			apply_free(e, s, ev->addr, ev->stamp, true);
+		break;
+	case FA_EV_CALL:
+		fa_space_apply(e, s, ev);
 		break;
 	default: /* a stamp alone */
 		break;

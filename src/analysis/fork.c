@@ -79,6 +79,7 @@ void fa_apply_fork(struct fa_engine *e, struct fa_process *child)
 static void finish(struct fa_engine *e, struct fa_process *p)
 {
 	fa_apply_early(e, p);
+	fa_space_end(e, p);
 	for (size_t i = 0; p->map.mask != 0 && i <= p->map.mask; i++) {
 		const struct fa_block *b = &p->map.slots[i];
 

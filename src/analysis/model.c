@@ -65,6 +65,7 @@ static void free_process(struct fa_process *p)
 	fa_livemap_done(&p->map);
 	fa_livemap_done(&p->owed);
 	fa_livemap_done(&p->early);
+	free(p->space.region);
 	free(p->exe);
 	free(p->exec_path);
 	free(p->cgroup);

@@ -20,6 +20,7 @@
 
 #include "analysis/idmap.h"
 #include "analysis/livemap.h"
+#include "analysis/space.h"
 #include "base/attr.h"
 #include "format/trace_format.h"
 
@@ -136,6 +137,7 @@ struct fa_process {
 	struct fa_livemap early; /* unstamped: unknown frees whose block may still come; size: how many */
 	uint64_t early_until;    /* none of them waits for an allocation behind this stamp */
 	struct fa_stream *streams;
+	struct fa_space space;
 	bool fork_waiting; /* the parent's blocks have not been taken over yet */
 	struct fa_process *fork_parent;
 	struct fa_process *fork_next; /* in the parent's list of waiting children */

@@ -190,6 +190,7 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 	case FA_TAG_NODES:
 		return fa_model_add_nodes(m, rec->head, rec->tail, rec->tail_len);
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 		return take_events(e, rec);
 	case FA_TAG_LOST:
 		return fa_model_add_lost(m, rec->head);
@@ -447,6 +448,7 @@ void fa_replay_free(struct fa_replay *r)
 	if (r == NULL)
 		return;
 	fa_model_done(&r->model);
+	free(r->space.site);
 	free(r);
 }
 

@@ -54,6 +54,7 @@ struct fa_replay {
 	struct fa_model model;
 	struct fa_trace_clock clock;
 	struct fa_trace_damage damage;
+	struct fa_spaces space;        /* beside the heap */
 	struct fa_event_counts events; /* of selected processes and threads, in the range */
 	struct fa_amount total;        /* allocated in the range */
 	struct fa_amount of[FA_CLASSES];

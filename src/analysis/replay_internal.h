@@ -100,6 +100,8 @@ void fa_stream_free(struct fa_stream *s);
 void fa_merge(struct fa_engine *e, uint64_t watermark, bool force);
 
 /* apply.c */
+/* The index of the event's site; 0: out of memory, which engine.error says. */
+uint32_t fa_site_of(struct fa_engine *e, struct fa_arena *a, const struct fa_event *ev);
 /* Frees that were met before their allocations end what is left there (--stamp none). */
 void fa_apply_early(struct fa_engine *e, struct fa_process *p);
 void fa_apply_next(struct fa_engine *e, struct fa_stream *s); /* and the frees before it */
@@ -110,6 +112,10 @@ void fa_apply_pending(struct fa_engine *e, struct fa_stream *s, uint64_t positio
 void fa_apply_fork(struct fa_engine *e, struct fa_process *child);
 void fa_apply_fork_watch(struct fa_stream *s); /* which position is waited for next */
 void fa_apply_end(struct fa_engine *e, struct fa_process *p);
+
+/* space.c: an event of FA_TRACING_VM; what is mapped when a process ends. */
+void fa_space_apply(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev);
+void fa_space_end(struct fa_engine *e, struct fa_process *p);
 
 /* account.c */
 void fa_account_event(struct fa_engine *e, struct fa_stream *s, unsigned kind, uint64_t stamp);

@@ -91,6 +91,7 @@ static bool is_chosen(const struct chosen *c, const struct fa_trace_record *rec)
 	case FA_TAG_PROCESS_END:
 	case FA_TAG_THREAD:
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 	case FA_TAG_THREAD_END:
 	case FA_TAG_LOST:
 		return has_process(c, first);
@@ -113,9 +114,12 @@ static uint64_t bits_of_word(const char *word, size_t len)
 
 		if (fa_trace_tag_size(tag) >= 0 && strlen(name) == len &&
 		    strncasecmp(word, name, len) == 0)
-			return FA_DUMP_BIT(tag) | (tag == FA_TAG_EVENTS ? ~0ULL << 32 : 0);
+			return FA_DUMP_BIT(tag) |
+			       (tag == FA_TAG_EVENTS  ? ~0ULL << 32 & ~FA_DUMP_EVENT_BIT(FA_EV_CALL)
+				: tag == FA_TAG_CALLS ? FA_DUMP_EVENT_BIT(FA_EV_CALL)
+						      : 0);
 	}
-	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_STAMP; kind++) {
+	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_CALL; kind++) {
 		const char *name = fa_dump_event_name(kind);
 
 		if (strlen(name) == len && strncasecmp(word, name, len) == 0)
@@ -131,7 +135,7 @@ static int unknown_word(const struct fa_cli *cli, const char *word, size_t len)
 		FA_TRACE_RECORDS(X)
 #undef X
 			"ALLOC",
-		"REALLOC", "FREE", "STAMP"};
+		"REALLOC", "FREE", "STAMP", "CALL"};
 	char given[64], upper[64];
 	const char *near;
 

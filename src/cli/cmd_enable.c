@@ -51,21 +51,17 @@ static const struct fa_option options[] = {
 
 static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
 {
-	rule->flags = FA_TRACING_HEAP;
-	if (given.flags == NULL)
-		return 0;
-	if (fa_words_parse(given.flags, fa_flag_words, &rule->flags) < 0)
-		return fa_usage(
-			cli,
-			"--flags: '%s' is not made of heap (0x1), lock (0x2), loader (0x4), "
-			"snapshot (0x10), vm (0x20)",
-			given.flags);
+	const uint32_t recorded = FA_TRACING_HEAP | FA_TRACING_CALLS;
+	char text[96];
+
+	if (fa_flags_parse(given.flags, &rule->flags) < 0)
+		return fa_usage(cli, FA_FLAGS_WRONG, given.flags);
 	if (rule->flags == 0)
 		return fa_usage(cli, "--flags: nothing to trace; 'firstalloc disable' removes a "
 				     "rule");
-	if ((rule->flags & ~(uint32_t)FA_TRACING_HEAP) != 0)
-		fa_warn("this version records heap events only; the other flags are stored for one "
-			"that can");
+	if ((rule->flags & ~recorded) != 0)
+		fa_warn("this version records nothing for %s; it is stored for one that can",
+			fa_words_text(text, sizeof(text), rule->flags & ~recorded, fa_flag_words));
 	return 0;
 }
 
@@ -220,6 +216,8 @@ const struct fa_command fa_cmd_enable = {
 		"firstallocd flags them, and a session that wants them gets them at once. What "
 		"cannot be flagged is named, with the reason, and the exit status is 2. Blocks "
 		"that are older are not known; their frees are counted as a class of their own.\n\n"
+		"--flags vm records calls of mmap, munmap, mremap, mprotect, brk and sbrk with "
+		"their stacks. It brings heap with it.\n\n"
 		"What is flagged costs nothing until a session records it: see "
 		"firstalloc-start(1).",
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"

@@ -28,6 +28,7 @@
 #include "cli/command.h"
 #include "cli/run_child.h"
 #include "cli/run_starts.h"
+#include "cli/run_wish.h"
 #include "cli/words.h"
 #include "collector/families.h"
 #include "collector/unseen.h"
@@ -39,6 +40,7 @@
 static struct {
 	const char *output;
 	uint32_t depth;
+	const char *flags;
 	const char *stacks;
 	const char *stamp;
 	struct fa_option_list only;
@@ -87,24 +89,15 @@ static int write_record(void *ctx, unsigned tag, const void *head, size_t head_l
 
 /* --- what the user asked for -------------------------------------------------------------- */
 
-/* "depth,stacks,stamp,flags,options" for the shim. 0 or an exit status, told. */
+/* For the shim. 0 or an exit status, told. */
 static int shim_options(const struct fa_cli *cli, char *buf, size_t size)
 {
-	uint32_t stacks = FA_STACK_ALLOC | FA_STACK_REALLOC;
+	const struct fa_run_wish wish = {options.flags, options.stacks, options.stamp,
+					 options.depth, options.record_args};
 
-	if (options.depth < 1 || options.depth > FA_DEPTH_MAX)
-		return fa_usage(cli, "--depth must be 1 to %d", FA_DEPTH_MAX);
 	if (options.block_size < 4096 || options.block_size > FA_BLOCK_MAX)
 		return fa_usage(cli, "--block-size must be 4K to 4M");
-	if (options.stacks != NULL && fa_words_parse(options.stacks, fa_stack_words, &stacks) < 0)
-		return fa_usage(cli,
-				"--stacks takes alloc, realloc, free with commas between, all or "
-				"none, not '%s'",
-				options.stacks);
-	(void)snprintf(buf, size, "%u,%u,%u,%u,%u", options.depth, stacks,
-		       fa_stamp_parse(options.stamp), FA_TRACING_HEAP,
-		       options.record_args ? FA_RULE_ARGS : 0);
-	return 0;
+	return fa_run_wish_text(cli, &wish, buf, size);
 }
 
 /* --- the trace ---------------------------------------------------------------------------- */
@@ -536,6 +529,8 @@ static const struct fa_option run_options[] = {
 	 "write the trace to FILE (default firstalloc.CMD.PID.falloc)", NULL},
 	{0, "depth", "N", FA_OPT_U32, &options.depth, "frames of a stack, 1 to 512 (default 64)",
 	 NULL},
+	{'f', "flags", "FLAGS", FA_OPT_STRING, &options.flags,
+	 "what to trace: heap, lock, loader, vm (default heap), see firstalloc-enable(1)", NULL},
 	{0, "stacks", "EVENTS", FA_OPT_STRING, &options.stacks,
 	 "which events carry stacks (default alloc,realloc)", "alloc|realloc|free|all|none"},
 	{0, "stamp", "MODE", FA_OPT_CHOICE, &options.stamp,
@@ -550,8 +545,8 @@ static const struct fa_option run_options[] = {
 	 "bytes of a block of the trace (default 64K)", NULL},
 	{0, "compress", "HOW", FA_OPT_CHOICE, &options.compress,
 	 "how the trace is compressed (default auto)", "auto|zstd|lz4|none"},
-	{0, "library", "FILE", FA_OPT_STRING, &options.shim,
-	 "the libfirstalloc_preload.so to use", NULL},
+	{0, "library", "FILE", FA_OPT_STRING, &options.shim, "the libfirstalloc_preload.so to use",
+	 NULL},
 	{'v', "verbose", NULL, FA_OPT_FLAG, &options.verbose,
 	 "tell what was recorded at the end, also where stderr is no terminal", NULL},
 	{0},

@@ -25,7 +25,7 @@ static const char *const end_reasons[] = {"stopped", "size-limit", "disk", "writ
 
 const char *fa_dump_event_name(unsigned kind)
 {
-	static const char *const names[] = {NULL, "free", "alloc", "realloc", "stamp"};
+	static const char *const names[] = {NULL, "free", "alloc", "realloc", "stamp", "call"};
 
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
 }
@@ -429,6 +429,25 @@ static void event(struct fa_dump *d, const struct fa_rec_events *r, const struct
 	end(d);
 }
 
+/* Which of its values say something: see FA_CALLS. */
+static void call(struct fa_dump *d, const struct fa_rec_events *r, const struct fa_event *e)
+{
+	begin(d, "call", &e->stamp);
+	u64(d, "process", r->process);
+	thread_of(d, r->thread);
+	name(d, "function", fa_call_name(e->fn));
+	hex(d, "address", e->addr);
+	if (e->size != 0)
+		u64(d, "size", e->size);
+	if (e->old != 0)
+		hex(d, "old_address", e->old);
+	if (e->arg != 0)
+		hex(d, "argument", e->arg);
+	if (e->has_stack)
+		u64(d, "stack", e->stack);
+	end(d);
+}
+
 static void all_events(struct fa_dump *d, const struct fa_rec_events *r,
 		       const struct fa_trace_record *rec)
 {
@@ -444,7 +463,7 @@ static void all_events(struct fa_dump *d, const struct fa_rec_events *r,
 		if (n <= 0)
 			break;
 		if ((d->kinds & FA_DUMP_EVENT_BIT(e.kind)) && in_range(d, e.stamp))
-			event(d, r, &e);
+			(e.kind == FA_EV_CALL ? call : event)(d, r, &e);
 		count++;
 		p += n;
 		left -= (size_t)n;
@@ -455,8 +474,8 @@ static void all_events(struct fa_dump *d, const struct fa_rec_events *r,
 
 static void EVENTS(struct fa_dump *d, const struct fa_rec_events *r, struct fa_trace_record *rec)
 {
-	if ((d->kinds & FA_DUMP_BIT(FA_TAG_EVENTS)) && in_range(d, r->state.stamp)) {
-		begin(d, "events", &r->state.stamp);
+	if ((d->kinds & FA_DUMP_BIT(rec->tag)) && in_range(d, r->state.stamp)) {
+		begin(d, fa_dump_tag_name(rec->tag), &r->state.stamp);
 		u64(d, "process", r->process);
 		thread_of(d, r->thread);
 		u64(d, "buffer", r->buffer_seq);
@@ -468,6 +487,11 @@ static void EVENTS(struct fa_dump *d, const struct fa_rec_events *r, struct fa_t
 		end(d);
 	}
 	all_events(d, r, rec);
+}
+
+static void CALLS(struct fa_dump *d, const struct fa_rec_events *r, struct fa_trace_record *rec)
+{
+	EVENTS(d, r, rec);
 }
 
 /* What defines something else is always in it. */
@@ -497,7 +521,7 @@ void fa_dump_record(struct fa_dump *d, const struct fa_trace_record *rec)
 {
 	struct fa_trace_record copy = *rec;
 
-	if (rec->tag == FA_TAG_EVENTS) {
+	if (rec->tag == FA_TAG_EVENTS || rec->tag == FA_TAG_CALLS) {
 		EVENTS(d, rec->head, &copy);
 		return;
 	}

@@ -50,13 +50,14 @@ void fa_dump_count(struct fa_dump_stats *s, int fd, const struct fa_trace_record
 	s->record[rec->tag].count++;
 	s->record[rec->tag].bytes += sizeof(struct fa_record_header) + rec->tail_len +
 				     (uint64_t)fa_trace_tag_size(rec->tag);
-	if (rec->tag == FA_TAG_EVENTS)
+	if (rec->tag == FA_TAG_EVENTS || rec->tag == FA_TAG_CALLS)
 		count_events(s, rec);
 }
 
 static uint64_t events_of(const struct fa_dump_stats *s)
 {
-	return s->kind[FA_EV_FREE] + s->kind[FA_EV_ALLOC] + s->kind[FA_EV_REALLOC];
+	return s->kind[FA_EV_FREE] + s->kind[FA_EV_ALLOC] + s->kind[FA_EV_REALLOC] +
+	       s->kind[FA_EV_CALL];
 }
 
 static double per_event(const struct fa_dump_stats *s, uint64_t bytes)
@@ -82,7 +83,7 @@ static void print_json(const struct fa_dump *d, const struct fa_dump_stats *s, u
 	}
 	fa_json_end_object(&j);
 	fa_json_object(&j, "events");
-	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_STAMP; kind++)
+	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_CALL; kind++)
 		fa_json_u64(&j, fa_dump_event_name(kind), s->kind[kind]);
 	fa_json_end_object(&j);
 	fa_json_object(&j, "blocks");
@@ -112,7 +113,7 @@ static void print_text(FILE *out, const struct fa_dump_stats *s, uint64_t file_b
 				      fa_dump_tag_name(tag), s->record[tag].count,
 				      s->record[tag].bytes);
 	(void)fprintf(out, "\n%-14s %14s\n", "event", "count");
-	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_STAMP; kind++)
+	for (unsigned kind = FA_EV_FREE; kind <= FA_EV_CALL; kind++)
 		(void)fprintf(out, "%-14s %14" PRIu64 "\n", fa_dump_event_name(kind),
 			      s->kind[kind]);
 	(void)fprintf(out, "\n%-14s %14s %16s %16s\n", "codec", "blocks", "stored", "raw");

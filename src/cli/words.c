@@ -97,6 +97,19 @@ char *fa_words_text(char *buf, size_t size, uint32_t bits, const struct fa_word 
 	return buf;
 }
 
+int fa_flags_parse(const char *text, uint32_t *ret)
+{
+	uint32_t flags = FA_TRACING_HEAP;
+	int r = text == NULL ? 0 : fa_words_parse(text, fa_flag_words, &flags);
+
+	if (r < 0)
+		return r;
+	if ((flags & FA_TRACING_CALLS) != 0)
+		flags |= FA_TRACING_HEAP;
+	*ret = flags;
+	return 0;
+}
+
 uint32_t fa_stamp_parse(const char *text)
 {
 	uint32_t mode = FA_STAMP_NONE;

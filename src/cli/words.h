@@ -23,6 +23,13 @@ int fa_words_stacks(const char *text, uint32_t *ret) FA_MUST_USE;
 /* "heap,lock"; bits without a word as a number behind them; "none". buf: at least 64 bytes. Returns buf. */
 char *fa_words_text(char *buf, size_t size, uint32_t bits, const struct fa_word *words);
 
+/* TracingFlags from --flags, NULL: the heap. What is recorded beside the heap brings the heap with it. 0 or
+ * -EINVAL. FA_FLAGS_WRONG: what to say then, for the text. */
+int fa_flags_parse(const char *text, uint32_t *ret) FA_MUST_USE;
+#define FA_FLAGS_WRONG                                                                             \
+	"--flags: '%s' is not made of heap (0x1), lock (0x2), loader (0x4), snapshot (0x10), vm "  \
+	"(0x20)"
+
 /* enum fa_stamp_mode from "alloc", "all", "none" (the option's own check lets no other come), NULL: alloc. */
 uint32_t fa_stamp_parse(const char *text);
 const char *fa_stamp_text(uint32_t stamp);

@@ -207,14 +207,16 @@ static void add_lost(struct fa_family *f, struct fa_process *p, unsigned cause, 
 	family_emit(f, FA_TAG_LOST, &r, sizeof(r), NULL, 0, NULL, 0);
 }
 
-/* The events in `len` bytes of f->scratch, one by one, with the state that follows them. */
-static uint32_t walk_events(const struct fa_family *f, uint32_t len, struct fa_event_state *state,
-			    uint32_t *ret_events, uint32_t *ret_heap)
+/* The events in bytes [at, len) of f->scratch, one by one, with the state that follows them: those that go
+ * into one record, which holds CALLs or none. */
+static uint32_t walk_events(const struct fa_family *f, uint32_t at, uint32_t len,
+			    struct fa_event_state *state, uint32_t *ret_events, uint32_t *ret_heap)
 {
-	uint32_t at = 0, events = 0, heap = 0;
+	int calls = at < len && fa_event_is_call(f->scratch[at]);
+	uint32_t events = 0, heap = 0;
 	struct fa_event event;
 
-	while (at < len) {
+	while (at < len && fa_event_is_call(f->scratch[at]) == calls) {
 		int used = fa_event_get(f->scratch + at, len - at, state, &event);
 
 		if (used <= 0)
@@ -228,10 +230,11 @@ static uint32_t walk_events(const struct fa_family *f, uint32_t len, struct fa_e
 	return at;
 }
 
-/* Write bytes [r->read, limit) of a buffer; `last`: there will be no more. Returns how many. */
-static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bool last)
+/* Write the events that begin at `from` in the `len` bytes of f->scratch, as far as they go into one record.
+ * Returns where they end. */
+static uint32_t write_record(struct fa_family *f, struct fa_reading *r, uint32_t from, uint32_t len,
+			     bool last)
 {
-	struct fa_reading *r = &f->reading[id];
 	struct fa_process *p = r->process;
 	struct fa_event_state state = r->state;
 	struct fa_rec_events record = {
@@ -243,7 +246,31 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bo
 		.lost_before = r->lost_before,
 		.state = r->state,
 	};
-	uint32_t at, len, heap;
+	unsigned tag = fa_event_is_call(f->scratch[from]) ? FA_TAG_CALLS : FA_TAG_EVENTS;
+	uint32_t at, heap;
+
+	/* Nobody needs the state at the end of a buffer. */
+	if (last && !f->has_calls)
+		at = from +
+		     (uint32_t)fa_event_skim(f->scratch + from, len - from, &record.count, &heap);
+	else
+		at = walk_events(f, from, len, &state, &record.count, &heap);
+	r->read += at - from;
+	r->state = state;
+	p->events += heap;
+	f->events += heap;
+	p->bytes += at - from;
+	if (record.count > 0)
+		family_emit(f, tag, &record, sizeof(record), f->scratch + from, at - from, NULL, 0);
+	return at;
+}
+
+/* Write bytes [r->read, limit) of a buffer; `last`: there will be no more. Returns how many. */
+static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bool last)
+{
+	struct fa_reading *r = &f->reading[id];
+	struct fa_process *p = r->process;
+	uint32_t at = 0, len, before;
 
 	if (r->bad || limit == r->read)
 		return 0;
@@ -255,18 +282,10 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bo
 	len = limit - r->read;
 	arena_copy(f->scratch, (unsigned char *)family_buffer(f, id) + FA_BUFFER_HEADER + r->read,
 		   len);
-	/* Nobody needs the state at the end of a buffer. */
-	if (last)
-		at = (uint32_t)fa_event_skim(f->scratch, len, &record.count, &heap);
-	else
-		at = walk_events(f, len, &state, &record.count, &heap);
-	r->read += at;
-	r->state = state;
-	p->events += heap;
-	f->events += heap;
-	p->bytes += at;
-	if (record.count > 0)
-		family_emit(f, FA_TAG_EVENTS, &record, sizeof(record), f->scratch, at, NULL, 0);
+	do {
+		before = at;
+		at = write_record(f, r, at, len, last);
+	} while (at < len && at > before);
 	if (at < len) { /* how many it were cannot be known */
 		r->bad = true;
 		add_lost(f, p, FA_LOST_DAMAGED, 1);

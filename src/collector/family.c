@@ -113,12 +113,13 @@ static int check_header(struct fa_family *f, uint32_t size)
 	if (__atomic_load_n(&h->magic, __ATOMIC_ACQUIRE) != FA_ARENA_MAGIC)
 		return -EBADMSG;
 	arena_copy(&f->header, h, sizeof(f->header));
-	if (f->header.version != FA_ARENA_VERSION)
+	if (f->header.version != FA_ARENA_VERSION && f->header.version != FA_ARENA_VERSION_CALLS)
 		return -EPROTONOSUPPORT;
 	if (f->header.size != size)
 		return -EBADMSG;
 	if (f->header.clock_source != fa_drain_clock_source())
 		return -EPROTO;
+	f->has_calls = f->header.version == FA_ARENA_VERSION_CALLS;
 	f->header.exec_path[sizeof(f->header.exec_path) - 1] = '\0';
 	return 0;
 }

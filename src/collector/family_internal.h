@@ -104,6 +104,7 @@ struct fa_family {
 	uint32_t generation[FA_ARENA_PROCESSES];
 	struct fa_process *slot[FA_ARENA_PROCESSES]; /* live ones */
 	bool slot_done[FA_ARENA_PROCESSES];          /* its process ended: waits for release */
+	bool has_calls;                              /* there may be CALLs among its events */
 	bool deferred;    /* what we are done with goes back by fa_family_release() only */
 	bool release_due; /* something waits for it */
 	bool dense;       /* so much was read by the last sweeps: see fa_family_pace() */

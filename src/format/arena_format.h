@@ -58,7 +58,8 @@ static FA_INLINE uint64_t fa_arena_slot_address(unsigned slot)
 
 enum {
 	FA_ARENA_VERSION = 2,
-	FA_ARENA_SEGMENTS = 15, /* at most; of a small segment 0 so many fill the span */
+	FA_ARENA_VERSION_CALLS = 3, /* the same; there may be CALL events (FA_TRACING_CALLS) */
+	FA_ARENA_SEGMENTS = 15,     /* at most; of a small segment 0 so many fill the span */
 	FA_ARENA_PROCESSES = 128,
 	FA_ARENA_MIN = 256 << 10, /* smallest segment 0 */
 	FA_ARENA_MAX0 = 2 << 20,  /* largest segment 0 */

@@ -195,6 +195,32 @@ static FA_NOINLINE int get_stamp(const unsigned char *p, struct fa_event_state *
 	return (int)(1 + dlen);
 }
 
+static FA_NOINLINE int get_call(const unsigned char *p, struct fa_event_state *st,
+				struct fa_event *ret)
+{
+	unsigned alen = p[2] & 15, slen = p[2] >> 4, olen = p[3] & 15, glen = p[3] >> 4;
+	unsigned dlen = p[0] >> 4 & 7, n = 4, has_stack = !(p[0] & 8);
+	struct fa_event e = {.kind = FA_EV_CALL, .fn = p[1], .stamped = dlen != 0};
+
+	if ((p[0] & 0x80) || alen > 8 || slen > 8 || olen > 8 || glen > 4)
+		return -EBADMSG;
+	e.has_stack = (uint8_t)has_stack;
+	e.stack = has_stack ? (uint32_t)load(p + n) : 0;
+	n += has_stack ? 4 : 0;
+	e.addr = load(p + n) & masks[alen];
+	n += alen;
+	e.size = load(p + n) & masks[slen];
+	n += slen;
+	e.old = load(p + n) & masks[olen];
+	n += olen;
+	e.arg = (uint32_t)(load(p + n) & masks[glen]);
+	n += glen;
+	st->stamp += load(p + n) & masks[dlen];
+	e.stamp = st->stamp;
+	*ret = e;
+	return (int)(n + dlen);
+}
+
 static FA_NOINLINE int get_rare(const unsigned char *p, struct fa_event_state *st,
 				struct fa_event *ret)
 {
@@ -205,6 +231,8 @@ static FA_NOINLINE int get_rare(const unsigned char *p, struct fa_event_state *s
 		return get_realloc(p, st, ret);
 	case FA_EV_STAMP:
 		return get_stamp(p, st, ret);
+	case FA_EV_CALL:
+		return get_call(p, st, ret);
 	default:
 		return -EBADMSG;
 	}
@@ -340,7 +368,7 @@ static bool skim_one(struct skim *s)
 	if (FA_UNLIKELY(n >= RARE)) {
 		int r = fa_event_get(s->p + s->at, left, &state, &event);
 
-		if (r <= 0)
+		if (r <= 0 || event.kind == FA_EV_CALL)
 			return false;
 		n = (unsigned)r;
 		s->stamps += event.kind == FA_EV_STAMP;
@@ -486,4 +514,17 @@ size_t fa_event_skim(const unsigned char *p, size_t len, uint32_t *ret_events, u
 	*ret_events = s.events;
 	*ret_heap = s.events - s.stamps;
 	return s.at;
+}
+
+const char *fa_call_name(unsigned call)
+{
+	switch (call) {
+#define X(name, number, text)                                                                      \
+	case (number):                                                                             \
+		return text;
+		FA_CALLS(X)
+#undef X
+	default:
+		return "?";
+	}
 }

@@ -1,5 +1,5 @@
 /*
- * event_format.h - event codec 1: the bytes of heap events in a buffer and in EVENTS records.
+ * event_format.h - event codec 1: the bytes of events in a buffer and in EVENTS and CALLS records.
  *
  * The shim encodes (once per heap call, so this is inline and without branches on values), the
  * collector skims, the reader decodes. State per run of events: last address, last stack, last
@@ -22,7 +22,12 @@
  *                bit 3: there is no new block (realloc(p, 0)), the field is left out; bit 4:
  *                reallocarray. Then old address, new address, size, stack, stamp.
  *   STAMP   (4)  bits 4-6 stamp length. Then stamp.
- *   0, 5-7, and set bits that have no meaning above: malformed.
+ *   CALL    (5)  a call that is none of the heap's; stands in CALLS records. bits 4-6 stamp length;
+ *                bit 3: no stack was taken, its field is left out. byte 1: enum fa_call.
+ *                byte 2: bits 0-3 length of the address (0-8), bits 4-7 of the size (0-8).
+ *                byte 3: bits 0-3 length of the old address (0-8), bits 4-7 of the argument (0-4).
+ *                Then stack (4 bytes), address, size, old address, argument: all as they are; stamp.
+ *   0, 6, 7, and set bits that have no meaning above: malformed.
  *
  * A stack of FREE with stack length 0 and no byte 1 was not taken.
  */
@@ -37,7 +42,13 @@
 
 enum { FA_EVENT_CODEC = 1 };
 
-enum fa_event_kind { FA_EV_FREE = 1, FA_EV_ALLOC = 2, FA_EV_REALLOC = 3, FA_EV_STAMP = 4 };
+enum fa_event_kind {
+	FA_EV_FREE = 1,
+	FA_EV_ALLOC = 2,
+	FA_EV_REALLOC = 3,
+	FA_EV_STAMP = 4,
+	FA_EV_CALL = 5,
+};
 
 enum fa_alloc_function {
 	FA_FN_MALLOC = 0,
@@ -51,8 +62,33 @@ enum fa_alloc_function {
 
 const char *fa_alloc_function_name(unsigned function); /* "malloc", ...; "?" */
 
+/* X(name, number, text). What a CALL was; numbers are never reused. Which of its values mean what: */
+#define FA_CALLS(X)                                                                                \
+	/* address, size; argument: fa_map_argument() */                                           \
+	X(MMAP, 1, "mmap")                                                                         \
+	/* address, size: what is about to be unmapped */                                          \
+	X(MUNMAP, 2, "munmap")                                                                     \
+	/* new address and size; old address; argument: the old size in pages */                   \
+	X(MREMAP, 3, "mremap")                                                                     \
+	/* the end of the data segment: new; old */                                                \
+	X(BRK, 4, "brk")                                                                           \
+	/* address, size; argument: fa_map_argument(), without flags */                            \
+	X(MPROTECT, 5, "mprotect")
+
+enum fa_call {
+#define X(name, number, text) FA_CALL_##name = (number),
+	FA_CALLS(X)
+#undef X
+};
+
+/* PROT_* in the low byte, the low 24 bits of MAP_* above. */
+static FA_INLINE uint32_t fa_map_argument(uint32_t prot, uint32_t flags)
+{
+	return (prot & 0xff) | flags << 8;
+}
+
 /* No encoder below writes more than this; it may store up to 8 bytes beyond what it returns. */
-enum { FA_EVENT_MAX = 3 + 8 + 8 + 8 + 4 + 7, FA_EVENT_SLACK = 8 };
+enum { FA_EVENT_MAX = 4 + 4 + 8 + 8 + 8 + 4 + 7, FA_EVENT_SLACK = 8 };
 
 struct fa_event_state {
 	uint64_t addr;
@@ -64,12 +100,13 @@ struct fa_event_state {
 /* A decoded event. */
 struct fa_event {
 	uint8_t kind;
-	uint8_t fn;         /* enum fa_alloc_function; REALLOC: 1 is reallocarray */
+	uint8_t fn; /* enum fa_alloc_function; REALLOC: 1 is reallocarray; CALL: enum fa_call */
 	uint8_t align_log2; /* 0: none asked for */
 	uint8_t stamped;    /* carries its own stamp */
 	uint8_t has_stack;
 	uint8_t reserved[3];
 	uint32_t stack; /* node id, 0: none */
+	uint32_t arg;   /* CALL */
 	uint64_t addr;  /* block; REALLOC: the new block, 0: none */
 	uint64_t old;   /* REALLOC: the old block, 0: none */
 	uint64_t size;
@@ -286,6 +323,41 @@ static FA_INLINE unsigned fa_event_put_stamp(unsigned char *p, struct fa_event_s
 	return 1 + dlen;
 }
 
+/* The bytes of v, none for 0. */
+static FA_INLINE unsigned fa_ev_len0(uint64_t v)
+{
+	return v == 0 ? 0 : fa_ev_len(v);
+}
+
+/* Of *e: fn, addr, size, old, arg, has_stack, stack. The last address and stack stay as they are, so that who leaves
+ * CALLs out can still read the rest. */
+static inline unsigned fa_event_put_call(unsigned char *p, struct fa_event_state *st,
+					 const struct fa_event *e, uint64_t stamp)
+{
+	uint64_t d = stamp != 0 ? fa_ev_stamp_delta(stamp, st->stamp) : 0;
+	unsigned dlen = stamp != 0 ? fa_ev_len(d) : 0, n = 4;
+	unsigned alen = fa_ev_len0(e->addr), slen = fa_ev_len0(e->size);
+	unsigned olen = fa_ev_len0(e->old), glen = fa_ev_len0(e->arg);
+
+	p[0] = (unsigned char)(FA_EV_CALL | (e->has_stack ? 0 : 1 << 3) | dlen << 4);
+	p[1] = e->fn;
+	p[2] = (unsigned char)(alen | slen << 4);
+	p[3] = (unsigned char)(olen | glen << 4);
+	fa_ev_put(p + n, e->stack);
+	n += e->has_stack ? 4 : 0;
+	fa_ev_put(p + n, e->addr);
+	n += alen;
+	fa_ev_put(p + n, e->size);
+	n += slen;
+	fa_ev_put(p + n, e->old);
+	n += olen;
+	fa_ev_put(p + n, e->arg);
+	n += glen;
+	fa_ev_put(p + n, d);
+	st->stamp += d;
+	return n + dlen;
+}
+
 /*
  * Decode the event at p, of `left` readable bytes. Trusts nothing; touches *st only on success.
  * Returns the bytes used, or -EBADMSG (malformed or cut).
@@ -317,8 +389,16 @@ unsigned fa_event_get_row(const unsigned char *p, size_t len, uint64_t limit,
 
 /*
  * Over all events in p[0, len), by their lengths alone: what fa_event_get() would refuse is refused,
- * the values are not looked at. Returns the bytes of whole events; *ret_heap: those that are no STAMP.
+ * the values are not looked at; CALLs are refused. Returns the bytes of whole events; *ret_heap: those that are no STAMP.
  */
 size_t fa_event_skim(const unsigned char *p, size_t len, uint32_t *ret_events, uint32_t *ret_heap);
+
+/* Is this the first byte of a CALL? */
+static FA_INLINE int fa_event_is_call(unsigned char first)
+{
+	return (first & 7) == FA_EV_CALL;
+}
+
+const char *fa_call_name(unsigned call); /* "mmap", ...; "?" */
 
 #endif

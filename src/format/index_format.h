@@ -55,6 +55,8 @@ enum fa_tracing_flags {
 	FA_TRACING_LOADER = 0x4,
 	FA_TRACING_SNAPSHOT = 0x10,
 	FA_TRACING_VM = 0x20,
+	/* What is recorded as CALLs, beside the heap. */
+	FA_TRACING_CALLS = FA_TRACING_VM,
 };
 
 enum fa_rule_options {

@@ -214,7 +214,8 @@ struct fa_rec_nodes {
 	uint32_t reserved;
 };
 
-/* EVENTS: then the bytes of event codec FA_EVENT_CODEC. */
+/* EVENTS: then the bytes of event codec FA_EVENT_CODEC. CALLS: the same, and its events are CALLs, of which
+ * EVENTS has none: a reader that knows no CALLS passes over them and misses nothing of the heap. */
 struct fa_rec_events {
 	uint32_t process;
 	uint32_t thread; /* bit 31: nested stream */
@@ -310,7 +311,8 @@ struct fa_rec_end {
 	X(END, 13, struct fa_rec_end, "the trace was ended properly")                              \
 	X(MARK, 14, struct fa_rec_mark, "a moment that somebody named")                            \
 	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")                              \
-	X(UPDATE, 16, struct fa_rec_update, "the session was changed while it ran")
+	X(UPDATE, 16, struct fa_rec_update, "the session was changed while it ran")                     \
+	X(CALLS, 17, struct fa_rec_events, "calls of one thread that are none of the heap's")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

@@ -22,6 +22,7 @@ enum fa_report_view {
 	FA_VIEW_TEMPORARY,
 	FA_VIEW_PROCESSES,
 	FA_VIEW_THREADS,
+	FA_VIEW_VM,
 };
 
 struct fa_report {

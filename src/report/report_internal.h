@@ -31,6 +31,10 @@ void fa_report_json_warnings(struct fa_json *j, const struct fa_replay *r);
 int fa_text_rows(const struct fa_report *r, FILE *out, enum fa_metric metric, unsigned top,
 		 unsigned max_lines) FA_MUST_USE;
 
+/* space.c */
+int fa_text_space(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
+int fa_json_space(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
+
 /* tables.c */
 int fa_text_processes(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;

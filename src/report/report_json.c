@@ -323,6 +323,10 @@ int fa_report_json(const struct fa_report *r, FILE *out)
 		put_threads(&j, r->replay);
 		fa_json_u64(&j, "lost", r->replay->lost);
 		break;
+	case FA_VIEW_VM:
+		fa_json_u64(&j, "lost", r->replay->lost);
+		err = fa_json_space(r, &j);
+		break;
 	default:
 		fa_json_u64(&j, "lost", r->replay->lost);
 		err = put_rows(&j, r);

@@ -75,6 +75,14 @@ static int function_key(struct fa_resolver *resolver, uint32_t chain, uint64_t *
 	return 0;
 }
 
+int fa_rows_key(struct fa_resolver *resolver, uint32_t chain, bool by_function, uint64_t *ret)
+{
+	if (by_function)
+		return function_key(resolver, chain, ret);
+	*ret = chain;
+	return 0;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const struct fa_row *x = a, *y = b;
@@ -127,10 +135,9 @@ int fa_rows_new(const struct fa_replay *replay, struct fa_resolver *resolver, en
 		if (amount.blocks == 0)
 			continue;
 		uint32_t chain = fa_resolver_chain(resolver, s->arena, s->stack);
-		uint64_t key = chain;
+		uint64_t key;
 
-		if (by_function)
-			r = function_key(resolver, chain, &key);
+		r = fa_rows_key(resolver, chain, by_function, &key);
 		if (r == 0)
 			r = add_to_row(&rows, &index, key, chain, s, amount);
 	}

@@ -34,6 +34,10 @@ struct fa_rows {
 	struct fa_amount sum; /* of all rows */
 };
 
+/* What is one row: a chain, or by_function all chains with the same innermost function. 0 or -ENOMEM. */
+int fa_rows_key(struct fa_resolver *resolver, uint32_t chain, bool by_function,
+		uint64_t *ret) FA_MUST_USE;
+
 int fa_rows_new(const struct fa_replay *replay, struct fa_resolver *resolver, enum fa_metric metric,
 		bool by_function, struct fa_rows *ret) FA_MUST_USE;
 void fa_rows_done(struct fa_rows *rows); /* safe on {0} */

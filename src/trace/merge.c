@@ -131,6 +131,7 @@ static int look_at(struct merge *g, struct source *s, const struct fa_trace_reco
 		use_number(((const struct fa_rec_process *)rec->head)->arena, &s->most_arena);
 		return note_process(g, s, rec->head);
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 		use_number(((const struct fa_rec_events *)rec->head)->process, &s->most_process);
 		return 0;
 	case FA_TAG_NODES:
@@ -327,6 +328,7 @@ static bool translate(struct source *s, unsigned tag, union any *r)
 		move_number(&r->nodes.arena, s->arena_base);
 		return true;
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 		move_number(&r->events.process, s->process_base);
 		r->events.state.stamp += s->shift;
 		return true;

@@ -11,10 +11,12 @@
  *   events similar N   allocations whose innermost 3 frames of 20 are not those of the one before
  *   events known N     allocations with 512 stacks in turns: too many to be recalled, none is new
  *   events new N       allocations, each with a stack that never was before
+ *   events space N     calls of munmap that the kernel refuses
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { MOST = 20000, DEPTH = 16 };
 
@@ -91,6 +93,9 @@ FRAME void below(int depth, const char *kind, long n)
 	} else if (strcmp(kind, "new") == 0) {
 		for (long i = 0; i < n; i++)
 			descend_a(i, (unsigned long)i, DEPTH);
+	} else if (strcmp(kind, "space") == 0) {
+		for (long i = 0; i < n; i++)
+			(void)munmap(NULL, 0);
 	}
 	after = depth;
 }

@@ -72,6 +72,8 @@ claim 14.4 traced similar "an allocation with three other frames than the one be
 claim 14.5 traced known "an allocation with one of 512 stacks in turns"
 claim 14.6 traced new "an allocation with a stack that is new"
 
+claim 14.8 dormant space "a dormant munmap"
+
 four_a_call() {
 	now=$(per_event dormant pair)
 	echo "$now tenths"

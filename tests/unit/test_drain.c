@@ -581,9 +581,11 @@ SPEC(what_is_no_arena_is_refused)
 	f.h->clock_source = !fa_drain_clock_source();
 	CHECK(fake_adopt(&f) == -EPROTO);
 	f.h->clock_source = fa_drain_clock_source();
-	f.h->version++;
+	f.h->version = FA_ARENA_VERSION_CALLS + 1;
 	CHECK(fake_adopt(&f) == -EPROTONOSUPPORT);
-	f.h->version--;
+	f.h->version = FA_ARENA_VERSION - 1;
+	CHECK(fake_adopt(&f) == -EPROTONOSUPPORT);
+	f.h->version = FA_ARENA_VERSION;
 	f.h->magic++;
 	CHECK(fake_adopt(&f) == -EBADMSG);
 	f.h->magic--;

@@ -33,7 +33,7 @@ static uint64_t rnd_bits(unsigned most)
 /* What is to be recorded: the members of struct fa_event that matter for its kind. */
 static void random_event(struct fa_event *e, uint64_t *clock, uint32_t *stack)
 {
-	*e = (struct fa_event){.kind = (uint8_t)(1 + rnd() % 4)};
+	*e = (struct fa_event){.kind = (uint8_t)(1 + rnd() % 5)};
 	*clock += rnd_bits(40);
 	if (rnd() % 16 == 0)
 		*clock -= rnd_bits(20) < *clock ? rnd_bits(10) : 0; /* another CPU's clock */
@@ -53,6 +53,12 @@ static void random_event(struct fa_event *e, uint64_t *clock, uint32_t *stack)
 		e->old = rnd() % 4 ? rnd_bits(57) : 0;
 		e->addr = rnd() % 4 ? e->addr : 0;
 	}
+	if (e->kind == FA_EV_CALL) {
+		e->fn = (uint8_t)rnd();
+		e->addr = rnd_bits(64);
+		e->old = rnd_bits(64);
+		e->arg = (uint32_t)rnd_bits(32);
+	}
 }
 
 static unsigned encode(unsigned char *p, struct fa_event_state *st, const struct fa_event *e)
@@ -70,6 +76,8 @@ static unsigned encode(unsigned char *p, struct fa_event_state *st, const struct
 	case FA_EV_REALLOC:
 		return fa_event_put_realloc(p, st, e->old, e->addr, e->size, stamp, e->has_stack,
 					    e->stack, e->fn);
+	case FA_EV_CALL:
+		return fa_event_put_call(p, st, e, stamp);
 	default:
 		return fa_event_put_stamp(p, st, e->stamp);
 	}
@@ -94,7 +102,8 @@ static bool same(const struct fa_event *a, const struct fa_event *b)
 {
 	return a->kind == b->kind && a->fn == b->fn && a->align_log2 == b->align_log2 &&
 	       a->stamped == b->stamped && a->has_stack == b->has_stack && a->stack == b->stack &&
-	       a->addr == b->addr && a->old == b->old && a->size == b->size && a->stamp == b->stamp;
+	       a->addr == b->addr && a->old == b->old && a->size == b->size &&
+	       a->stamp == b->stamp && (a->kind != FA_EV_CALL || a->arg == b->arg);
 }
 
 /* Encode one, decode it with exactly its bytes and with many behind it; every cut of it is refused. */
@@ -220,7 +229,7 @@ static bool refused(unsigned b0, unsigned b1, unsigned b2)
 SPEC(malformed_bits_are_refused)
 {
 	for (unsigned b0 = 0; b0 < 256; b0++)
-		if ((b0 & 7) == 0 || (b0 & 7) > 4 || b0 & 0x80)
+		if ((b0 & 7) == 0 || (b0 & 7) > 5 || b0 & 0x80)
 			CHECK(refused(b0, 0, 0));
 	CHECK(refused(FA_EV_FREE | 8, 0x08, 0) && refused(FA_EV_FREE | 8, 0x80, 0));
 	CHECK(refused(FA_EV_FREE | 8, 0x50, 0) && refused(FA_EV_FREE | 8, 0x70, 0));
@@ -230,6 +239,8 @@ SPEC(malformed_bits_are_refused)
 	CHECK(refused(FA_EV_REALLOC, 0, 0x40) && refused(FA_EV_REALLOC, 0, 0x80));
 	CHECK(refused(FA_EV_REALLOC, 0, 8 | 1) && refused(FA_EV_REALLOC, 0x84, 0));
 	CHECK(refused(FA_EV_STAMP | 8, 0, 0));
+	CHECK(refused(FA_EV_CALL, 0, 9) && refused(FA_EV_CALL, 0, 0x90));
+	CHECK(!refused(FA_EV_CALL, 0, 0x88));
 	CHECK(!refused(FA_EV_FREE, 0, 0) && !refused(FA_EV_ALLOC, 0, 0));
 }
 
@@ -265,7 +276,8 @@ static size_t walk(const unsigned char *p, size_t len, uint32_t *ret_events, uin
 	int n;
 
 	*ret_events = *ret_heap = 0;
-	while (at < len && (n = fa_event_get(p + at, len - at, &st, &e)) > 0) {
+	while (at < len && (n = fa_event_get(p + at, len - at, &st, &e)) > 0 &&
+	       e.kind != FA_EV_CALL) {
 		at += (size_t)n;
 		++*ret_events;
 		*ret_heap += e.kind != FA_EV_STAMP;
@@ -285,6 +297,8 @@ SPEC(skimming_counts_what_reading_finds_and_stops_where_it_stops)
 
 		while (len < 800) {
 			random_event(&e, &clock, &stack);
+			if (e.kind == FA_EV_CALL && rnd() % 64 != 0)
+				e.kind = FA_EV_STAMP;
 			len += encode(bytes + len, &st, &e);
 		}
 		if (round % 2) /* damage */

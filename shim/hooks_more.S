@@ -1,0 +1,131 @@
+/*
+ * hooks_more.S - entry points of what is traced beside the heap: see more.h. Dormant they are as those of
+ * hooks.S.
+ */
+#include "shim/lay_down.h"
+#include "shim/more.h"
+
+	.text
+
+/* regs: the register in which the hook takes the struct fa_regs. */
+.macro MORE name, hook, regs
+	.globl	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	endbr64
+	cmpb	$1, fa_dormant(%rip)
+	jne	1f
+	jmp	*.Lslot_\name(%rip)
+1:
+	LAY_DOWN
+	movq	%rsp, \regs
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	\hook
+	addq	$72, %rsp
+	.cfi_adjust_cfa_offset -72
+	ret
+	.cfi_endproc
+	.size	\name, .-\name
+.endm
+
+/* Of six arguments: the hook takes the struct fa_regs as the seventh, on the stack. */
+.macro MORE6 name, hook
+	.globl	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	endbr64
+	cmpb	$1, fa_dormant(%rip)
+	jne	1f
+	jmp	*.Lslot_\name(%rip)
+1:
+	LAY_DOWN
+	movq	%rsp, %rax
+	pushq	%rax
+	.cfi_adjust_cfa_offset 8
+	call	\hook
+	addq	$72, %rsp
+	.cfi_adjust_cfa_offset -72
+	ret
+	.cfi_endproc
+	.size	\name, .-\name
+.endm
+
+	MORE6 mmap, fa_hook_mmap
+	MORE6 mmap64, fa_hook_mmap64
+	MORE munmap, fa_hook_munmap, %rdx
+	MORE mremap, fa_hook_mremap, %r9
+	MORE brk, fa_hook_brk, %rsi
+	MORE sbrk, fa_hook_sbrk, %rsi
+	MORE mprotect, fa_hook_mprotect, %rcx
+
+/* The stubs. The caller's arguments are kept: the function that is found gets them. */
+	.p2align 4
+	.type	find, @function
+find:
+	.cfi_startproc
+	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	pushq	%rcx
+	.cfi_adjust_cfa_offset 8
+	pushq	%r8
+	.cfi_adjust_cfa_offset 8
+	pushq	%r9
+	.cfi_adjust_cfa_offset 8
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	movl	%eax, %edi
+	call	fa_more_find
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%r9
+	.cfi_adjust_cfa_offset -8
+	popq	%r8
+	.cfi_adjust_cfa_offset -8
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	popq	%rdx
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	movq	%rax, %r11
+	xorl	%eax, %eax /* no vector registers among the arguments */
+	jmp	*%r11
+	.cfi_endproc
+	.size	find, .-find
+
+.macro STUB number, name
+.Lstub_\name:
+	endbr64
+	movl	$\number, %eax
+	jmp	find
+.endm
+#define X(number, name) STUB number, name;
+	FA_MORE(X)
+#undef X
+
+	.data
+	.globl	fa_more
+	.hidden	fa_more
+	.p2align 3
+fa_more:
+.macro SLOT name
+.Lslot_\name:
+	.quad	.Lstub_\name
+.endm
+#define X(number, name) SLOT name;
+	FA_MORE(X)
+#undef X
+	.size	fa_more, .-fa_more
+
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,132 @@
+#!/bin/bash
+# 37 - what is traced beside the heap, by flags of a rule or of `run`.
+#   37.1-37.9    vm: the calls that change the address space, and what they leave, by stack
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/lib.sh"
+
+O=$T/t.falloc
+traced() { # flags, command...: its output in $T/out, its status in $status
+	rm -f "$O"
+	status=0
+	"$FA" run --flags "$1" -o "$O" -- "${@:2}" >"$T/out" 2>"$T/err" || status=$?
+	"$FA" report --json "$O" >"$T/r.json"
+}
+sum() { json "$T/r.json" "$1"; }
+view() { "$FA" report --json --view "$1" "${@:2}" "$O" >"$T/v.json"; }
+seen() { json "$T/v.json" "$1"; }
+calls() { "$FA" dump --records call "$O" | sed -n 's/.* function=\([a-z]*\) .*/\1/p' | sort | uniq -c | xargs; }
+
+spaces() {
+	traced vm "$P/spaces"
+	same $status 0
+	same "$(cat "$T/out")" "spaces ok"
+	same "$(calls)" "3 brk 6 mmap 1 mprotect 1 mremap 2 munmap"
+	view vm
+	# keep 10 pages (6), split 6, grow 20, replace 4 + 1, segment 2
+	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')]")" "[43, 39]"
+	same "$(seen "(j['mapped_bytes'] // 4096, j['maps'], j['unmaps'])")" "(151, 9, 2)"
+	# with the 100 pages that were there for a moment, before the segment grew
+	same "$(seen "[j['peak'][k] // 4096 for k in ('reserved', 'committed')]")" "[141, 137]"
+}
+it 37.1 "each call that changes the address space is recorded, and what is left is what the kernel left" spaces
+
+rows() {
+	view vm
+	same "$(seen "sorted((r['reserved'] // 4096, r['committed'] // 4096, r['bytes'] // 4096, [f['function'] for f in r['stack'] if f['function'] in ('keep', 'split', 'grow', 'replace', 'forget', 'segment')][0]) for r in j['rows'] if r['reserved'])")" \
+		"[(1, 1, 1, 'replace'), (2, 2, 2, 'segment'), (4, 4, 5, 'replace'), (6, 6, 8, 'split'), (10, 6, 10, 'keep'), (20, 20, 20, 'grow')]"
+	view vm --by function --function '^forget$'
+	same "$(seen "[(r['reserved'], r['bytes'] // 4096) for r in j['rows']]")" "[(0, 100)]"
+	"$FA" report --view vm "$O" >"$T/text"
+	grep -q 'still mapped 172.0 KiB reserved, 156.0 KiB committed' "$T/text"
+	grep -A 2 '40.0 KiB reserved, 24.0 KiB committed; 40.0 KiB in 1 call' "$T/text" | grep -q 'keep  spaces.c:'
+}
+it 37.2 "by stack: what it mapped, and what of that is left; a moved mapping is that of mremap" rows
+
+failing() {
+	"$P/spaces" fail >"$T/want"
+	traced vm "$P/spaces" fail
+	same $status 0
+	same "$(cat "$T/out")" "$(cat "$T/want")"
+	# of the failing ones nothing
+	same "$(calls)" "1 mmap 1 mprotect"
+}
+it 37.3 "what fails is no event, and results and errno are the real ones" failing
+
+busy() {
+	traced vm "$P/spaces" busy
+	same $status 0
+	same "$(cat "$T/out")" "spaces ok"
+	same "$(sum "(j['lost'], j['lost_unknown'], len(j['processes']), j['events']['alloc'] >= 8000)")" "(0, False, 2, True)"
+	view vm
+	# all but what the child keeps
+	same "$(seen "(j['maps'] - j['unmaps'], j['maps'] >= 8002, j['still_mapped'])")" \
+		"(1, True, {'reserved': 40960, 'committed': 24576})"
+}
+it 37.4 "threads, signal handlers, fork and vfork: nothing is lost, what is left adds up" busy
+
+unflagged() {
+	traced heap "$P/spaces" busy
+	same $status 0
+	same "$(calls)" ""
+	"$FA" dump --json --stats "$O" >"$T/s.json"
+	same "$(json "$T/s.json" "('calls' in j['records'], j['events']['call'], j['events']['alloc'] >= 8000)")" "(False, 0, True)"
+	"$FA" report --view vm "$O" | grep -q "none of these calls is in the trace"
+}
+it 37.5 "without the flag none of them is in the trace" unflagged
+
+older_reader() {
+	"$FA" run --flags vm --compress none -o "$T/raw.falloc" -- "$P/spaces" busy >/dev/null
+	"$FA" dump "$T/raw.falloc" --records alloc,realloc,free,stamp | cut -c18- | sed 's/ alignment=.*//' >"$T/want"
+	[ "$(wc -l <"$T/want")" -gt 16000 ]
+	"$FA" dump "$T/raw.falloc" --records call >"$T/calls"
+	[ "$(wc -l <"$T/calls")" -gt 16000 ]
+	python3 "$SRC/tests/spec/read_trace.py" "$T/raw.falloc" >"$T/got"
+	cmp "$T/got" "$T/want"
+}
+it 37.6 "a reader that knows none of these calls passes over them and finds all of the heap" older_reader
+
+merged() {
+	"$FA" run --flags vm -o "$T/a.falloc" -- "$P/spaces" >/dev/null
+	"$FA" run --flags vm -o "$T/b.falloc" -- "$P/spaces" >/dev/null
+	rm "$O"
+	"$FA" merge "$T/a.falloc" "$T/b.falloc" -o "$O"
+	view vm
+	same "$(seen "(j['still_mapped']['reserved'] // 4096, j['maps'], max(r['calls'] for r in j['rows']), len(j['rows']))")" "(86, 18, 2, 9)"
+}
+it 37.7 "two traces are merged into one" merged
+
+ranged() { # up to the moment before the 100 pages are unmapped, and from then on
+	traced vm "$P/spaces"
+	"$FA" dump --json --records call "$O" >"$T/calls"
+	local at
+	at=$(python3 -c 'import json,sys
+print([j["time_ns"] for j in map(json.loads, open(sys.argv[1])) if j["function"] == "munmap" and j["size"] == 409600][0])' "$T/calls")
+	view vm --range ",${at}ns"
+	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')] + [j['unmaps'], j['peak']['reserved'] // 4096]")" "[141, 137, 1, 141]"
+	view vm --range "${at}ns,"
+	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')] + [j['unmaps'], j['mapped_bytes'] // 4096]")" "[2, 2, 1, 3]"
+}
+it 37.8 "a range has what was mapped in it, and of that what is there at its end" ranged
+
+private_machine 37.9 "by name, with a collector"
+
+by_flag() {
+	$fa enable spaces --flags 0x20 >"$T/said" 2>&1
+	grep -q 'enabled for heap,vm' "$T/said"
+	same "$(grep -c warning "$T/said")" 0
+	$fa enable spaces --flags vm,snapshot 2>&1 | grep -q 'records nothing for snapshot'
+	$fa disable spaces >/dev/null
+	$fa enable spaces --flags vm --starts 1000 >/dev/null
+	rm "$O"
+	$fa start spec -o "$O" --min-free 0 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/spaces" >"$T/out"
+	rm -f /etc/ld.so.preload
+	$fa stop spec >/dev/null
+	$fa disable spaces >/dev/null
+	same "$(cat "$T/out")" "spaces ok"
+	view vm
+	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')]")" "[43, 39]"
+}
+it 37.9 "a rule with the flag vm records them, and the heap with them" by_flag
+results
