@@ -282,6 +282,7 @@ static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint
 		p->fork_buffer_seq = fork_seq;
 		p->fork_offset = fork_offset;
 		p->next_thread = 0;
+		p->own_bytes = process_at(parent)->own_bytes;
 		for (unsigned c = 0; c < FA_LOST_CAUSES; c++)
 			p->lost[c] = 0;
 		growing = 0; /* a thread that is not here may have been at it */
@@ -321,6 +322,11 @@ uint32_t fa_arena_next_thread(void)
 {
 	return __atomic_fetch_add(&process_at(fa_arena.process)->next_thread, 1, __ATOMIC_RELAXED) &
 	       0x7fffffff;
+}
+
+void fa_arena_say_own(uint64_t bytes)
+{
+	__atomic_store_n(&process_at(fa_arena.process)->own_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events)

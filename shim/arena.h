@@ -93,6 +93,8 @@ static FA_INLINE uint64_t fa_arena_room(void)
 
 	return (segments << 8 | mapped) << 32 | __atomic_load_n(&a->freed, __ATOMIC_ACQUIRE);
 }
+/* So much private memory is ours: for who looks at the process from outside. */
+void fa_arena_say_own(uint64_t bytes);
 void fa_arena_count_lost(enum fa_lost_cause cause, uint64_t events);
 
 /* Is there, or may there come, a segment that we have not? */

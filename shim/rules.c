@@ -56,6 +56,18 @@ struct elf_view {
 	uint32_t build_id_len;
 };
 
+static uint64_t mapped; /* bytes */
+
+static void count_bytes(uint64_t more)
+{
+	__atomic_fetch_add(&mapped, more, __ATOMIC_RELAXED);
+}
+
+uint64_t fa_unwind_bytes(void)
+{
+	return __atomic_load_n(&mapped, __ATOMIC_RELAXED);
+}
+
 int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module)
 {
 	struct dl_find_object found;
@@ -70,6 +82,7 @@ int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *modu
 		if (fa_sys_failed((long)p))
 			return -ENOMEM;
 		rules.modules = p;
+		count_bytes(MODULES * sizeof(struct module));
 	}
 	rules.find_object = find_object;
 	rules.tell = module;
@@ -361,6 +374,7 @@ static struct fa_rule_table *new_table(uint32_t entries)
 
 	if (fa_sys_failed((long)table))
 		return NULL;
+	count_bytes(bytes);
 	table->mask = (entries - 1ULL) * sizeof(struct fa_rule_entry);
 	return table;
 }
@@ -435,6 +449,7 @@ static struct fa_rule_table *grow(struct fa_rule_table *old)
 	if (__atomic_compare_exchange_n(&fa_rules_current, &old, table, 0, __ATOMIC_ACQ_REL,
 					__ATOMIC_ACQUIRE))
 		return table;
+	count_bytes(0 - (sizeof(*table) + entries * sizeof(struct fa_rule_entry)));
 	(void)fa_sys_munmap(table, sizeof(*table) + entries * sizeof(struct fa_rule_entry));
 	return old; /* the other thread's, filled in by the exchange */
 }

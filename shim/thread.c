@@ -15,6 +15,7 @@ extern void *__libc_stack_end __attribute__((weak));
 /* All that were ever made, newest first; never removed. */
 static struct fa_thread *all;
 uint32_t fa_thread_count;
+static uint64_t mapped;     /* bytes, for all of them */
 static uint64_t main_stack; /* bytes that the main thread's stack may have */
 
 /*
@@ -109,6 +110,7 @@ static struct fa_thread *new_block(void)
 
 	if (fa_sys_failed((long)t))
 		return NULL;
+	__atomic_fetch_add(&mapped, bytes, __ATOMIC_RELAXED);
 	lay_out(t, bytes, is_short_of_space() ? 2 : 0);
 	t->thread_pointer = fa_thread_pointer();
 	t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
@@ -116,6 +118,11 @@ static struct fa_thread *new_block(void)
 					    __ATOMIC_RELAXED))
 		;
 	return t;
+}
+
+uint64_t fa_thread_bytes(void)
+{
+	return __atomic_load_n(&mapped, __ATOMIC_RELAXED);
 }
 
 /*

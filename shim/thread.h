@@ -94,6 +94,7 @@ bool fa_thread_all_out(struct fa_thread *t);
 /* All begin anew, with the arena that comes now. Only while all are out. */
 void fa_thread_renew(void);
 void fa_thread_number(struct fa_thread *t, int32_t tid); /* in the arena that is there now */
+uint64_t fa_thread_bytes(void); /* mapped for all threads so far */
 /* Threads of this process that used the heap, since it forked; those that have ended as well. A thread is counted
  * before it records anything. */
 extern FA_HIDDEN uint32_t fa_thread_count;

@@ -417,6 +417,7 @@ static FA_NOINLINE bool again(struct fa_writer *w, const struct fa_regs *regs)
 static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 {
 	w->tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
+	fa_arena_say_own(fa_thread_bytes() + fa_unwind_bytes());
 	if (fa_arena_is_over())
 		fa_wake_end(FA_REASON_ENDED);
 	else

@@ -78,6 +78,9 @@ typedef uint32_t fa_module_fn(const struct fa_module_seen *seen);
  */
 int fa_unwind_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);
 
+/* Private memory that is mapped for what all threads share. */
+uint64_t fa_unwind_bytes(void);
+
 /* Forget all modules and rules: the next that are met are told anew. Only while no thread walks. */
 void fa_unwind_reset(void);
 

@@ -350,7 +350,10 @@ void fa_apply_next(struct fa_engine *e, struct fa_stream *s)
 {
 	if (FA_UNLIKELY(s->thread == NULL)) {
 		s->has_next = false;
-		fa_apply_end(e, s->process);
+		if (s->sample != 0)
+			fa_extents_apply(e, s);
+		else
+			fa_apply_end(e, s->process);
 		return;
 	}
 	if (FA_UNLIKELY(s->process->fork_waiting))

@@ -192,6 +192,8 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 	case FA_TAG_EVENTS:
 	case FA_TAG_CALLS:
 		return take_events(e, rec);
+	case FA_TAG_EXTENTS:
+		return fa_extents_take(e, rec->head);
 	case FA_TAG_LOST:
 		return fa_model_add_lost(m, rec->head);
 	case FA_TAG_PASS:
@@ -449,6 +451,7 @@ void fa_replay_free(struct fa_replay *r)
 		return;
 	fa_model_done(&r->model);
 	free(r->space.site);
+	free(r->extents.sample);
 	free(r);
 }
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/extents.h"
 #include "analysis/model.h"
 #include "base/attr.h"
 #include "trace/clock.h"
@@ -55,6 +56,7 @@ struct fa_replay {
 	struct fa_trace_clock clock;
 	struct fa_trace_damage damage;
 	struct fa_spaces space;        /* beside the heap */
+	struct fa_extents extents;
 	struct fa_event_counts events; /* of selected processes and threads, in the range */
 	struct fa_amount total;        /* allocated in the range */
 	struct fa_amount of[FA_CLASSES];

@@ -28,7 +28,8 @@ struct fa_pending {
 /* The events of one thread (bit 31: of its signal handlers), in order; or the end of a process. */
 struct fa_stream {
 	struct fa_process *process;
-	struct fa_thread *thread;  /* NULL: the end of the process */
+	struct fa_thread *thread;  /* NULL: the end of the process, or a sample of it */
+	size_t sample;             /* its number in fa_extents, from 1 on; 0: none */
 	struct fa_stream *sibling; /* of the same process */
 	uint32_t word;
 	struct fa_chunk *head, *tail;
@@ -83,6 +84,7 @@ static FA_INLINE bool fa_in_range(const struct fa_engine *e, uint64_t stamp)
 /* stream.c */
 struct fa_stream *fa_stream_get(struct fa_engine *e, struct fa_process *p, uint32_t word);
 int fa_stream_add_end(struct fa_engine *e, struct fa_process *p, uint64_t stamp);
+int fa_stream_add_sample(struct fa_engine *e, struct fa_process *p, uint64_t stamp, size_t sample);
 int fa_stream_feed(struct fa_engine *e, struct fa_stream *s, const struct fa_rec_events *rec,
 		   const unsigned char *tail, size_t tail_len);
 /* Decode up to the next event that has a place in time, when there is none yet. */
@@ -116,6 +118,10 @@ void fa_apply_end(struct fa_engine *e, struct fa_process *p);
 /* space.c: an event of FA_TRACING_VM; what is mapped when a process ends. */
 void fa_space_apply(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev);
 void fa_space_end(struct fa_engine *e, struct fa_process *p);
+
+/* extents.c */
+int fa_extents_take(struct fa_engine *e, const struct fa_rec_extents *rec);
+void fa_extents_apply(struct fa_engine *e, const struct fa_stream *s); /* all before it is done */
 
 /* account.c */
 void fa_account_event(struct fa_engine *e, struct fa_stream *s, unsigned kind, uint64_t stamp);

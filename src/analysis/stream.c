@@ -75,11 +75,17 @@ static int make_active(struct fa_engine *e, struct fa_stream *s)
 
 int fa_stream_add_end(struct fa_engine *e, struct fa_process *p, uint64_t stamp)
 {
+	return fa_stream_add_sample(e, p, stamp, 0);
+}
+
+int fa_stream_add_sample(struct fa_engine *e, struct fa_process *p, uint64_t stamp, size_t sample)
+{
 	struct fa_stream *s = new_stream(e, p);
 
 	if (s == NULL)
 		return -ENOMEM;
 	s->has_next = true;
+	s->sample = sample;
 	s->next = (struct fa_event){.kind = FA_EV_STAMP, .stamp = stamp};
 	s->next_pass = e->pass;
 	return make_active(e, s);

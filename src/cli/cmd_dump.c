@@ -92,6 +92,7 @@ static bool is_chosen(const struct chosen *c, const struct fa_trace_record *rec)
 	case FA_TAG_THREAD:
 	case FA_TAG_EVENTS:
 	case FA_TAG_CALLS:
+	case FA_TAG_EXTENTS:
 	case FA_TAG_THREAD_END:
 	case FA_TAG_LOST:
 		return has_process(c, first);

@@ -17,8 +17,9 @@ static struct {
 
 static enum fa_report_view chosen_view(void)
 {
-	static const char *const names[] = {"summary",   "outstanding", "peak",    "total",
-					    "temporary", "processes",   "threads", "vm"};
+	static const char *const names[] = {"summary", "outstanding", "peak",
+					    "total",   "temporary",   "processes",
+					    "threads", "vm",          "extents"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(options.view, names[i]) == 0)
@@ -95,7 +96,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm"},
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
 	FA_READING_FILTERS,
@@ -117,7 +118,10 @@ const struct fa_command fa_cmd_report = {
 		"that was allocated), temporary (what was freed before its thread allocated "
 		"again), each by stack or by the function that allocated; processes; "
 		"threads; vm (of programs that were traced with --flags vm: what is mapped, "
-		"reserved and committed, by stack).\n\n"
+		"reserved and committed, by stack); extents (second by second, what was live "
+		"beside "
+		"what the process had of the kernel: committed is all private writable memory, so "
+		"stacks of threads and data of libraries, too).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "
 		"same. What a child inherited at fork is shown beside its own blocks.\n\n"

@@ -351,6 +351,21 @@ static void THREAD_END(struct fa_dump *d, const struct fa_rec_thread_end *r,
 	thread_of(d, r->thread);
 }
 
+static void EXTENTS(struct fa_dump *d, const struct fa_rec_extents *r, struct fa_trace_record *rec)
+{
+	(void)rec;
+	begin(d, "extents", &r->stamp);
+	u64(d, "process", r->process);
+	if (r->flags & FA_EXTENTS_UNREADABLE) {
+		yes(d, "unreadable");
+		return;
+	}
+	u64(d, "reserved", r->reserved);
+	u64(d, "committed", r->committed);
+	u64(d, "resident", r->resident);
+	u64(d, "swapped", r->swapped);
+}
+
 /* One node: an element of "nodes" in JSON, a line of its own in text. */
 static void node(struct fa_dump *d, uint32_t id, const struct fa_arena_node *n)
 {
@@ -506,6 +521,8 @@ static bool happened_in_range(const struct fa_dump *d, const struct fa_trace_rec
 		return in_range(d, ((const struct fa_rec_thread_end *)rec->head)->stamp);
 	case FA_TAG_LOST:
 		return in_range(d, ((const struct fa_rec_lost *)rec->head)->stamp);
+	case FA_TAG_EXTENTS:
+		return in_range(d, ((const struct fa_rec_extents *)rec->head)->stamp);
 	case FA_TAG_PASS:
 		return in_range(d, ((const struct fa_rec_pass *)rec->head)->stamp);
 	case FA_TAG_UPDATE:

@@ -110,6 +110,9 @@ int fa_family_describe(struct fa_family *f, const struct fa_sink *sink) FA_MUST_
  */
 int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone) FA_MUST_USE;
 
+/* How much memory its processes have is written each second by fa_family_reap(): by the next one in any case. */
+void fa_family_sample_soon(struct fa_family *f);
+
 /* A process of this family (collector's pid) ended with this wait status. */
 void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status);
 

@@ -59,6 +59,7 @@ struct fa_process {
 	bool met_late;       /* fa_family_skip() */
 	int32_t status;
 	uint64_t start_time; /* of /proc/PID/stat, 0: not known */
+	uint64_t sampled_ns; /* its memory, last; 0: never, or again at once */
 	uint64_t events;
 	uint64_t bytes;
 	uint64_t lost[FA_LOST_CAUSES];      /* all that is known */
@@ -212,6 +213,8 @@ bool family_take_module(struct fa_family *f, uint32_t id); /* false: not there y
 
 /* drain.c */
 int64_t family_sweep(struct fa_family *f) FA_MUST_USE;
+/* extents.c: if it is time. */
+void family_sample(struct fa_family *f, struct fa_process *p, uint64_t now);
 /* A slot of the process table is free again. */
 void family_free_slot(struct fa_family *f, uint32_t slot);
 /* Take an OWNED or FULL buffer back from its owner, who is dead or has handed it over. */

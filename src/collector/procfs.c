@@ -133,6 +133,30 @@ int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret)
 	return status_of(path, ret);
 }
 
+/* A number of kB; 0: none. */
+static uint64_t status_bytes(const char *text, const char *name)
+{
+	int64_t kb = status_number(text, name, 0);
+
+	return kb < 0 ? 0 : (uint64_t)kb << 10;
+}
+
+int fa_procfs_memory(int32_t pid, struct fa_procfs_memory *ret)
+{
+	char path[32], text[4096];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	n = read_once(path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	ret->mapped = status_bytes(text, "\nVmSize:");
+	ret->writable = status_bytes(text, "\nVmData:");
+	ret->resident = status_bytes(text, "\nRssAnon:");
+	ret->swapped = status_bytes(text, "\nVmSwap:");
+	return ret->mapped == 0 ? -ESRCH : 0; /* a zombie has none */
+}
+
 uint64_t fa_procfs_address_limit(int32_t pid)
 {
 	char path[32], text[4096];

@@ -41,6 +41,15 @@ struct fa_procfs_status {
 int fa_procfs_stat(int32_t pid, struct fa_procfs_stat *ret) FA_MUST_USE;
 int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret) FA_MUST_USE;
 
+/* From /proc/PID/status, bytes. */
+struct fa_procfs_memory {
+	uint64_t mapped;   /* address space */
+	uint64_t writable; /* private and writable, the main stack left out */
+	uint64_t resident; /* anonymous, in RAM */
+	uint64_t swapped;
+};
+int fa_procfs_memory(int32_t pid, struct fa_procfs_memory *ret) FA_MUST_USE;
+
 /* Soft RLIMIT_AS, UINT64_MAX: none, or not known. */
 uint64_t fa_procfs_address_limit(int32_t pid);
 

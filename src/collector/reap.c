@@ -236,8 +236,10 @@ int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gon
 		if (f->slot[i] == NULL)
 			continue;
 		gone[i] = all_gone || is_gone(f, f->slot[i]);
-		if (!gone[i])
-			threads_gone |= look_at_threads(f, f->slot[i], now);
+		if (gone[i])
+			continue;
+		threads_gone |= look_at_threads(f, f->slot[i], now);
+		family_sample(f, f->slot[i], now);
 	}
 	n = family_sweep(f);
 	if (n < 0) {

@@ -296,6 +296,9 @@ static void mark_one(struct collector *c, const struct fa_rec_mark *mark, const 
 {
 	if (s->ended)
 		return;
+	for (size_t i = 0; i < c->families; i++)
+		if ((c->family[i]->mask >> s->index & 1) != 0)
+			fa_family_sample_soon(c->family[i]->f);
 	session_record(s, c->beat, FA_TAG_MARK, mark, sizeof(*mark), text, strlen(text) + 1, NULL,
 		       0);
 	cl->reply.sessions++;

@@ -133,7 +133,8 @@ struct fa_arena_process {
 	uint32_t generation;      /* [c] raised each time the slot is freed */
 	uint32_t parent_generation; /* generation of parent_slot when this process began */
 	uint64_t lost[FA_LOST_CAUSES]; /* events, by cause; grows only */
-	uint64_t reserved[2];
+	uint64_t own_bytes;            /* private memory that the shim has mapped there, about */
+	uint64_t reserved;
 };
 
 /* A mapped object. Written once; state LIVE last. Never removed: pcs of it stay meaningful. */

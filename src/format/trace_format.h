@@ -274,6 +274,19 @@ struct fa_rec_update {
 	uint32_t stacks; /* 0: as each program's rule says; else bit 31 and enum fa_stack_events */
 };
 
+enum fa_extents_flags { FA_EXTENTS_UNREADABLE = 1 << 0 /* the rest is 0 */ };
+
+/* EXTENTS: what memory a process has, as the kernel says; without the arena and the shim's own. Bytes. */
+struct fa_rec_extents {
+	uint32_t process;
+	uint32_t flags; /* enum fa_extents_flags */
+	uint64_t stamp;
+	uint64_t reserved;  /* of address space */
+	uint64_t committed; /* private and writable: heap, stacks of threads, data */
+	uint64_t resident;  /* of anonymous memory, in RAM */
+	uint64_t swapped;
+};
+
 enum fa_end_reason {
 	FA_END_STOPPED = 0,
 	FA_END_SIZE = 1,
@@ -312,7 +325,8 @@ struct fa_rec_end {
 	X(MARK, 14, struct fa_rec_mark, "a moment that somebody named")                            \
 	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")                              \
 	X(UPDATE, 16, struct fa_rec_update, "the session was changed while it ran")                     \
-	X(CALLS, 17, struct fa_rec_events, "calls of one thread that are none of the heap's")
+	X(CALLS, 17, struct fa_rec_events, "calls of one thread that are none of the heap's")      \
+	X(EXTENTS, 18, struct fa_rec_extents, "how much memory a process has")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

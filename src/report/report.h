@@ -23,6 +23,7 @@ enum fa_report_view {
 	FA_VIEW_PROCESSES,
 	FA_VIEW_THREADS,
 	FA_VIEW_VM,
+	FA_VIEW_EXTENTS,
 };
 
 struct fa_report {

@@ -14,6 +14,7 @@ static const char *const view_names[] = {
 	[FA_VIEW_PEAK] = "peak",           [FA_VIEW_TOTAL] = "total",
 	[FA_VIEW_TEMPORARY] = "temporary", [FA_VIEW_PROCESSES] = "processes",
 	[FA_VIEW_THREADS] = "threads",     [FA_VIEW_VM] = "vm",
+	[FA_VIEW_EXTENTS] = "extents",
 };
 
 const char *fa_view_name(enum fa_report_view view)
@@ -306,6 +307,9 @@ int fa_report_text(const struct fa_report *r, FILE *out)
 		break;
 	case FA_VIEW_VM:
 		err = fa_text_space(r, out, top);
+		break;
+	case FA_VIEW_EXTENTS:
+		err = fa_text_extents(r, out, top);
 		break;
 	default:
 		put_classes(r, out);

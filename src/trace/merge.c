@@ -286,6 +286,7 @@ union any {
 	struct fa_rec_pass pass;
 	struct fa_rec_mark mark;
 	struct fa_rec_update update;
+	struct fa_rec_extents extents;
 };
 
 /* The record with the numbers and stamps of the result. false: it is not copied. A tag without a case
@@ -331,6 +332,10 @@ static bool translate(struct source *s, unsigned tag, union any *r)
 	case FA_TAG_CALLS:
 		move_number(&r->events.process, s->process_base);
 		r->events.state.stamp += s->shift;
+		return true;
+	case FA_TAG_EXTENTS:
+		move_number(&r->extents.process, s->process_base);
+		move_stamp(s, &r->extents.stamp);
 		return true;
 	case FA_TAG_LOST:
 		move_number(&r->lost.process, s->process_base);

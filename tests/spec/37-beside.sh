@@ -1,6 +1,7 @@
 #!/bin/bash
 # 37 - what is traced beside the heap, by flags of a rule or of `run`.
 #   37.1-37.9    vm: the calls that change the address space, and what they leave, by stack
+#   37.10-37.12  extents: what the process has of the kernel beside what is live, seen from outside
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 
@@ -108,6 +109,42 @@ print([j["time_ns"] for j in map(json.loads, open(sys.argv[1])) if j["function"]
 }
 it 37.8 "a range has what was mapped in it, and of that what is there at its end" ranged
 
+# Of a trace that is being written: how many samples, and the numbers of the last.
+sampled() { "$FA" dump --json --records extents "$O" 2>/dev/null >"$T/x.json" || true; wc -l <"$T/x.json"; }
+more_than() { [ "$(sampled)" -gt "$1" ]; }
+last_sample() { tail -n 1 "$T/x.json" >"$T/last.json"; json "$T/last.json" "$1"; }
+said() { grep -q "$1" "$T/out"; }
+writable() { awk '/^VmData:/ { print $2 * 1024 }' "/proc/$1/status"; }
+
+# 64 MB in blocks, and what they are in; without the shim's own
+holds_all() {
+	[ "$(sampled)" -gt 0 ] &&
+		[ "$(last_sample "j['committed'] > 64 * 2**20 and abs(j['committed'] - $native) < 2**18 and j['resident'] > 64 * 2**20 and j['reserved'] > j['committed']")" = true ]
+}
+holds_little() { view extents 2>/dev/null; [ "$(seen "[s['live'] >> 20 for s in j['processes'][0]['samples']][-1]")" = 4 ]; }
+
+swelling() {
+	mkdir -p "$T/s"
+	local pid native
+	"$P/swells" "$T/s" >"$T/out" & pid=$!
+	wait_for 20 said full
+	native=$(writable $pid)
+	touch "$T/s/shrink" "$T/s/end"
+	wait $pid
+	rm -f "$T"/s/* "$T/out" "$O"
+	"$FA" run --compress none -o "$O" -- "$P/swells" "$T/s" >"$T/out" & pid=$!
+	wait_for 20 holds_all || { cat "$T/last.json"; return 1; }
+	touch "$T/s/shrink"
+	wait_for 20 holds_little
+	touch "$T/s/end"
+	wait $pid
+	view extents
+	same "$(seen "[(p['image'], p['unreadable'], p['samples'][-1]['live'] >> 20, p['samples'][-1]['committed'] >> 20) for p in j['processes']]")" "[('swells', 0, 4, 64)]"
+	same "$(seen "[s['live'] >> 20 for s in j['processes'][0]['samples'] if s['live'] >> 20 == 64 and abs(s['committed'] - $native) < 2**18] != []")" true
+	"$FA" report --view extents "$O" | grep -qE '^ .* 4\.0 MiB +64\.[0-9] MiB +6\.[0-9] %'
+}
+it 37.10 "what a heap has of the kernel is seen beside what is live of it, the shim's own left out" swelling
+
 private_machine 37.9 "by name, with a collector"
 
 by_flag() {
@@ -129,4 +166,53 @@ by_flag() {
 	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')]")" "[43, 39]"
 }
 it 37.9 "a rule with the flag vm records them, and the heap with them" by_flag
+
+swell_by_name() { # command...: while swells is traced; its pid is $pid
+	rm -f "$T"/s/* "$T/out" "$O"
+	$fa enable swells --starts 1000 >/dev/null
+	$fa start spec -o "$O" --min-free 0 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/swells" "$T/s" >"$T/out" & pid=$!
+	wait_for 20 said full
+	rm -f /etc/ld.so.preload
+	"$@"
+	touch "$T/s/shrink" "$T/s/end"
+	wait $pid
+	$fa stop spec >/dev/null
+	$fa disable swells >/dev/null
+}
+
+# A second lies between two of them; where a mark comes between, less.
+gap() { last_sample 1 >/dev/null; tail -n 2 "$T/x.json" | python3 -c 'import json,sys
+a, b = [json.loads(l)["time_ns"] for l in sys.stdin]; print(int(b - a < 900000000))'; }
+sampled_at_marks() {
+	local n
+	for try in $(seq 20); do
+		n=$(sampled)
+		wait_for 20 more_than "$n"
+		n=$(sampled)
+		$fa mark "try $try" >/dev/null
+		wait_for 20 more_than "$n"
+		[ "$(gap)" = 0 ] || return 0
+	done
+	return 1
+}
+marked() { swell_by_name sampled_at_marks; }
+it 37.11 "a mark brings a sample" marked
+
+stop_daemon() {
+	kill "$(cat "$R/run/firstalloc/firstallocd.pid")"
+	wait_for 5 test ! -e "$R/run/firstalloc/control"
+}
+hidden() {
+	mount -t proc -o hidepid=invisible proc /proc
+	stop_daemon
+	swell_by_name wait_for 20 more_than 0
+	umount /proc
+	stop_daemon
+	view extents
+	same "$(seen "[(p['image'], p['unreadable'] > 0, 'committed' in p['samples'][0]) for p in j['processes']]")" "[('swells', True, False)]"
+	"$FA" report --view extents "$O" | grep -q 'the collector could not look at it'
+}
+it 37.12 "a process that the collector may not look at is said to be one" hidden
 results
