@@ -1,6 +1,7 @@
 /* thread.c - memory of threads, and where their stacks lie. */
 #include "shim/thread.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
@@ -82,6 +83,9 @@ static bool is_short_of_space(void)
 	return fa_arena.most < FA_ARENA_SPAN;
 }
 
+static_assert(sizeof(struct fa_thread) + 4096 + 2 * FA_UNWIND_THREAD_BYTES <= FA_OWN_STEP,
+	      "a thread's block fits a step");
+
 static size_t head_size(void)
 {
 	size_t n = is_short_of_space() ? offsetof(struct fa_thread, recalls.walk[FA_RECALLS_FEW])
@@ -105,7 +109,12 @@ static void lay_out(struct fa_thread *t, size_t bytes, uint32_t shift)
 static struct fa_thread *new_block(void)
 {
 	size_t bytes = head_size() + 2 * (size_t)FA_UNWIND_THREAD_BYTES;
-	struct fa_thread *t = fa_sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	static uint32_t made;
+	uint64_t wish = FA_OWN_BASE +
+			__atomic_fetch_add(&made, 1, __ATOMIC_RELAXED) * FA_OWN_STEP;
+	/* A wish, not an order: elsewhere will do. */
+	struct fa_thread *t = fa_sys_mmap((void *)(wish < FA_OWN_END ? wish : 0), bytes,
+					  PROT_READ | PROT_WRITE,
 					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (fa_sys_failed((long)t))

@@ -33,6 +33,7 @@
 	X(report)                                                                                  \
 	X(diff)                                                                                    \
 	X(growth)                                                                                  \
+	X(leaks)                                                                                   \
 	X(merge)                                                                                   \
 	X(dump)                                                                                    \
 	X(autologger)                                                                              \

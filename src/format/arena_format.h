@@ -56,6 +56,12 @@ static FA_INLINE uint64_t fa_arena_slot_address(unsigned slot)
 	return FA_ARENA_BASE + slot * 2 * FA_ARENA_SPAN;
 }
 
+/* Behind them, of each process alone: the blocks of the shim's threads, one a step, as far as there is room. Who looks at
+ * the memory of a program from outside (src/client/stopped.c) can tell them from the program's by that. */
+#define FA_OWN_BASE (FA_ARENA_BASE + 0x200000000ULL)
+#define FA_OWN_STEP 0x100000ULL
+#define FA_OWN_END  (FA_OWN_BASE + 0x10000000000ULL)
+
 enum {
 	FA_ARENA_VERSION = 2,
 	FA_ARENA_VERSION_CALLS = 3, /* the same; there may be CALL events (FA_TRACING_CALLS) */

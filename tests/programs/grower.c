@@ -51,6 +51,15 @@ __attribute__((noinline)) void grow(void)
 	table = realloc(table, (size_t)requests * 16);
 }
 
+/* What the functions left on the stack is no pointer of theirs any more. */
+__attribute__((noinline)) void scrub(void)
+{
+	volatile char stack[16384];
+
+	for (unsigned i = 0; i < sizeof(stack); i++)
+		stack[i] = 0;
+}
+
 int main(void)
 {
 	int n;
@@ -65,6 +74,7 @@ int main(void)
 			answer();
 			grow();
 		}
+		scrub();
 		printf("done %d\n", n);
 	}
 	_exit(0);

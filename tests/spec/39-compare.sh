@@ -5,6 +5,8 @@
 #   39.6-39.7   diff of two moments of a run: by stack and by block; the peak
 #   39.8-39.10  growth over three runs, and of one run each so much time
 #   39.11-39.12 growth and diff between marks of a service that runs (a private machine)
+#   39.13       leaks of five programs: what valgrind says of them
+#   39.14-39.17 leaks: the program goes on, by name, of one that was there before, refusals
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 
@@ -222,4 +224,160 @@ between_marks() {
 	same "$(json "$T/j" 'j["row_counts"]["kept"]')" 1
 }
 it 39.12 "diff between two marks has the blocks that came, went and stayed" between_marks
+
+says() { grep -q "$1" "$2"; }
+# shape TRACE: a process of lost that stands still, traced by run; its pid is $lost
+stay() {
+	: >"$T/ready"
+	"$FA" run -o "$2" -- "$P/lost" "$1" stay >"$T/ready" 2>"$T/err" & runner=$!
+	wait_for 30 says ready "$T/ready"
+	lost=$(pgrep -P $runner)
+}
+leave() { kill -9 "$lost"; wait $runner 2>/dev/null || true; }
+
+# "definite indirect possible reachable", each "bytes/blocks"
+our_answer() {
+	"$FA" leaks "$lost" --trace "$1" --json >"$T/j"
+	json "$T/j" '" ".join("%d/%d" % (j[k]["bytes"], j[k]["blocks"]) for k in ("definite", "indirect", "possible", "reachable"))'
+}
+valgrinds_answer() {
+	valgrind --leak-check=full --leak-check-heuristics=none --show-leak-kinds=none "$P/lost" "$1" 2>"$T/v"
+	sed -n 's/,//g; s/.*\(definitely lost\|indirectly lost\|possibly lost\|still reachable\): \([0-9]*\) bytes in \([0-9]*\) blocks.*/\2\/\3/p' "$T/v" | xargs
+}
+as_valgrind() {
+	local shape
+	for shape in plain lists rings middles threads; do
+		stay $shape "$T/l.$shape.falloc"
+		# The one possible block of threads, a thread's table of modules with such memory, has room for the shim.
+		same "$shape $(our_answer "$T/l.$shape.falloc" | sed 's/ 304\/1 / 288\/1 /')" "$shape $(valgrinds_answer $shape)"
+		json "$T/j" 'j["all_blocks_known"]' | grep -q true
+		leave
+	done
+	same "$(json "$T/j" 'sorted((r["stack"][0]["function"], r["blocks"], r["bytes"]) for r in j["rows"] if r["reach"] == "definite")')" \
+		"[('passer', 3, 2400), ('sleeper', 1, 700)]"
+}
+if command -v valgrind >/dev/null; then
+	it 39.13 "definite, indirect, possible and reachable are valgrind's, of five programs" as_valgrind
+else
+	skip 39.13 "definite, indirect, possible and reachable are valgrind's, of five programs" "no valgrind"
+fi
+
+goes_on() {
+	stay threads "$T/on.falloc"
+	kill -STOP "$lost"
+	wait_for 10 says 'State:.T' /proc/$lost/status
+	"$FA" leaks --pid "$lost" --trace "$T/on.falloc" >"$T/out"
+	grep -q "^lost (pid $lost): stopped for .*; 2 threads and .* of memory copied$" "$T/out"
+	grep -q '^700 B in 1 block definite$' "$T/out"
+	wait_for 10 says 'State:.T' /proc/$lost/status # stopped it was
+	for task in /proc/$lost/task/*; do grep -q 'TracerPid:.0' $task/status; done
+	kill -CONT "$lost"
+	wait_for 10 says 'State:.S' /proc/$lost/status
+	leave
+}
+it 39.14 "the process goes on as it was, also one that was stopped before" goes_on
+
+in_session() {
+	$fa enable grower --starts 1000 >/dev/null
+	$fa start lk -o "$T/lk.falloc" --min-free 0 >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/grower" <"$T/in" >"$T/done" & pid=$!
+	exec 8>"$T/in"
+	rm -f /etc/ld.so.preload
+	wait_for 30 traced_now $pid
+	n=1
+	echo 30 >&8
+	wait_for 30 handled
+	$fa leaks --name grower --json >"$T/j"
+	same "$(json "$T/j" 'j["pid"], j["definite"], [r["stack"][0]["function"] for r in j["rows"] if r["reach"] == "definite"]')" \
+		"($pid, {'blocks': 30, 'bytes': 1440}, ['log_request'])"
+	# It has not noticed.
+	n=2
+	echo 12 >&8
+	wait_for 30 handled
+	local r=0
+	$fa leaks $pid --fail-above 2015 --by function --json >"$T/j" || r=$?
+	same "$r $(json "$T/j" 'j["definite"]["blocks"], j["reachable"]["blocks"] >= 31, j["lost"]')" "6 (42, True, 0)"
+	$fa leaks $pid --fail-above 2016 --show reachable >"$T/out"
+	grep -q '^    remember  grower.c:' "$T/out" && ! grep -q log_request "$T/out" || return 1
+	exec 8>&-
+	wait $pid
+	$fa stop lk >/dev/null
+	$fa disable grower >/dev/null
+}
+it 39.15 "by name, in the session that records it: what is lost, again and again" in_session
+
+cat >"$T/anchor.c" <<'C'
+#include <stdlib.h>
+#include <unistd.h>
+static void **anchor;
+/* A copy of a pointer may be left on the stack and in a register. */
+static void scrub(void)
+{
+	volatile char stack[16384];
+	for (int i = 0; i < 16384; i++)
+		stack[i] = 0;
+	__asm__ volatile("xor %%r8d, %%r8d; xor %%r9d, %%r9d; xor %%r10d, %%r10d; xor %%r11d, %%r11d; pxor %%xmm0, %%xmm0" :
+			 : : "r8", "r9", "r10", "r11", "xmm0");
+}
+int main(void)
+{
+	char c;
+	int n = 0;
+	anchor = malloc(800);
+	write(1, "ready\n", 6);
+	while (read(0, &c, 1) == 1) {
+		anchor[n++] = malloc(40);
+		malloc(56);
+		scrub();
+		write(1, "done\n", 5);
+	}
+	pause();
+}
+C
+gcc -O0 -w -fno-builtin -o "$T/m/anchor" "$T/anchor.c"
+five_done() { [ "$(grep -c done "$T/done")" = 5 ]; }
+was_there_before() {
+	: >"$T/done"
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$T/m/anchor" <"$T/in" >"$T/done" & pid=$!
+	exec 8>"$T/in"
+	wait_for 30 says ready "$T/done"
+	rm -f /etc/ld.so.preload
+	$fa start old --pid $pid -o "$T/anchor.falloc" --min-free 0 >/dev/null
+	printf 12345 >&8
+	wait_for 30 five_done
+	$fa leaks $pid --show definite --json >"$T/j"
+	same "$(json "$T/j" 'j["all_blocks_known"], j["definite"], j["reachable"]')" \
+		"(False, {'blocks': 5, 'bytes': 280}, {'blocks': 5, 'bytes': 200})"
+	$fa stop old >/dev/null
+	exec 8>&-
+	kill $pid
+}
+it 39.16 "of one that ran before: what an older block points to is not lost, and this is said" was_there_before
+
+refusals() {
+	local r=0
+	sleep 1000 & pid=$!
+	wait_for 10 asleep $pid
+	$fa leaks $pid 2>"$T/out" || r=$?
+	same "$r" 5
+	grep -q "no session has process $pid" "$T/out"
+	stay plain "$T/l.falloc"
+	chmod 644 "$T/l.falloc"
+	chmod 755 "$T"
+	r=0; setpriv --reuid nobody --regid nogroup --clear-groups "$FA" leaks "$lost" --trace "$T/l.falloc" 2>"$T/out" || r=$?
+	same "$r" 4
+	r=0; "$FA" leaks $pid --trace "$T/l.falloc" 2>"$T/out" || r=$?
+	same "$r" 5
+	leave
+	r=0; "$FA" leaks "$lost" --trace "$T/l.falloc" 2>"$T/out" || r=$?
+	same "$r" 5
+	r=0; "$FA" leaks 2>"$T/out" || r=$?
+	same "$r" 2
+	r=0; "$FA" leaks $pid --trace "$T/none.falloc" 2>"$T/out" || r=$?
+	same "$r" 5
+	kill $pid
+}
+it 39.17 "refused: not traced, not allowed, not there" refusals
 results
