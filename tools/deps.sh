@@ -9,7 +9,7 @@ demo='git procps util-linux sqlite3'
 test='g++ libunwind-dev python3 perl binutils'
 
 # From here on: without them some claims are skipped.
-tools='lua5.4 valgrind man-db groff-base strace gdb systemd-container mmdebstrap zsh clang libclang-rt-dev rustc
+tools='lua5.4 valgrind man-db groff-base strace gdb systemd-container mmdebstrap qemu-system-x86 e2fsprogs zsh clang libclang-rt-dev rustc
 libc6-i386'
 # Programs that are judged (tests/real) and that behave in other ways (tests/spec/17-makes.sh). Redis without its
 # package of a service that would start: the server is in redis-tools.

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { COPY_AT_ONCE = 1 << 20 };
+
 void fa_close(int *fd)
 {
 	int saved = errno;
@@ -163,6 +165,26 @@ int fa_read_file_at(int dir_fd, const char *name, size_t max, char **ret, size_t
 int fa_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 {
 	return fa_read_file_at(AT_FDCWD, path, max, ret, ret_len);
+}
+
+int fa_copy_file(int from, int to)
+{
+	FA_CLEANUP(free_char) char *some = malloc(COPY_AT_ONCE);
+	off_t at = 0, stands = lseek(from, 0, SEEK_CUR);
+	ssize_t n;
+	int r = 0;
+
+	if (some == NULL)
+		return -ENOMEM;
+	if (stands < 0 || ftruncate(to, 0) < 0 || lseek(to, 0, SEEK_SET) < 0)
+		return -errno;
+	while (r == 0 && (n = pread(from, some, COPY_AT_ONCE, at)) != 0) {
+		r = n < 0 ? -errno : fa_write_all(to, some, (size_t)n);
+		at += n;
+	}
+	if (r == 0 && lseek(to, stands, SEEK_SET) < 0)
+		r = -errno;
+	return r;
 }
 
 /* The folder of path as a descriptor that fsync accepts. */

@@ -20,6 +20,10 @@ int fa_read_file(const char *path, size_t max, char **ret, size_t *ret_len) FA_M
 int fa_read_file_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len)
 	FA_MUST_USE;
 
+/* All bytes of one open file into another, from the start of both; `to` has no others then, and stands where `from`
+ * stands. */
+int fa_copy_file(int from, int to) FA_MUST_USE;
+
 /* Write a temporary file beside it, fsync, rename over it, fsync the folder. */
 int fa_replace_file(const char *path, const void *data, size_t len, mode_t mode) FA_MUST_USE;
 

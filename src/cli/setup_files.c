@@ -109,26 +109,6 @@ int fa_setup_rewrite(const char *path, const void *data, size_t len, mode_t mode
 	return fa_setup_sync_folder_of(path);
 }
 
-static int copy_bytes(int from, int to)
-{
-	char buf[65536];
-
-	for (;;) {
-		ssize_t n = read(from, buf, sizeof(buf));
-		int r;
-
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		r = fa_write_all(to, buf, (size_t)n);
-		if (r)
-			return r;
-	}
-}
-
 int fa_setup_copy(const char *from, const char *to)
 {
 	FA_CLEANUP(fa_close) int in = open(from, O_RDONLY | O_CLOEXEC);
@@ -144,7 +124,7 @@ int fa_setup_copy(const char *from, const char *to)
 
 	if (out < 0)
 		return -errno;
-	r = copy_bytes(in, out);
+	r = fa_copy_file(in, out);
 	if (!r && (fchmod(out, 0755) != 0 || fsync(out) != 0))
 		r = -errno;
 	if (r)

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,45 @@ static int make_way(char *path, size_t size, uint32_t counter)
 	return rename(path, old) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* Is `dir` a place where something is mounted now? */
+static bool is_mounted(const char *dir)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[4096], place[1024];
+	bool found = false;
+
+	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL)
+		found = sscanf(line, "%*d %*d %*s %*s %1023s", place) == 1 &&
+			strcmp(place, dir) == 0;
+	if (f != NULL)
+		(void)fclose(f);
+	return found;
+}
+
+/* A trace below a folder on which something is still to be mounted would be hidden by that. */
+static int check_mounts(const struct keeper *k, const char *path)
+{
+	char fstab[300], dir[1024];
+	const struct mntent *m;
+	FILE *f;
+	int e = fa_path_join(fstab, sizeof(fstab), k->settings->root, "/etc/fstab");
+
+	f = e == 0 ? setmntent(fstab, "re") : NULL;
+	while (f != NULL && e == 0 && (m = getmntent(f)) != NULL) {
+		size_t len = strlen(m->mnt_dir);
+
+		if (len < 2 || m->mnt_dir[0] != '/' || hasmntopt(m, "noauto") != NULL ||
+		    fa_path_join(dir, sizeof(dir), k->settings->root, m->mnt_dir) < 0)
+			continue;
+		len = strlen(dir);
+		if (strncmp(path, dir, len) == 0 && path[len] == '/' && !is_mounted(dir))
+			e = -EAGAIN;
+	}
+	if (f != NULL)
+		(void)endmntent(f);
+	return e;
+}
+
 int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint32_t *ret_counter,
 		    int *ret_fd)
 {
@@ -126,6 +166,8 @@ int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint3
 	char path[600];
 	int fd, e = fa_path_join(path, sizeof(path) - 8, k->settings->root, a->file_name);
 
+	if (e == 0)
+		e = check_mounts(k, path);
 	if (e == 0)
 		e = make_folder_of(path);
 	if (e == 0)

@@ -171,6 +171,18 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 	}
 }
 
+/* Of success session_move() itself tells. */
+static void move_session(struct collector *c, uint64_t id, int fd)
+{
+	struct fa_part_msg m = {.u.file.session = id};
+	int e = session_move(c, id, fd);
+
+	if (e == 0)
+		return;
+	m.u.file.error = -e;
+	tell_keeper(c, &m, FA_MSG_FILE, -1);
+}
+
 static void stop_all(struct collector *c)
 {
 	struct fa_part_msg m = {0};
@@ -216,6 +228,9 @@ static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fd
 		fds[0] = -1;
 		c->sessions_given++;
 		c->ready_due = true;
+		break;
+	case FA_MSG_FILE:
+		move_session(c, m->u.file.session, fds[0]);
 		break;
 	case FA_MSG_INFO:
 		take_info(c, &m->u.info);

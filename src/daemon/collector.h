@@ -59,6 +59,7 @@ struct family {
 struct session {
 	bool used;
 	bool ended; /* by itself; the writer is gone */
+	bool in_memory; /* its folder cannot be written to yet (boot) */
 	unsigned index;
 	uint64_t id;
 	struct fa_session_options o;
@@ -215,6 +216,8 @@ void session_preface(struct collector *c, const struct session *s, const struct 
 /* The fixed part of a record with the ids that it has in this session's trace: `head` itself, or `copy`. */
 const void *session_ids(const struct session *s, unsigned tag, const void *head, size_t head_len,
 			unsigned char copy[SHIFTED_MAX]);
+/* What is in memory goes on in this file. */
+int session_move(struct collector *c, uint64_t id, int fd) FA_MUST_USE;
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
 /* The keeper is to have a duplicate, for the collector that may have to follow us. */
 void session_keep(struct collector *c, const struct session *s);

@@ -22,7 +22,7 @@
 static const unsigned short allowed[] = {
 	/* arenas, traces, messages: descriptors that came to us */
 	SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_ftruncate, SYS_fallocate,
-	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fcntl, SYS_dup, SYS_close,
+	SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_fcntl, SYS_dup, SYS_dup3, SYS_close,
 	SYS_memfd_create, SYS_fchmod, SYS_fstat, SYS_fgetxattr, SYS_fstatfs, SYS_statx, SYS_sendmsg,
 	SYS_recvmsg, SYS_sendto, SYS_recvfrom, SYS_accept4, SYS_getsockopt, SYS_shutdown, SYS_poll,
 	SYS_ppoll, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait,

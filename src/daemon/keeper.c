@@ -132,12 +132,16 @@ static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, i
 		break;
 	case FA_MSG_SESSION_OVER:
 		drop_session(k, m->u.session.id);
+		autologger_over(k, m->u.session.id);
 		break;
 	case FA_MSG_STARTED:
 		rules_count_start(k, &m->u.started);
 		break;
 	case FA_MSG_DISARM:
 		rules_disarm(k, &m->u.started);
+		break;
+	case FA_MSG_FILE:
+		autologger_moved(k, &m->u.file);
 		break;
 	case FA_MSG_AUTOLOGGER:
 		m->u.autologger.name[sizeof(m->u.autologger.name) - 1] = '\0';
@@ -149,7 +153,7 @@ static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, i
 	}
 }
 
-static void read_part(struct keeper *k, struct part *p)
+void read_part(struct keeper *k, struct part *p)
 {
 	uint64_t from = fa_mono_ns();
 	struct fa_part_msg m;
@@ -257,6 +261,7 @@ static void stop(struct keeper *k)
 		       fa_mono_ns() - from < STOP_WITHIN_S * 1000000000ull)
 			turn(k);
 	part_stop_all(k);
+	autologgers_finish(k);
 	place_leave(k);
 	fa_registry_close(&k->registry);
 	fa_rule_list_done(&k->rules);
@@ -327,6 +332,7 @@ int keeper_main(struct daemon_settings *settings, int ready_fd)
 	k->ready_fd = ready_fd;
 	for (int i = 0; i < FA_SESSIONS_MAX; i++)
 		k->kept[i].fd = -1;
+	autologgers_init(k);
 	for (int i = 0; i < settings->config.problems; i++)
 		log_line("%s", settings->config.problem[i]);
 	requests_open(k);

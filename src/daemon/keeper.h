@@ -35,6 +35,13 @@ enum autologger_state { AL_WAITS, AL_GIVEN, AL_STARTED, AL_FAILED };
 struct autologger {
 	enum autologger_state state;
 	uint32_t counter; /* FileCounter of its file, 0: without FileMax */
+	uint64_t id;      /* of its session */
+	/* While its folder cannot be written to (boot), else -1: */
+	int memory_fd; /* the trace so far */
+	int file_fd;   /* where it is to go on, once that could be made */
+	pid_t asked;   /* the collector that was told of it, 0: none */
+	uint64_t again_ns; /* it could not take it: ask again then */
+	bool over;     /* the session has ended: the keeper copies what there is */
 };
 
 enum { ASKERS_MAX = 32, PURSES = 64 };
@@ -78,6 +85,9 @@ struct keeper {
 	uint64_t rules_generation;
 };
 
+/* keeper.c */
+void read_part(struct keeper *k, struct part *p);
+
 /* parts.c */
 int part_start(struct keeper *k, enum part_name which);
 void part_watch(struct keeper *k, uint64_t now); /* who is silent? */
@@ -98,6 +108,10 @@ uint64_t watchdog_interval_ns(void); /* 0: systemd does not want to hear from us
 void autologgers_turn(struct keeper *k);
 void autologger_result(struct keeper *k, const struct fa_msg_autologger *m);
 bool autologgers_pending(const struct keeper *k);
+void autologgers_init(struct keeper *k);
+void autologgers_finish(struct keeper *k); /* the collector has ended its sessions */
+void autologger_over(struct keeper *k, uint64_t session);
+void autologger_moved(struct keeper *k, const struct fa_msg_file *m);
 
 /* autologger_file.c: its trace, and what is remembered of its last start */
 int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint32_t *ret_counter,

@@ -15,9 +15,13 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "daemon/collector.h"
 #include "format/index_format.h"
 #include "trace/save.h"
+
+/* A trace that waits for its folder takes no more: then the session ends, as on a full disk. */
+enum { IN_MEMORY_MAX = 128 << 20 };
 
 /* What is appended has ids of its own behind those that the file has. PASS names its family, too, but
  * only to tell sweeps apart. */
@@ -182,7 +186,7 @@ static int make_ring(struct session *s)
 /* Room that is there for sure. It is not part of the file until it is written to. */
 static int preallocate(const struct session *s)
 {
-	if ((s->o.log_file_mode & FA_LOG_PREALLOCATE) == 0)
+	if ((s->o.log_file_mode & FA_LOG_PREALLOCATE) == 0 || s->in_memory)
 		return 0;
 	return fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)s->o.maximum_file_size) < 0 ? -errno
 											   : 0;
@@ -241,7 +245,7 @@ static int open_writer(struct collector *c, struct session *s, bool resumed)
 	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
 	if (S_ISFIFO(st.st_mode))
 		(void)fcntl(s->fd, F_SETFL, O_NONBLOCK | O_WRONLY);
-	else if ((mode & FA_LOG_BUFFERING) == 0)
+	else if ((mode & FA_LOG_BUFFERING) == 0 && !s->in_memory)
 		options.minimum_free = minimum_free(c, &s->o, s->fd);
 	if ((mode & FA_LOG_BUFFERING) != 0)
 		options.maximum_bytes = fa_session_ring_size(&s->o);
@@ -259,7 +263,7 @@ static void name_file(struct session *s)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
 	n = readlink(path, s->file, sizeof(s->file) - 1);
 	s->file[n > 0 ? n : 0] = '\0';
-	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || s->in_memory)
 		(void)snprintf(s->file, sizeof(s->file), "(memory)");
 	if (fa_session_real_time_only(&s->o))
 		(void)snprintf(s->file, sizeof(s->file), "(real time)");
@@ -282,6 +286,7 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	s->started_mono = s->flushed_ns = fa_mono_ns();
 	s->events = want->events;
 	s->lost = want->lost;
+	s->in_memory = want->in_memory != 0;
 	s->fd = fd;
 	*ret_what = "its trace file";
 	e = fd < 0 && ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || fa_session_real_time_only(&s->o))
@@ -315,19 +320,6 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	return 0;
 }
 
-void sessions_update_bytes(struct session *s)
-{
-	if (s->w == NULL || fa_session_real_time_only(&s->o))
-		return;
-	s->bytes = s->written = fa_trace_writer_bytes(s->w);
-	if ((s->o.log_file_mode & FA_LOG_CIRCULAR) != 0 && s->bytes > s->o.maximum_file_size)
-		s->bytes = s->o.maximum_file_size;
-	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 && s->bytes > fa_session_ring_size(&s->o))
-		s->bytes = fa_session_ring_size(&s->o);
-	s->blocks = fa_trace_writer_blocks(s->w);
-	s->blocks_overwritten = fa_trace_writer_overwritten(s->w);
-}
-
 static void flush(struct collector *c, struct session *s, bool sync)
 {
 	int e;
@@ -341,6 +333,55 @@ static void flush(struct collector *c, struct session *s, bool sync)
 	atomic_store(&c->beat->writing_ns, 0);
 	if (e < 0)
 		s->error = e;
+}
+
+/*
+ * A session of which the trace began in memory, because its folder could not be written to yet. The keeper hears of it
+ * before a byte more is written: should we die in between, both files hold the same, whichever our successor gets.
+ */
+int session_move(struct collector *c, uint64_t id, int fd)
+{
+	struct fa_part_msg m = {.u.file.session = id};
+	struct session *s = NULL;
+	int e = 0;
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && !c->session[i].ended && c->session[i].in_memory &&
+		    c->session[i].id == id)
+			s = &c->session[i];
+	if (s == NULL)
+		return -ENOENT;
+	flush(c, s, false);
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = s->error != 0 ? s->error : fa_copy_file(s->fd, fd);
+	atomic_store(&c->beat->writing_ns, 0);
+	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	if (e < 0)
+		return e;
+	tell_keeper(c, &m, FA_MSG_FILE, -1);
+	if (dup3(fd, s->fd, O_CLOEXEC) < 0) { /* cannot be: both are open */
+		s->error = -errno;
+		return 0;
+	}
+	s->in_memory = false;
+	(void)preallocate(s); /* where there is no room the session ends when it comes to that */
+	fa_trace_writer_moved(s->w, minimum_free(c, &s->o, s->fd));
+	name_file(s);
+	log_line("session %s goes on in %s", s->o.name, s->file);
+	return 0;
+}
+
+void sessions_update_bytes(struct session *s)
+{
+	if (s->w == NULL || fa_session_real_time_only(&s->o))
+		return;
+	s->bytes = s->written = fa_trace_writer_bytes(s->w);
+	if ((s->o.log_file_mode & FA_LOG_CIRCULAR) != 0 && s->bytes > s->o.maximum_file_size)
+		s->bytes = s->o.maximum_file_size;
+	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 && s->bytes > fa_session_ring_size(&s->o))
+		s->bytes = fa_session_ring_size(&s->o);
+	s->blocks = fa_trace_writer_blocks(s->w);
+	s->blocks_overwritten = fa_trace_writer_overwritten(s->w);
 }
 
 static uint32_t reason_of(int error)
@@ -503,6 +544,8 @@ void sessions_turn(struct collector *c, uint64_t now)
 			s->flushed_ns = now;
 			c->commit_due = true;
 		}
+		if (s->in_memory && fa_trace_writer_bytes(s->w) > IN_MEMORY_MAX)
+			s->error = -ENOSPC;
 		if (s->error != 0)
 			session_stop(c, s, reason_of(s->error));
 		else if (written_too_much(c, s, now))

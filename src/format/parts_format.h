@@ -39,6 +39,7 @@ enum fa_part_msg_type {
 	FA_MSG_LINK,    /* to both: a new socket to the other part */
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
 	FA_MSG_SESSION_OVER,
+	FA_MSG_FILE, /* down: the trace in memory goes on in this file; up: it does, or why not */
 	FA_MSG_STARTED, /* a rule was used (it may be one "for N starts") */
 	FA_MSG_DISARM,  /* what it flags crashed again and again */
 	FA_MSG_AUTOLOGGER,
@@ -162,7 +163,15 @@ struct fa_msg_session {
 	uint64_t events, lost; /* carried over a restart */
 	uint32_t uid;          /* who started it */
 	uint32_t resumed;      /* 1: the file has blocks of a collector that died */
+	uint32_t in_memory;    /* 1: FA_MSG_FILE will follow */
+	uint32_t reserved;
 	struct fa_session_options options;
+};
+
+struct fa_msg_file {
+	uint64_t session;
+	int32_t error; /* 0 or an errno, positive */
+	uint32_t reserved;
 };
 
 struct fa_msg_autologger {
@@ -209,6 +218,7 @@ struct fa_part_msg {
 		struct fa_msg_blind blind;
 		struct fa_msg_wants wants;
 		struct fa_msg_session session;
+		struct fa_msg_file file;
 		struct fa_msg_autologger autologger;
 		struct fa_msg_started started;
 		struct fa_msg_info info;

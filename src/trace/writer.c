@@ -449,6 +449,13 @@ int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 	return r;
 }
 
+void fa_trace_writer_moved(struct fa_trace_writer *w, uint64_t minimum_free)
+{
+	w->minimum_free = minimum_free;
+	w->free_ns = 0;
+	w->synced = 0;
+}
+
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w)
 {
 	return w->bytes;

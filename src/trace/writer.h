@@ -78,6 +78,10 @@ void fa_trace_writer_forget(struct fa_trace_writer *w, uint32_t arena);
 /* How far the trace has come, for fa_trace_writer_resume(); right after a flush. */
 uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w);
 
+/* Behind the descriptor lies another file now, with the same bytes, on a file system of which so much is to be left
+ * free. */
+void fa_trace_writer_moved(struct fa_trace_writer *w, uint64_t minimum_free);
+
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w);  /* written to the file */
 uint32_t fa_trace_writer_block_size(const struct fa_trace_writer *w); /* that it took */
 uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w); /* of its blocks */

@@ -6,7 +6,9 @@
 #   32.5-32.6  shutdown ends the session before its file system goes, also while a service still allocates
 #   32.7       FileMax: each boot has a file of its own, and behind the last one comes the first
 #   32.8       a broken section is told with file, line and key; the other session runs
-#   32.9       after disable nothing is traced; after uninstall nothing is left
+#   32.9       a trace whose folder is mounted only later begins in memory and goes on in its file, also when the
+#              collector is killed before and after
+#   32.10      after disable nothing is traced; after uninstall nothing is left
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/guest.sh"
 
@@ -20,30 +22,9 @@ RES=$G/results
 gfa="$FA --root $G"
 LOG=$G/var/log/firstalloc
 
-# Early: when the file systems are just there, before sysinit.target. Short ones write their counts to /results; the
-# one that stays is ended by the shutdown.
 guest() {
 	guest_make "$G"
-	install -d -m 1777 "$RES"
-	guest_program "$G" service early-service usual-service late-service stays
-	guest_service "$G" early 'DefaultDependencies=no
-Before=sysinit.target systemd-tmpfiles-setup.service
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/early-service /results/early 100
-ExecStart=/usr/bin/early-service /results/early 200'
-	guest_service "$G" usual '[Service]
-Type=oneshot
-User=games
-ExecStart=/bin/sh -c "for i in 1 2 3 4 5; do /usr/bin/usual-service /results/usual 1001; done"'
-	guest_service "$G" stays '[Service]
-ExecStart=/usr/bin/stays /results/stays 10 stay'
-	guest_service "$G" late 'After=multi-user.target early.service usual.service stays.service
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/late-service /results/late 5000
-ExecStart=-/bin/sh /results/run.sh
-ExecStart=/bin/systemctl --no-block poweroff'
+	guest_services "$G"
 	mkdir -p "$LOG" "$G/etc/firstalloc/firstalloc.ini.d"
 	[ "$(wc -l <"$G/etc/ld.so.preload")" = 1 ]
 }
@@ -51,31 +32,12 @@ it 32.1 "the guest has the programs, the library and its line" guest
 
 boot() {
 	rm -f "$RES"/*
-	cat >"$RES/run.sh" <<-'U'
-		firstalloc status --json >/results/status.json
-		systemctl show -p Type,ActiveState,StandardOutput firstallocd.service >/results/unit
-		systemd-analyze verify --man=no firstallocd.service late.service 2>/results/order
-	U
 	container_boot "$G"
 	[ -s "$RES/status.json" ]
 }
 
-# counts TRACE: for each process "IMAGE PID ALLOCATIONS FREES", as the trace has it; own: as the programs have it
-counts() {
-	"$FA" report --json "$1" >"$T/r.json"
-	json "$T/r.json" "'\n'.join(sorted('%s %d %d %d' % (p['image'], p['pid'], p['events_by_kind']['alloc'], p['events_by_kind']['free']) for p in j['processes']))"
-}
-own() {
-	local f
-	for f in early:early-service usual:usual-service late:late-service stays:stays; do
-		sed "s/^/${f#*:} /" "$RES/${f%:*}"
-	done | sort
-}
-
 first_boot() {
-	for p in early-service usual-service late-service stays; do
-		$gfa enable $p >/dev/null
-	done
+	guest_flag "$G" enable
 	printf '[Autologger boot]\nFileMax = 2\n' >"$G/etc/firstalloc/firstalloc.ini.d/boot.ini"
 	$gfa autologger enable boot >/dev/null
 	boot
@@ -90,7 +52,7 @@ it 32.2 "at boot the unit is ready before the first flagged service starts" firs
 
 all_starts() {
 	same "$(wc -l <"$RES/early") $(wc -l <"$RES/usual") $(wc -l <"$RES/late") $(wc -l <"$RES/stays")" "2 5 1 1"
-	same "$(counts "$LOG/boot.falloc.0001")" "$(own)"
+	same "$(guest_counts "$LOG/boot.falloc.0001")" "$(guest_own "$RES")"
 	same "$(json "$T/r.json" "sum(p['lost'] for p in j['processes'])")" 0
 }
 it 32.3 "nine starts of four services: nine in the trace, each with its own counts, none lost" all_starts
@@ -111,8 +73,8 @@ ended() {
 it 32.5 "shutdown ends the session properly, and its file is whole" ended
 
 stays_ended() {
-	same "$(counts "$LOG/boot.falloc.0001" | grep ^stays)" "$(own | grep ^stays)"
-	[ "$(own | awk '/^stays/ {print $3}')" -gt 10 ]
+	same "$(guest_counts "$LOG/boot.falloc.0001" | grep ^stays)" "$(guest_own "$RES" | grep ^stays)"
+	[ "$(guest_own "$RES" | awk '/^stays/ {print $3}')" -gt 10 ]
 }
 it 32.6 "a service that allocates until it is told to end is in the trace to its last event" stays_ended
 
@@ -121,19 +83,19 @@ rotation() {
 	boot
 	same "$(cd "$LOG"; echo *.falloc*)" "boot.falloc.0001 boot.falloc.0002"
 	same "$(sha256sum <"$LOG/boot.falloc.0001")" "$sum"
-	same "$(counts "$LOG/boot.falloc.0002")" "$(own)"
+	same "$(guest_counts "$LOG/boot.falloc.0002")" "$(guest_own "$RES")"
 	$gfa autologger show boot | grep -q '^FileCounter = 2 '
 	same "$($gfa --json autologger show boot | "$PYTHON" -c 'import json,sys; print(json.load(sys.stdin)["FileCounter"])')" 2
 	boot
 	same "$(cd "$LOG"; echo *.falloc*)" "boot.falloc.0001 boot.falloc.0002"
-	same "$(counts "$LOG/boot.falloc.0001")" "$(own)"
+	same "$(guest_counts "$LOG/boot.falloc.0001")" "$(guest_own "$RES")"
 }
 it 32.7 "FileMax = 2: the second boot writes .0002 and leaves .0001 alone, the third writes .0001" rotation
 
 broken() {
 	printf '[Autologger bad]\nStart = 1\nFileMax = 17\n' >"$G/etc/firstalloc/firstalloc.ini.d/bad.ini"
 	boot
-	same "$(counts "$LOG/boot.falloc.0002")" "$(own)"
+	same "$(guest_counts "$LOG/boot.falloc.0002")" "$(guest_own "$RES")"
 	$gfa autologger show bad >"$T/o"
 	cat "$T/o"
 	grep -q '^Status = 22 .*bad.ini:3: \[Autologger bad\] FileMax' "$T/o"
@@ -142,23 +104,59 @@ broken() {
 }
 it 32.8 "a broken section has Status 22 with file, line and key; the other session runs" broken
 
+# The folder is mounted after the early services have run; the collector is killed before that, and again when the
+# trace is in its file.
+memory() {
+	mkdir -p "$G/srv/log"
+	rm -f "$LOG"/*
+	echo '/srv/log /var/log/firstalloc none bind,x-systemd.after=kill-1.service 0 0' >"$G/etc/fstab"
+	cat >"$G/usr/lib/kill-collector" <<-'U'
+		read -r keeper </run/firstalloc/firstallocd.pid
+		collector() { for c in $(cat /proc/$keeper/task/$keeper/children); do
+			grep -q '^Uid:.0.' /proc/$c/status || echo $c; done; }
+		while [ "$1" = 2 ] && ! [ -s /srv/log/boot.falloc.0001 ]; do sleep 0.02; done
+		killed=$(collector)
+		kill -9 "$killed" && echo "killed $1" >>/run/early-kills
+		while [ "$(collector)" = "$killed" ] || [ -z "$(collector)" ]; do sleep 0.02; done
+	U
+	guest_service "$G" kill-1 'DefaultDependencies=no
+After=early.service
+Before=sysinit.target local-fs.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /usr/lib/kill-collector 1
+ExecStart=/bin/sh -c "firstalloc status --json >/run/in-memory.json"'
+	guest_service "$G" kill-2 'After=local-fs.target
+Before=usual.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /usr/lib/kill-collector 2'
+	echo 'cp /run/early-kills /run/in-memory.json /results/' >>"$G/usr/lib/at-the-end"
+	boot
+	rm "$G/etc/fstab" "$G"/etc/systemd/system/*/kill-?.service
+	same "$(cat "$RES/early-kills")" "killed 1
+killed 2"
+	same "$(json "$RES/in-memory.json" "[(s['name'], s['file']) for s in j['sessions']]")" "[('boot', '(memory)')]"
+	same "$(ls "$LOG")" ""
+	same "$(guest_counts "$G/srv/log/boot.falloc.0001")" "$(guest_own "$RES")"
+	"$FA" dump "$G/srv/log/boot.falloc.0001" | tail -n 1 | grep -q 'reason=stopped'
+}
+it 32.9 "a folder that is mounted late: the trace begins in memory and loses nothing, killed collectors included" memory
+
 gone() {
-	for p in early-service usual-service late-service stays; do
-		$gfa disable $p >/dev/null
-	done
+	guest_flag "$G" disable
 	$gfa autologger disable boot >/dev/null
-	rm "$LOG"/*
+	rm -f "$LOG"/*
 	boot
 	same "$(json "$RES/status.json" "len(j['sessions']), len(j['processes'])")" "(0, 0)"
 	same "$(find "$LOG" -name '*.falloc*')" ""
 	$gfa uninstall --purge >/dev/null
 	make -s -C "$SRC" B="$B" DESTDIR="$G" uninstall >/dev/null
 	rm -f "$RES"/*
-	: >"$RES/run.sh"
 	container_boot "$G"
 	same "$(wc -l <"$RES/usual")" 5
 	find "$G" -xdev -name '*firstalloc*' -printf '%P\n' >"$T/left"
 	same "$(cat "$T/left")" ""
 }
-it 32.9 "after disable nothing is traced; after uninstall --purge the services run, and nothing is left" gone
+it 32.10 "after disable nothing is traced; after uninstall --purge the services run, and nothing is left" gone
 results

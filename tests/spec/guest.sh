@@ -1,9 +1,14 @@
 # guest.sh - a Debian of its own to boot: in a container (half a second), or in an emulated machine with Debian's own
 # kernel (20 s). Source it after lib.sh. What is downloaded is made once and kept in the build folder.
-#   guest_lacks [vm]         prints why there can be none here, and fails where there can
+#   guest_lacks              prints why there can be none here, and fails where there can
 #   guest_make DIR           a system below DIR with all of `make install` and `firstalloc install`
 #   guest_service DIR NAME LINES   a unit NAME.service, enabled; LINES follow its [Unit]
 #   guest_program DIR PROGRAM NAME...   one of tests/programs under the names by which it is to be flagged
+#   guest_services DIR       four services that note what they have allocated: one early, before there are tmpfiles; one of
+#                            its own user; one that stays until the shutdown; one late, which powers the machine off
+#   guest_flag DIR enable    (or disable) them
+#   guest_own RESULTS        "IMAGE PID ALLOCATIONS FREES" of each start, as the programs have it; RESULTS: DIR/results
+#   guest_counts TRACE       the same, as a trace has it (and the whole report in $T/r.json)
 #   container_boot DIR       boots it, until it powers itself off; console in $T/console
 GUEST=$B/guest
 GUEST_TAR=$GUEST/debian-1.tar
@@ -60,8 +65,114 @@ guest_service() {
 	ln -sf "../$2.service" "$1/etc/systemd/system/$wants.wants/$2.service"
 }
 
+guest_services() {
+	install -d -m 1777 "$1/results"
+	guest_program "$1" service early-service usual-service late-service stays
+	guest_service "$1" early 'DefaultDependencies=no
+Before=sysinit.target systemd-tmpfiles-setup.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/early-service /run/early 100
+ExecStart=/usr/bin/early-service /run/early 200'
+	guest_service "$1" usual '[Service]
+Type=oneshot
+User=games
+ExecStart=/bin/sh -c "for i in 1 2 3 4 5; do /usr/bin/usual-service /results/usual 1001; done"'
+	guest_service "$1" stays '[Service]
+ExecStart=/usr/bin/stays /results/stays 10 stay'
+	guest_service "$1" late 'After=multi-user.target early.service usual.service stays.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/late-service /results/late 5000
+ExecStart=-/bin/sh /usr/lib/at-the-end
+ExecStart=/bin/systemctl --no-block poweroff'
+	cat >"$1/usr/lib/at-the-end" <<-'U'
+		cp /run/early /results/early
+		command -v firstalloc >/dev/null || exit 0
+		firstalloc status --json >/results/status.json
+		systemctl show -p Type,ActiveState,StandardOutput firstallocd.service >/results/unit
+		systemd-analyze verify --man=no firstallocd.service late.service 2>/results/order
+	U
+}
+
+guest_flag() {
+	local image
+	for image in early-service usual-service late-service stays; do
+		"$FA" --root "$1" "$2" $image >/dev/null || return
+	done
+}
+
+guest_counts() {
+	"$FA" report --json "$1" >"$T/r.json" || return
+	json "$T/r.json" "'\n'.join(sorted('%s %d %d %d' % (p['image'], p['pid'], p['events_by_kind']['alloc'], p['events_by_kind']['free']) for p in j['processes']))"
+}
+
+guest_own() {
+	local f
+	for f in early:early-service usual:usual-service late:late-service stays:stays; do
+		sed "s/^/${f#*:} /" "$1/${f%:*}" || return
+	done | sort
+}
+
 container_boot() {
-	timeout 60 systemd-nspawn -q -D "$1" -b --register=no --keep-unit --private-network --console=pipe \
+	timeout -k 5 60 systemd-nspawn -q -D "$1" -b --register=no --keep-unit --private-network --console=pipe \
 		--system-call-filter="fanotify_init fanotify_mark" --capability=all \
 		</dev/null >"$T/console" 2>&1 || { tail -n 20 "$T/console"; return 1; }
+}
+
+# An emulated machine: Debian's kernel for clouds has NVMe, ext4 and the serial console built in, so that the root
+# disk alone is enough, without an initramfs and without modules.
+KERNEL=linux-image-cloud-amd64
+vm_lacks() {
+	local tool
+	for tool in qemu-system-x86_64 mke2fs debugfs e2fsck; do
+		command -v $tool >/dev/null || { echo "needs $tool"; return; }
+	done
+	vm_fetch_kernel || { echo "no kernel could be fetched: $(tail -n 1 "$GUEST/kernel.log")"; return; }
+	return 1
+}
+
+vm_fetch_kernel() {
+	local package
+	[ -e "$GUEST/kernel/vmlinuz" ] && return
+	package=$(apt-cache depends $KERNEL 2>/dev/null | awk '/Depends: linux-image/ {print $2; exit}')
+	[ -n "$package" ] || { echo "apt does not know $KERNEL" >"$GUEST/kernel.log"; return 1; }
+	rm -rf "$GUEST/kernel.new"
+	mkdir -p "$GUEST/kernel.new"
+	(cd "$GUEST/kernel.new" && apt-get -q download "$package" && dpkg-deb -x ./*.deb . && rm ./*.deb &&
+		mv boot/vmlinuz-* vmlinuz && rm -rf boot usr lib/modules/*/kernel) >"$GUEST/kernel.log" 2>&1 || return
+	rm -rf "$GUEST/kernel"
+	mv "$GUEST/kernel.new" "$GUEST/kernel"
+}
+
+vm_image() { # DIR IMAGE
+	echo "/dev/nvme0n1 / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"
+	rm -f "$2"
+	truncate -s 640M "$2"
+	mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -m 0 -d "$1" "$2"
+}
+
+# Emulation is slow: what has nothing to do with us does not run.
+VM_QUIET="quiet loglevel=3 mitigations=off systemd.show_status=0"
+for unit in systemd-udev-trigger.service systemd-logind.service getty.target systemd-update-utmp.service \
+	systemd-update-utmp-runlevel.service systemd-journal-flush.service systemd-random-seed.service hwclock.service \
+	timers.target; do
+	VM_QUIET="$VM_QUIET systemd.mask=$unit"
+done
+
+vm_boot() { # IMAGE [words for the kernel]; VM_INITRD. The root is read-only at first, as Debian has it.
+	local image=$1
+	shift
+	timeout -k 5 "${VM_LIMIT:-120}" qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 512 -smp 1 -nodefaults \
+		-no-user-config -display none -no-reboot -serial stdio \
+		-drive file="$image",if=none,id=d0,format=raw,cache=unsafe -device nvme,drive=d0,serial=d0 \
+		-kernel "$GUEST/kernel/vmlinuz" ${VM_INITRD:+-initrd "$VM_INITRD"} \
+		-append "console=ttyS0 root=/dev/nvme0n1 ro panic=-1 $VM_QUIET $*" </dev/null >"$T/console" 2>&1
+}
+
+# vm_files IMAGE FOLDER DIR: what lies in a folder of it now, into DIR
+vm_files() {
+	e2fsck -fp "$1" >"$T/fsck" 2>&1 || [ $? = 1 ] || { cat "$T/fsck"; return 1; }
+	mkdir -p "$3"
+	debugfs -R "rdump $2 $3" "$1" >"$T/debugfs" 2>&1
 }
