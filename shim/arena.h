@@ -36,6 +36,7 @@ struct fa_arena {
 	uint32_t process; /* our slot in the process table */
 	uint32_t process_generation;
 	int32_t pid;
+	uint64_t table_most; /* bytes that the table of live blocks may take, 0: as many as there are */
 	bool run_mode; /* segments lie in a file made in run_dir */
 	uint8_t clock_source;
 	uint32_t euid;

@@ -8,6 +8,7 @@
 #include "shim/arena.h"
 #include "shim/real.h"
 #include "shim/state.h"
+#include "shim/table.h"
 #include "shim/tracer.h"
 #include "shim/wake.h"
 
@@ -24,12 +25,23 @@ static void *record_result(const struct fa_regs *regs, void *p, size_t size, uns
 	return p;
 }
 
+/* A block is about to be given back. */
+static FA_INLINE void leave(void *block, const struct fa_regs *regs)
+{
+	if (block == NULL)
+		return;
+	if (fa_active())
+		fa_record_free(regs, block, true);
+	else
+		fa_table_leave(block, regs);
+}
+
 void *fa_hook_malloc(size_t size, const struct fa_regs *regs)
 {
 	void *p;
 
 	if (!fa_active())
-		return fa_real.malloc(size);
+		return fa_table_malloc(size, regs);
 	p = fa_real.malloc(size);
 	if (FA_LIKELY(p != NULL))
 		fa_record_alloc(regs, p, size, FA_FN_MALLOC, 0);
@@ -38,15 +50,14 @@ void *fa_hook_malloc(size_t size, const struct fa_regs *regs)
 
 void fa_hook_free(void *block, const struct fa_regs *regs)
 {
-	if (block != NULL && fa_active())
-		fa_record_free(regs, block, true);
+	leave(block, regs);
 	fa_real.free(block);
 }
 
 void *fa_hook_calloc(size_t count, size_t size, const struct fa_regs *regs)
 {
 	if (!fa_active())
-		return fa_real.calloc(count, size);
+		return fa_table_calloc(count, size, regs);
 	return record_result(regs, fa_real.calloc(count, size), count * size, FA_FN_CALLOC, 0);
 }
 
@@ -63,7 +74,7 @@ static void *resize(void *block, size_t size, const struct fa_regs *regs, int is
 void *fa_hook_realloc(void *block, size_t size, const struct fa_regs *regs)
 {
 	if (!fa_active())
-		return fa_real.realloc(block, size);
+		return fa_table_realloc(block, size, regs);
 	return resize(block, size, regs, 0);
 }
 
@@ -73,16 +84,18 @@ void *fa_hook_reallocarray(void *block, size_t count, size_t size, const struct 
 
 	/* The real one calls realloc, which is ours again; it is needed for its errno only. */
 	if (!fa_active() || __builtin_mul_overflow(count, size, &bytes))
-		return fa_real.reallocarray(block, count, size);
+		return fa_table_reallocarray(block, count, size, regs);
 	return resize(block, bytes, regs, 1);
 }
 
 int fa_hook_posix_memalign(void **ret, size_t alignment, size_t size, const struct fa_regs *regs)
 {
-	bool traced = fa_active();
-	int error = fa_real.posix_memalign(ret, alignment, size);
+	int error;
 
-	if (traced && error == 0 && *ret != NULL)
+	if (!fa_active())
+		return fa_table_posix_memalign(ret, alignment, size, regs);
+	error = fa_real.posix_memalign(ret, alignment, size);
+	if (error == 0 && *ret != NULL)
 		fa_record_alloc(regs, *ret, size, FA_FN_POSIX_MEMALIGN, log2_of(alignment));
 	return error;
 }
@@ -90,7 +103,8 @@ int fa_hook_posix_memalign(void **ret, size_t alignment, size_t size, const stru
 void *fa_hook_aligned_alloc(size_t alignment, size_t size, const struct fa_regs *regs)
 {
 	if (!fa_active())
-		return fa_real.aligned_alloc(alignment, size);
+		return fa_table_enter(fa_real.aligned_alloc(alignment, size), size,
+				      FA_FN_ALIGNED_ALLOC, alignment, regs);
 	return record_result(regs, fa_real.aligned_alloc(alignment, size), size,
 			     FA_FN_ALIGNED_ALLOC, alignment);
 }
@@ -98,7 +112,8 @@ void *fa_hook_aligned_alloc(size_t alignment, size_t size, const struct fa_regs 
 void *fa_hook_memalign(size_t alignment, size_t size, const struct fa_regs *regs)
 {
 	if (!fa_active())
-		return fa_real.memalign(alignment, size);
+		return fa_table_enter(fa_real.memalign(alignment, size), size, FA_FN_MEMALIGN,
+				      alignment, regs);
 	return record_result(regs, fa_real.memalign(alignment, size), size, FA_FN_MEMALIGN,
 			     alignment);
 }
@@ -106,7 +121,8 @@ void *fa_hook_memalign(size_t alignment, size_t size, const struct fa_regs *regs
 void *fa_hook_valloc(size_t size, const struct fa_regs *regs)
 {
 	if (!fa_active())
-		return fa_real.valloc(size);
+		return fa_table_enter(fa_real.valloc(size), size, FA_FN_VALLOC, FA_ARENA_PAGE,
+				      regs);
 	return record_result(regs, fa_real.valloc(size), size, FA_FN_VALLOC, FA_ARENA_PAGE);
 }
 
@@ -115,22 +131,21 @@ void *fa_hook_pvalloc(size_t size, const struct fa_regs *regs)
 	size_t pages = (size + FA_ARENA_PAGE - 1) & ~(size_t)(FA_ARENA_PAGE - 1);
 
 	if (!fa_active())
-		return fa_real.pvalloc(size);
+		return fa_table_enter(fa_real.pvalloc(size), pages, FA_FN_PVALLOC, FA_ARENA_PAGE,
+				      regs);
 	return record_result(regs, fa_real.pvalloc(size), pages, FA_FN_PVALLOC, FA_ARENA_PAGE);
 }
 
 void fa_hook_free_sized(void *block, size_t size, const struct fa_regs *regs)
 {
-	if (block != NULL && fa_active())
-		fa_record_free(regs, block, true);
+	leave(block, regs);
 	fa_real.free_sized(block, size);
 }
 
 void fa_hook_free_aligned_sized(void *block, size_t alignment, size_t size,
 				const struct fa_regs *regs)
 {
-	if (block != NULL && fa_active())
-		fa_record_free(regs, block, true);
+	leave(block, regs);
 	fa_real.free_aligned_sized(block, alignment, size);
 }
 

@@ -17,6 +17,7 @@
 #include "shim/bell.h"
 #include "shim/real.h"
 #include "shim/sys.h"
+#include "shim/table.h"
 #include "shim/text.h"
 #include "shim/tracer.h"
 #include "shim/wake.h"
@@ -430,7 +431,7 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bo
 	b->pid = pid;
 	b->rule_id = wish->rule_id;
 	b->tracing_flags |= wish->tracing_flags;
-	if ((b->tracing_flags & FA_TRACING_HEAP) == 0 || is_second_copy())
+	if ((b->tracing_flags & (FA_TRACING_HEAP | FA_TRACING_SNAPSHOT)) == 0 || is_second_copy())
 		return FA_REASON_NONE;
 	reason = standing_down(start, wish, pid);
 	if (reason != 0)
@@ -454,6 +455,7 @@ static unsigned arm(const struct fa_start *start, const struct fa_wish *wish, bo
 		return reason;
 	}
 	b->arena = (uint64_t)fa_arena.base;
+	fa_table_start(wish);
 	return FA_REASON_TRACED;
 }
 
@@ -545,13 +547,18 @@ static void join(void)
 {
 	if (fa_arena_is_over()) {
 		dormant(FA_REASON_ENDED);
-	} else if (fa_tracer_join()) {
-		fa_state_set(FA_ACTIVE);
-	} else {
-		/* Only this process: its own children shall ask for a place again. */
-		firstalloc_process_block.reason = FA_REASON_FAMILY_FULL;
-		fa_state_page.state = FA_DORMANT;
+		return;
 	}
+	/* The table is of the process that made it: the blocks of both have the same addresses. */
+	if ((fa_arena.wish.tracing_flags & FA_TRACING_HEAP) == 0)
+		firstalloc_process_block.reason = FA_REASON_FORKED;
+	else if (fa_tracer_join()) {
+		fa_state_set(FA_ACTIVE);
+		return;
+	} else
+		firstalloc_process_block.reason = FA_REASON_FAMILY_FULL;
+	/* Only this process: its own children shall ask for a place again. */
+	fa_state_page.state = FA_DORMANT;
 }
 
 /* argv is as the linker of glibc brings it. Another one may load us, too, and bring nothing. */

@@ -9,7 +9,7 @@
  * What is most common goes a shorter way while the process is active: malloc, and free when frees take
  * no stacks, for which rip and rsp are enough.
  */
-#define FA_ACTIVE 2 /* state.h */
+#define FA_ACTIVE 2 /* state.h: the state, and behind it a byte that is 0 where there is no table */
 #define FA_WISH_STACKS 24 /* arena.h */
 #define FA_STACK_FREE 4
 
@@ -19,7 +19,7 @@
 
 /* malloc: call it, record what it gave. %rbx, which was laid down, keeps the size meanwhile. */
 .macro QUICK_MALLOC
-	cmpb	$FA_ACTIVE, fa_state_page(%rip)
+	cmpw	$FA_ACTIVE, fa_state_page(%rip)
 	jne	2f
 	.cfi_remember_state
 	LAY_DOWN
@@ -45,7 +45,7 @@
 
 /* free: record it, then do it. %rdi is kept where %rbx has its place in a struct fa_regs. */
 .macro QUICK_FREE
-	cmpb	$FA_ACTIVE, fa_state_page(%rip)
+	cmpw	$FA_ACTIVE, fa_state_page(%rip)
 	jne	2f
 	testb	$FA_STACK_FREE, fa_arena+FA_WISH_STACKS(%rip)
 	jne	2f

@@ -46,7 +46,7 @@ extern FA_HIDDEN struct fa_more fa_more;
 /* Is this kind of calls to be recorded (enum fa_tracing_flags)? */
 static FA_INLINE bool fa_more_wanted(uint32_t flag)
 {
-	return fa_active() && (fa_arena.wish.tracing_flags & flag) != 0;
+	return (fa_active() || fa_state_now() == FA_ACTIVE) && (fa_arena.wish.tracing_flags & flag) != 0;
 }
 
 /* For the stubs: the function of a slot; what stands for it, if there is none. */

@@ -27,7 +27,8 @@ enum fa_state { FA_ASK = 0, FA_DORMANT = 1, FA_ACTIVE = 2, FA_BUSY = 3 };
 /* Alone on a page because of MADV_WIPEONFORK; in use from when a process is flagged (gate.c). */
 struct fa_state_page {
 	uint8_t state;
-	uint8_t rest[FA_ARENA_PAGE - 1];
+	uint8_t table; /* 1: it keeps a table of live blocks (table.h) */
+	uint8_t rest[FA_ARENA_PAGE - 2];
 };
 extern FA_HIDDEN struct fa_state_page fa_state_page;
 extern FA_HIDDEN uint8_t fa_state_in_use;
@@ -58,6 +59,16 @@ static FA_INLINE void fa_sleep(void)
 static FA_INLINE enum fa_state fa_state_now(void)
 {
 	return __atomic_load_n(&fa_state_page.state, __ATOMIC_RELAXED);
+}
+
+/* Both bytes as the entry points look at them: ACTIVE, and no table. */
+static FA_INLINE bool fa_state_is_plain(void)
+{
+	uint16_t word;
+
+	__builtin_memcpy(&word, &fa_state_page, sizeof(word));
+	__asm__ volatile("" : : : "memory");
+	return word == FA_ACTIVE;
 }
 
 static FA_INLINE void fa_state_set(enum fa_state state)

@@ -29,6 +29,7 @@
 #include "shim/stack.h"
 #include "shim/state.h"
 #include "shim/sys.h"
+#include "shim/table.h"
 #include "shim/thread.h"
 #include "shim/wake.h"
 #include "shim/walk.h"
@@ -576,6 +577,35 @@ void fa_record_call(const struct fa_regs *regs, const struct fa_event *call)
 			return;
 		}
 	} while (again(w, regs));
+}
+
+/* What is not common: the tick moved, or the thread has no number yet. */
+static FA_NOINLINE void look_for_table(struct fa_writer *w)
+{
+	look_at_answer(w);
+	fa_table_tick();
+	if (self->serial == (uint32_t)FA_SERIAL_NONE)
+		fa_thread_number(self, own_tid());
+}
+
+uint64_t fa_tracer_stack(const struct fa_regs *regs, uint32_t event)
+{
+	struct fa_writer *w = enter(regs);
+	uint64_t r = FA_NO_STACK;
+
+	if (FA_UNLIKELY(w == NULL))
+		return FA_NO_STACK;
+	if (FA_UNLIKELY(ticked(w) || self->serial == (uint32_t)FA_SERIAL_NONE))
+		look_for_table(w);
+	if (FA_LIKELY(is_ours(w, regs)))
+		r = (uint64_t)self->serial << 32 | stack_for(w, regs, event);
+	leave(w, regs);
+	return r;
+}
+
+int32_t fa_tracer_tid(void)
+{
+	return self == NULL ? 0 : self->tid;
 }
 
 /* --- the common events ---------------------------------------------------------------------

@@ -27,14 +27,15 @@ void fa_tracer_before_fork(void);
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
 
-/* Is this call to be recorded? Asks first where nothing is known yet, or the doorman has woken us. The state is
+/* Is this call to be recorded, and no more? (Not so where there is a table: table.h.) Asks first where nothing is known yet, or the doorman has woken us. The state is
  * looked at once: between two looks a handler may fork, and the child would ask no more. */
 static FA_INLINE bool fa_active(void)
 {
-	if (FA_LIKELY(fa_state_now() == FA_ACTIVE))
+	if (FA_LIKELY(fa_state_is_plain()))
 		return true;
-	fa_ask();
-	return fa_state_now() == FA_ACTIVE;
+	if (fa_state_now() != FA_ACTIVE)
+		fa_ask();
+	return fa_state_is_plain();
 }
 
 /* Write an event. fn: enum fa_alloc_function. old, p: 0, NULL: no such block. */
@@ -48,6 +49,12 @@ void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, 
 /* A call that is none of the heap's; of *call: fn (enum fa_call), addr, size, old, arg. */
 struct fa_event;
 void fa_record_call(const struct fa_regs *regs, const struct fa_event *call);
+
+/* For the table: the stack of this call, and above it the thread's serial. FA_NO_STACK: the tracer cannot be
+ * entered. */
+#define FA_NO_STACK UINT64_MAX
+uint64_t fa_tracer_stack(const struct fa_regs *regs, uint32_t event);
+int32_t fa_tracer_tid(void); /* the calling thread's, after that */
 
 /* The common events, of a process that is ACTIVE as far as the entry point saw. A free without a stack:
  * of *regs only rip and rsp are valid. An allocation by malloc; returns p. */

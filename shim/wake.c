@@ -4,6 +4,7 @@
 #include "shim/arena.h"
 #include "shim/real.h"
 #include "shim/sys.h"
+#include "shim/table.h"
 #include "shim/thread.h"
 #include "shim/tracer.h"
 
@@ -61,10 +62,15 @@ static unsigned prepare(const struct fa_wake *w)
 	reason = fa_tracer_init(w->pid, (w->flags & FA_WAKE_CAREFUL) != 0);
 	if (reason != 0)
 		return reason;
-	if (fa_arena.base == NULL)
-		return fa_arena_create(&start, &wish, w->pid, 1);
-	fa_tracer_renew();
-	return fa_arena_renew(&start, &wish, w->pid);
+	if (fa_arena.base == NULL) {
+		reason = fa_arena_create(&start, &wish, w->pid, 1);
+	} else {
+		fa_tracer_renew();
+		reason = fa_arena_renew(&start, &wish, w->pid);
+	}
+	if (reason == 0)
+		fa_table_start(&wish);
+	return reason;
 }
 
 /* What came of it: the arena before the number, who reads the number sees both. */

@@ -274,6 +274,14 @@ static void apply_alloc(struct fa_engine *e, struct fa_stream *s, const struct f
 	fa_account_alloc(e, p, s->thread, block);
 }
 
+void fa_apply_block(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev)
+{
+	if (ev->stamp > e->r->end_stamp)
+		e->r->end_stamp = ev->stamp;
+	fa_account_event(e, s, FA_EV_ALLOC, ev->stamp);
+	apply_alloc(e, s, ev);
+}
+
 static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev)
 {
 	switch (ev->kind) {

@@ -70,6 +70,7 @@ static void free_process(struct fa_process *p)
 	free(p->exec_path);
 	free(p->cgroup);
 	free(p->arguments);
+	free(p->snapshot);
 	free(p);
 }
 

@@ -90,6 +90,17 @@ struct fa_event_counts {
 
 struct fa_stream;
 
+/* A snapshot of a process: its blocks are live at the end. */
+struct fa_snapshot_seen {
+	struct fa_rec_snapshot head;
+	struct fa_rec_snapshot_end end; /* as it says, when it is whole */
+	uint64_t blocks, bytes;         /* that were there */
+	uint32_t records;
+	bool whole;
+	bool damaged; /* a record is missing */
+	uint8_t reserved[2];
+};
+
 struct fa_process {
 	uint32_t id;
 	int32_t pid;
@@ -119,6 +130,7 @@ struct fa_process {
 	struct fa_arena *arena;
 	struct fa_event_counts events;
 	uint64_t lost[FA_LOST_CAUSES];
+	struct fa_snapshot_seen *snapshot; /* NULL: none */
 	uint64_t lost_seen; /* what the buffers say: a lower bound when LOST records are cut off */
 	uint64_t malformed; /* events whose bytes could not be decoded: counted as lost */
 	uint64_t implied_frees; /* frees that are not in the trace, but must have been */

@@ -199,6 +199,13 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 	case FA_TAG_PASS:
 		take_pass(e, ((const struct fa_rec_pass *)rec->head)->stamp);
 		return 0;
+	case FA_TAG_SNAPSHOT: /* its threads stand before it */
+		select_threads(e);
+		return fa_snapshot_begin(e, rec->head);
+	case FA_TAG_BLOCKS:
+		return fa_snapshot_blocks(e, rec);
+	case FA_TAG_SNAPSHOT_END:
+		return fa_snapshot_end(e, rec->head);
 	case FA_TAG_COVERAGE:
 		return fa_model_add_coverage(m, rec->head, rec->tail, rec->tail_len);
 	case FA_TAG_UPDATE:
@@ -340,6 +347,8 @@ static void sum_up(struct fa_replay *r)
 		if (!p->selected)
 			continue;
 		r->lost += fa_process_lost(p);
+		r->snapshots += p->snapshot != NULL;
+		r->snapshots_torn += p->snapshot != NULL && !p->snapshot->whole;
 		r->lost_unknown |= p->lost_unknown;
 		*(p->older ? &r->preexisting_frees : &r->unknown_frees) += p->unknown_frees;
 	}

@@ -68,6 +68,8 @@ struct fa_replay {
 	uint64_t end_stamp;   /* of the last thing it tells of */
 	uint64_t lost;        /* of selected processes */
 	bool lost_unknown;    /* and more, nobody knows how many */
+	uint32_t snapshots;      /* processes of which the trace has a snapshot */
+	uint32_t snapshots_torn; /* of these, some blocks are missing */
 	uint64_t implied_frees;
 	uint64_t unknown_frees;     /* of blocks that are not in the trace, and ought to be */
 	uint64_t preexisting_frees; /* of blocks that are older than the trace: nothing is wrong */

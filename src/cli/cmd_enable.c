@@ -51,7 +51,7 @@ static const struct fa_option options[] = {
 
 static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
 {
-	const uint32_t recorded = FA_TRACING_HEAP | FA_TRACING_CALLS;
+	const uint32_t recorded = FA_TRACING_HEAP | FA_TRACING_SNAPSHOT | FA_TRACING_CALLS;
 	char text[96];
 
 	if (fa_flags_parse(given.flags, &rule->flags) < 0)

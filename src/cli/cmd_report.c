@@ -15,11 +15,14 @@ static struct {
 	const char *range;
 } options;
 
+static struct fa_left left; /* for the views of what was not freed, block by block */
+
 static enum fa_report_view chosen_view(void)
 {
 	static const char *const names[] = {"summary", "outstanding", "peak",
 					    "total",   "temporary",   "processes",
-					    "threads", "vm",          "extents"};
+					    "threads", "vm",          "extents",
+					    "sizes",   "ages",        "modules"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(options.view, names[i]) == 0)
@@ -33,6 +36,7 @@ static int write_report(struct fa_reading *reading, const struct fa_replay *repl
 	const struct fa_report report = {
 		.replay = replay,
 		.resolver = reading->resolver,
+		.left = &left,
 		.path = path,
 		.view = chosen_view(),
 		.by_function = options.by != NULL && strcmp(options.by, "function") == 0,
@@ -53,11 +57,21 @@ static int write_report(struct fa_reading *reading, const struct fa_replay *repl
 	return FA_EXIT_OK;
 }
 
+/* Of each block; `ctx` is the reading. */
+static void take_life(void *ctx, const struct fa_process *p, const struct fa_block *block, uint64_t freed)
+{
+	(void)ctx;
+	(void)p;
+	fa_left_take(&left, block, freed);
+}
+
 static int report_file(struct fa_reading *reading, const char *path)
 {
 	struct fa_replay *replay = NULL;
 	int status, r;
 
+	if (chosen_view() >= FA_VIEW_SIZES)
+		reading->filter.life = take_life;
 	fa_reading_begin(reading);
 	r = fa_replay_run(path, &reading->filter, &replay);
 	fa_reading_end(reading);
@@ -88,15 +102,18 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	if (status == FA_EXIT_OK)
 		status = fa_range_parse(cli, options.range, argv[0], &reading.filter.range_lo,
 					&reading.filter.range_hi);
+	if (status == FA_EXIT_OK && options.range != NULL && chosen_view() >= FA_VIEW_SIZES)
+		status = fa_usage(cli, "sizes, ages and modules are of the end of the trace: without --range");
 	if (status == FA_EXIT_OK)
 		status = report_file(&reading, argv[0]);
 	fa_reading_done(&reading);
+	fa_left_done(&left);
 	return status;
 }
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents"},
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|sizes|ages|modules"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
 	FA_READING_FILTERS,
@@ -121,7 +138,8 @@ const struct fa_command fa_cmd_report = {
 		"reserved and committed, by stack); extents (second by second, what was live "
 		"beside "
 		"what the process had of the kernel: committed is all private writable memory, so "
-		"stacks of threads and data of libraries, too).\n\n"
+		"stacks of threads and data of libraries, too); and what was never freed by size, "
+		"age, or module (sizes, ages, modules).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "
 		"same. What a child inherited at fork is shown beside its own blocks.\n\n"

@@ -26,6 +26,7 @@
 	X(mark)                                                                                    \
 	X(tail)                                                                                    \
 	X(top)                                                                                     \
+	X(snapshot)                                                                                \
 	X(save)                                                                                    \
 	X(status)                                                                                  \
 	X(query)                                                                                   \

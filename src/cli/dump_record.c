@@ -366,6 +366,86 @@ static void EXTENTS(struct fa_dump *d, const struct fa_rec_extents *r, struct fa
 	u64(d, "swapped", r->swapped);
 }
 
+static void SNAPSHOT(struct fa_dump *d, const struct fa_rec_snapshot *r, struct fa_trace_record *rec)
+{
+	(void)rec;
+	begin(d, "snapshot", &r->stamp);
+	u64(d, "process", r->process);
+	i64(d, "since_ns", since_start(d, r->begin_stamp));
+	u64(d, "took_ns", fa_trace_clock_mono_ns(&d->clock, r->stamp + r->took) -
+				  fa_trace_clock_mono_ns(&d->clock, r->stamp));
+	u64(d, "table_bytes", r->table_bytes);
+	if ((r->flags & FA_SNAPSHOT_POST_MORTEM) != 0)
+		yes(d, "post_mortem");
+	if ((r->flags & FA_SNAPSHOT_DEGRADED) != 0)
+		u64(d, "refused", r->refused);
+}
+
+static void SNAPSHOT_END(struct fa_dump *d, const struct fa_rec_snapshot_end *r,
+			 struct fa_trace_record *rec)
+{
+	(void)rec;
+	begin(d, "snapshot_end", NULL);
+	u64(d, "process", r->process);
+	u64(d, "records", r->records);
+	u64(d, "blocks", r->blocks);
+	u64(d, "bytes", r->bytes);
+	u64(d, "usable_bytes", r->usable_bytes);
+}
+
+/* One block: an element of "blocks" in JSON, a line of its own in text, with the time of its allocation. */
+static void block(struct fa_dump *d, const struct fa_rec_blocks *r, const struct fa_trace_block *b)
+{
+	const uint64_t stamp = r->begin_stamp + b->since;
+
+	if (d->json) {
+		fa_json_object(&d->j, NULL);
+		fa_json_i64(&d->j, "time_ns", since_start(d, stamp));
+	} else {
+		begin(d, "block", &stamp);
+	}
+	hex(d, "address", b->addr);
+	u64(d, "size", b->size);
+	if (b->usable != 0)
+		u64(d, "usable", b->usable);
+	u64(d, "stack", b->stack);
+	if (b->thread != ~0u)
+		u64(d, "thread", b->thread);
+	if (d->json)
+		fa_json_end_object(&d->j);
+	else
+		end(d);
+}
+
+static void BLOCKS(struct fa_dump *d, const struct fa_rec_blocks *r, struct fa_trace_record *rec)
+{
+	size_t there = rec->tail_len / sizeof(struct fa_trace_block);
+	uint32_t count = r->count <= there ? r->count : (uint32_t)there;
+
+	begin(d, "blocks", NULL);
+	u64(d, "process", r->process);
+	u64(d, "sequence", r->sequence);
+	u64(d, "count", r->count);
+	if (count < r->count) {
+		d->malformed++;
+		yes(d, "malformed");
+	}
+	if (d->json)
+		fa_json_array(&d->j, "blocks");
+	else
+		end(d);
+	for (uint32_t i = 0; i < count; i++) {
+		struct fa_trace_block b;
+
+		memcpy(&b, rec->tail + i * sizeof(b), sizeof(b));
+		block(d, r, &b);
+	}
+	if (d->json) {
+		fa_json_end_array(&d->j);
+		end(d);
+	}
+}
+
 /* One node: an element of "nodes" in JSON, a line of its own in text. */
 static void node(struct fa_dump *d, uint32_t id, const struct fa_arena_node *n)
 {
@@ -529,6 +609,8 @@ static bool happened_in_range(const struct fa_dump *d, const struct fa_trace_rec
 		return in_range(d, ((const struct fa_rec_update *)rec->head)->stamp);
 	case FA_TAG_MARK:
 		return in_range(d, ((const struct fa_rec_mark *)rec->head)->stamp);
+	case FA_TAG_SNAPSHOT:
+		return in_range(d, ((const struct fa_rec_snapshot *)rec->head)->stamp);
 	default:
 		return true;
 	}
@@ -554,6 +636,6 @@ void fa_dump_record(struct fa_dump *d, const struct fa_trace_record *rec)
 	default:
 		return;
 	}
-	if (rec->tag != FA_TAG_NODES)
+	if (rec->tag != FA_TAG_NODES && rec->tag != FA_TAG_BLOCKS)
 		end(d);
 }

@@ -160,11 +160,21 @@ int fa_rules_user(const char *text, uint32_t *ret_uid)
 
 char *fa_rules_options_text(char *buf, size_t size, uint32_t options)
 {
+	int used;
+
 	if (options == 0) {
 		buf[0] = '\0';
 		return buf;
 	}
-	return fa_words_text(buf, size, options, fa_option_words);
+	if ((options & FA_RULE_TABLE_MB) == 0)
+		return fa_words_text(buf, size, options, fa_option_words);
+	used = snprintf(buf, size, "table-of-%uM", options >> FA_RULE_TABLE_SHIFT & 0xfff);
+	options &= ~(uint32_t)FA_RULE_TABLE_MB;
+	if (options != 0) {
+		buf[used] = ',';
+		(void)fa_words_text(buf + used + 1, size - (size_t)used - 1, options, fa_option_words);
+	}
+	return buf;
 }
 
 char *fa_rules_user_text(char *buf, size_t size, uint32_t uid)

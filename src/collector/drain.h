@@ -60,6 +60,29 @@ struct fa_family_process {
 int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 		  struct fa_drain_ids *ids, struct fa_family **ret) FA_MUST_USE;
 
+/*
+ * A look at the arena for a snapshot: the file may be open for reading only, nothing is written to it. Only
+ * fa_family_snapshot() and fa_family_free() may be called with it. Errors as fa_family_new().
+ */
+int fa_family_view(int fd, uint32_t size, const struct fa_family_info *info,
+		   struct fa_drain_ids *ids, struct fa_family **ret) FA_MUST_USE;
+
+/* What fa_family_snapshot() found. */
+struct fa_snapshot {
+	uint64_t blocks, bytes, usable_bytes;
+	uint64_t refused;     /* blocks that are not there because the table was full */
+	uint64_t table_bytes; /* of the table in the process */
+	uint64_t look_ns;     /* how long the look at the table took */
+};
+
+/*
+ * The live blocks of the process that made the arena (format/table_format.h), and all that they refer to, as
+ * records: PROCESS, THREAD, MODULE, NODES, SNAPSHOT, BLOCKS, SNAPSHOT_END, LOST. Stops nobody. sink NULL: only
+ * count. dead: it has ended. 0; -ENOENT: it keeps no table; -ENOMEM, -errno of the sink.
+ */
+int fa_family_snapshot(struct fa_family *f, const struct fa_sink *sink, bool dead,
+		       struct fa_snapshot *ret) FA_MUST_USE;
+
 /* The answer that the waiting or polling shim reads. `word` is written last. */
 void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint32_t reason);
 
@@ -67,6 +90,11 @@ void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint3
 #define FA_STACKS_OF_RULE (~0u)
 void fa_family_want_stacks(struct fa_family *f, uint32_t stacks);
 uint32_t fa_family_rule_stacks(const struct fa_family *f); /* as its rule has it */
+/* Does it keep a table of live blocks, does it record events? As its rule says. */
+bool fa_family_keeps_table(const struct fa_family *f);
+bool fa_family_has_events(const struct fa_family *f);
+/* What of it is wanted now; nothing of both: let it go instead. */
+void fa_family_want(struct fa_family *f, bool events, bool table);
 
 /* Once a millisecond or so while the family is polled. */
 void fa_family_tick(struct fa_family *f);

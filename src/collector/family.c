@@ -85,7 +85,8 @@ static int map_segment(struct fa_family *f, int fd, uint64_t at, uint32_t size)
 	if (work == NULL)
 		return -ENOMEM;
 	f->work = work;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
+	base = mmap(NULL, size, f->view ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    (off_t)at);
 	if (base == MAP_FAILED)
 		return -errno;
 	(void)madvise(base, size, MADV_DONTDUMP); /* a dump of ours is not theirs */
@@ -149,8 +150,8 @@ static int map_further_segments(struct fa_family *f, int fd)
 	return r;
 }
 
-int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
-		  struct fa_drain_ids *ids, struct fa_family **ret)
+static int open_family(int fd, uint32_t size, const struct fa_family_info *info,
+		       struct fa_drain_ids *ids, bool view, struct fa_family **ret)
 {
 	struct fa_procfs_stat st;
 	struct fa_family *f;
@@ -161,6 +162,7 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		return -ENOMEM;
+	f->view = view;
 	f->info = *info;
 	f->info.exe[sizeof(f->info.exe) - 1] = '\0';
 	f->info.cgroup[sizeof(f->info.cgroup) - 1] = '\0';
@@ -187,6 +189,18 @@ int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
 	return 0;
 }
 
+int fa_family_new(int fd, uint32_t size, const struct fa_family_info *info,
+		  struct fa_drain_ids *ids, struct fa_family **ret)
+{
+	return open_family(fd, size, info, ids, false, ret);
+}
+
+int fa_family_view(int fd, uint32_t size, const struct fa_family_info *info,
+		   struct fa_drain_ids *ids, struct fa_family **ret)
+{
+	return open_family(fd, size, info, ids, true, ret);
+}
+
 void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint32_t reason)
 {
 	static uint64_t number; /* of answers, over all families: changes with every one */
@@ -210,6 +224,23 @@ void fa_family_want_stacks(struct fa_family *f, uint32_t stacks)
 uint32_t fa_family_rule_stacks(const struct fa_family *f)
 {
 	return f->header.stacks;
+}
+
+bool fa_family_keeps_table(const struct fa_family *f)
+{
+	return (f->header.tracing_flags & FA_TRACING_SNAPSHOT) != 0;
+}
+
+bool fa_family_has_events(const struct fa_family *f)
+{
+	return (f->header.tracing_flags & FA_TRACING_HEAP) != 0;
+}
+
+void fa_family_want(struct fa_family *f, bool events, bool table)
+{
+	uint32_t quiet = (events ? 0u : FA_QUIET_EVENTS) | (table ? 0u : FA_QUIET_TABLE);
+
+	__atomic_store_n(&family_header(f)->answer.quiet, quiet, __ATOMIC_RELAXED);
 }
 
 void fa_family_tick(struct fa_family *f)

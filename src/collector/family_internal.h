@@ -125,6 +125,7 @@ struct fa_family {
 	uint64_t scanned_ns;     /* when /proc was last searched for a child */
 	uint64_t empty_since_ns; /* nobody is known to live since then, 0: somebody does */
 	bool all_gone;           /* the caller knows that nobody does */
+	bool view;               /* it is only looked at: fa_family_view() */
 	bool attached;           /* our last answer */
 	unsigned kept_buffers, kept_slots; /* taken after the last reap */
 	uint64_t passes;

@@ -183,10 +183,12 @@ int bell_reopen(int path_fd, int mode)
 }
 
 /* The answer's word last, in a write of its own: who sees it sees the rest. */
-static int write_answer(int fd, uint32_t word, uint32_t policy, uint32_t reason, uint64_t session)
+static int write_answer(int fd, uint32_t word, uint32_t policy, uint32_t reason, uint64_t session,
+			bool events)
 {
 	struct fa_arena_answer a = {
 		.word = word,
+		.quiet = events ? 0 : FA_QUIET_EVENTS,
 		.policy = policy,
 		.reason = reason,
 		.session = session,
@@ -249,16 +251,26 @@ void bell_look_at(struct fa_msg_arena *info, int32_t pid, uint64_t when)
 	info->when_mono = when;
 }
 
+/* One word of the process's: it says whether there may be snapshots without a session. */
+static bool keeps_table(int fd)
+{
+	uint32_t flags = 0;
+
+	return pread(fd, &flags, sizeof(flags), offsetof(struct fa_arena_header, tracing_flags)) ==
+		       sizeof(flags) &&
+	       (flags & FA_TRACING_SNAPSHOT) != 0;
+}
+
 /* An arena was found: decide, answer, pass it on. */
 static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 {
 	struct fa_part_msg m = {0};
 	uint32_t policy = FA_POLICY_WAIT;
+	bool events;
 
 	(void)read_block_words(fd, &info->block, &info->block_nonce);
-	info->answer = FA_ANSWER_NO_SESSION;
-	if (wanted(d, info, &policy))
-		info->answer = FA_ANSWER_ATTACHED;
+	events = wanted(d, info, &policy);
+	info->answer = events || keeps_table(fd) ? FA_ANSWER_ATTACHED : FA_ANSWER_NO_SESSION;
 	/* The machine's first process must never wait for anybody. */
 	if (info->pid == 1)
 		policy = FA_POLICY_COUNT;
@@ -271,7 +283,7 @@ static void attach(struct door *d, struct fa_msg_arena *info, int fd, int pidfd)
 			info->reason = FA_REASON_LIMIT;
 		}
 	}
-	if (write_answer(fd, info->answer, policy, info->reason, info->when_mono) < 0) {
+	if (write_answer(fd, info->answer, policy, info->reason, info->when_mono, events) < 0) {
 		door_arena_drop(d, info->handle);
 		return;
 	}

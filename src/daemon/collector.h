@@ -22,6 +22,7 @@ enum {
 	DORMANT_MAX = 4096,
 	COVERAGE_MAX = 1024,
 	SLOWEST_MS = 16, /* an idle family is looked at so often */
+	SLOWEST_TABLE_MS = 4, /* one that keeps a table: it may ask for room without recording an event */
 	REAP_EVERY_MS = 100,
 };
 
@@ -40,6 +41,8 @@ struct family {
 	int pidfd;        /* -1: unknown or gone */
 	bool resumed;     /* adopted from a collector that died, and left no word of it */
 	bool going;       /* over: let go of when that is safe */
+	bool table;       /* it keeps a table of live blocks, and somebody may want a snapshot */
+	uint64_t dead_ns; /* it was over then, and is kept for its table; 0: not */
 	bool dirty;       /* it has written records since the last commit */
 	int place;        /* in the journal, -1: it is full */
 	uint32_t heirs;   /* enum fa_heirs, 0: not known (heritage.c) */
@@ -90,6 +93,7 @@ struct client {
 	uint64_t since_ns;
 	uint64_t waits_for; /* number of a WANTS message, 0: none */
 	uint64_t waits_woken; /* number of a WAKE message, 0: none */
+	bool asked_table;     /* FA_WAKE_TABLE */
 	uint64_t woken_for;   /* the session that it was asked for, 0: only to flag it */
 	struct fa_control_reply reply;
 };
@@ -185,6 +189,15 @@ void family_heirs(struct collector *c, const struct fa_msg_heirs *m);
 /* growth.c */
 void family_ask_segment(struct family *fam, uint64_t now);
 void family_segment(struct collector *c, const struct fa_msg_segment *got);
+
+/* snapshots.c: processes that keep a table of live blocks */
+bool family_is_needed(const struct family *fam); /* by a session, or for its table */
+bool family_is_kept_dead(struct collector *c, struct family *fam, uint64_t now); /* it is over */
+struct family *family_of(const struct collector *c, uint64_t handle); /* NULL: there is none */
+bool snapshot_is_kept(const struct collector *c, uint64_t handle);
+/* The descriptor of the arena, for reading; -1: said to the client why not. */
+int snapshot_give(struct collector *c, struct client *cl, int32_t pid);
+void snapshot_release(struct collector *c, struct client *cl, const struct fa_control_request *q);
 
 /* dormant.c */
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,

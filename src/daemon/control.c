@@ -393,6 +393,12 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		return true;
 	case FA_CONTROL_TAIL:
 		return do_tail(c, cl, q);
+	case FA_CONTROL_SNAPSHOT:
+		*fd = snapshot_give(c, cl, q->pid);
+		return true;
+	case FA_CONTROL_RELEASE:
+		snapshot_release(c, cl, q);
+		return true;
 	case FA_CONTROL_STATUS:
 		e = status_build(c, cl);
 		if (e < 0)
@@ -467,7 +473,8 @@ void control_read(struct collector *c, struct client *cl)
 		close_fds(&cl->fd, 1);
 		return;
 	}
-	status = (size_t)n == sizeof(q) && q.verb == FA_CONTROL_STATUS;
+	status = (size_t)n == sizeof(q) &&
+		 (q.verb == FA_CONTROL_STATUS || q.verb == FA_CONTROL_SNAPSHOT);
 	came = fd;
 	now = do_request(c, cl, &q, (size_t)n, &fd);
 	if (now)

@@ -46,7 +46,7 @@ bool family_is_wanted(const struct session *s, const struct family *fam)
 {
 	if (s->used && !s->ended && (fam->named >> s->index & 1) != 0)
 		return true;
-	return fam->info.session == 0 &&
+	return fam->info.session == 0 && fa_family_has_events(fam->f) &&
 	       session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name);
 }
 
@@ -94,10 +94,10 @@ void family_doubt(struct family *fam)
 /* Smaller when a process that ended long ago was forgotten. */
 static uint64_t grown(uint64_t *counted, uint64_t now)
 {
-	uint64_t more = now > *counted ? now - *counted : 0;
+	const uint64_t before = *counted;
 
 	*counted = now;
-	return more;
+	return now > before ? now - before : 0;
 }
 
 /* What the family has recorded since we last asked, into the counters of its sessions. */
@@ -255,6 +255,7 @@ static void follow_stacks(const struct family *fam)
 void family_tell(struct family *fam)
 {
 	follow_stacks(fam);
+	fa_family_want(fam->f, fam->mask != 0, fam->table);
 	fa_family_tick(fam->f);
 }
 
@@ -315,14 +316,6 @@ static void say_started(struct collector *c, const struct family *fam, uint32_t 
 	tell_keeper(c, &m, FA_MSG_STARTED, -1);
 }
 
-static bool have_family(const struct collector *c, uint64_t handle)
-{
-	for (size_t i = 0; i < c->families; i++)
-		if (c->family[i]->info.handle == handle)
-			return true;
-	return false;
-}
-
 /* By which sessions is it named? By those of our predecessor; else by the one for which it was woken, unless that one
  * has replaced its PIDs since. */
 static void name_adopted(struct collector *c, struct family *fam)
@@ -344,7 +337,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 	uint32_t rule = 0;
 	int e = -ENOMEM;
 
-	if (have_family(c, info->handle)) { /* sent again by a doorman who was not sure */
+	if (family_of(c, info->handle) != NULL) { /* sent again by a doorman who was not sure */
 		close_fds(&arena_fd, 1);
 		close_fds(&pidfd, 1);
 		return;
@@ -372,8 +365,9 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 	crashes_began(fam, info->woken ? 0 : rule);
 	name_adopted(c, fam);
 	dormant_remove(c, info->pid);
+	fam->table = c->info.off == 0 && fa_family_keeps_table(fam->f);
 	fam->mask = meet_sessions(c, fam, wanting(c, fam));
-	if (fam->mask == 0) { /* wanted by uid, but not by image; or the session just ended */
+	if (!family_is_needed(fam)) { /* wanted by uid, but not by image; or the session just ended */
 		uint32_t reason = c->info.off != 0 ? FA_REASON_OFF : FA_REASON_NO_SESSION;
 
 		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, reason);
@@ -426,7 +420,7 @@ unsigned families_turn(struct collector *c, uint64_t now)
 			family_ask_segment(fam, now);
 			if (family_drain(fam) > 0)
 				fam->interval_ms = fa_family_pace(fam->f, &dense);
-			else if (fam->interval_ms < SLOWEST_MS)
+			else if (fam->interval_ms < (fam->table ? SLOWEST_TABLE_MS : SLOWEST_MS))
 				fam->interval_ms++;
 			fam->due_ns = now + fam->interval_ms * 1000000u;
 		}
@@ -486,9 +480,9 @@ void families_reap(struct collector *c)
 		(void)family_reap(fam);
 		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
-		fam->going = family_is_over(fam, now);
+		fam->going = family_is_over(fam, now) && !family_is_kept_dead(c, fam, now);
 		c->commit_due |= fam->going;
-		if (fam->mask == 0)
+		if (!family_is_needed(fam))
 			family_let_go(c, i);
 		else
 			i++;

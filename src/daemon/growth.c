@@ -13,7 +13,7 @@ static bool may_grow(const struct family *fam, uint32_t more)
 		if (o->maximum_buffers == 0 || now + more <= o->maximum_buffers * block)
 			return true;
 	}
-	return false;
+	return fam->mask == 0 && fam->table;
 }
 
 void family_ask_segment(struct family *fam, uint64_t now)

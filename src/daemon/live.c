@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "daemon/collector.h"
+#include "format/index_format.h"
 
 /* -errno: the doorman does not hear us. */
 static int ask(struct collector *c, struct fa_part_msg *m, int pidfd, int client_fd)
@@ -36,6 +37,8 @@ void live_attach(struct collector *c, struct client *cl, const struct fa_control
 		client_say(cl, ENOENT, "there is no session called '%s'", q->session.name);
 	if (cl->reply.error != 0)
 		return;
+	if (flag && (q->attach.tracing_flags & FA_TRACING_SNAPSHOT) != 0)
+		m.u.wake.kind = FA_WAKE_TABLE;
 	m.u.wake.number = ++c->wakes;
 	if (s != NULL) {
 		m.u.wake.kind = FA_WAKE_NAMED;
@@ -47,6 +50,7 @@ void live_attach(struct collector *c, struct client *cl, const struct fa_control
 	}
 	cl->waits_woken = m.u.wake.number;
 	cl->woken_for = s != NULL ? s->id : 0;
+	cl->asked_table = m.u.wake.kind == FA_WAKE_TABLE;
 	cl->since_ns = fa_mono_ns();
 }
 
@@ -103,6 +107,9 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 			s = &c->session[i];
 	if (w->error != 0)
 		client_say(cl, w->error, "%s", text_of(w));
+	else if (cl->asked_table && w->attached && !snapshot_is_kept(c, w->info.handle))
+		client_say(cl, EBUSY, "a session records it already; by name, with the heap flag "
+				      "beside, both are possible");
 	else if (w->attached && s != NULL)
 		family_name(c, s, w->info.handle);
 	else if (s != NULL) {
@@ -111,7 +118,7 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 	}
 	/* Its order may not have been written yet. */
 	cl->reply.woken = w->error == 0 && !w->attached && !(s == NULL && is_woken(c, w->info.pid));
-	if (s == NULL && cl->reply.woken)
+	if (s == NULL && cl->reply.woken && !cl->asked_table)
 		wake_flagged(c, &w->info);
 	client_answer(cl);
 }

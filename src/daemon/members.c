@@ -78,7 +78,7 @@ static bool leave_one(struct collector *c, size_t i, struct session *s, uint32_t
 	fam->mask &= ~(1ull << s->index);
 	fam->named &= ~(1ull << s->index);
 	fam->dirty = true;
-	if (fam->mask != 0) {
+	if (family_is_needed(fam)) {
 		family_tell(fam);
 		return false;
 	}
@@ -148,4 +148,6 @@ void families_let_all_go(struct collector *c)
 		families_drain_session(c, s);
 		families_leave(c, s, FA_REASON_OFF);
 	}
+	for (size_t i = c->families; i-- > 0;) /* those that keep a table */
+		family_let_go(c, i);
 }

@@ -41,7 +41,7 @@ enum {
 	USER_NOTE = 200,
 };
 
-static const uint32_t user_options = FA_RULE_SCRIPT | FA_RULE_SANITIZER;
+static const uint32_t user_options = FA_RULE_SCRIPT | FA_RULE_SANITIZER | FA_RULE_TABLE_MB;
 
 struct talk {
 	struct keeper *k;

@@ -272,6 +272,8 @@ static int begin(struct door *d, struct order *o)
 	if (e < 0)
 		return e;
 	bell_look_at(&o->info, o->info.pid, fa_mono_ns());
+	if (o->ask.kind == FA_WAKE_TABLE)
+		o->who.flags = FA_WAKE_FLAGGED;
 	o->info.handle = bell_attached(d, o->proc_fd, b.arena);
 	if (!pidfd_alive(o->who.pidfd))
 		return -ESRCH;

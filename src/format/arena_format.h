@@ -98,6 +98,7 @@ enum fa_lost_cause {
 	FA_LOST_NO_MEMORY = 2, /* no memory for the thread's own state */
 	FA_LOST_DAMAGED = 3,   /* the collector met bytes that are no events */
 	FA_LOST_UNKNOWN = 4,   /* the process ended while no collector could see it: not a number */
+	FA_LOST_TABLE = 5,     /* blocks that found no room in the table of live blocks */
 	FA_LOST_CAUSES = 8,
 };
 
@@ -116,9 +117,14 @@ struct fa_arena_answer {
 	uint64_t now;      /* stamp of the last tick: the time of images that may not read a clock */
 	uint32_t freed;    /* buffers given back so far: those who wait see that it goes on */
 	uint32_t stacks;   /* which events carry stacks: FA_ANSWER_STACKS | enum fa_stack_events; 0: as the rule says */
-	uint64_t reserved[2];
+	uint32_t quiet;    /* enum fa_arena_quiet */
+	uint32_t reserved0;
+	uint64_t reserved;
 };
 #define FA_ANSWER_STACKS (1u << 31)
+
+/* What nobody wants at the moment. */
+enum fa_arena_quiet { FA_QUIET_EVENTS = 1 << 0, FA_QUIET_TABLE = 1 << 1 };
 
 /* How a process came into the family. */
 enum fa_process_origin { FA_ORIGIN_EXEC = 0, FA_ORIGIN_FORK = 1, FA_ORIGIN_WOKEN = 2 };
@@ -178,6 +184,21 @@ struct fa_arena_buffer {
 	uint32_t reserved[3];
 };
 
+/* The table of live blocks (format/table_format.h), all zero: there is none. */
+enum { FA_TABLE_LEVELS = 48, FA_TABLE_TIDS = 4080 };
+struct fa_arena_level {
+	uint32_t buffer; /* the first */
+	uint32_t log2;   /* of how many */
+};
+struct fa_arena_table {
+	uint64_t begin_stamp; /* blocks that were allocated since then are in it */
+	uint64_t refused;     /* blocks that found no room */
+	uint32_t levels;      /* that are there; stored when they are written */
+	uint32_t tids;        /* buffer of struct fa_table_tids, 0: none */
+	uint64_t most_bytes;  /* that it may take, 0: as the arena */
+	struct fa_arena_level level[FA_TABLE_LEVELS];
+};
+
 /* Page 0 of segment 0. That of the other segments is unused. */
 struct fa_arena_header {
 	uint64_t magic;
@@ -212,7 +233,8 @@ struct fa_arena_header {
 	/* offset 192 */
 	char exec_path[1024]; /* AT_EXECFN, NUL terminated, cut if longer */
 	char exe_path[1024]; /* of the executable, as the process read it: `run` has no better word */
-	unsigned char args_reserved[1856];
+	struct fa_arena_table table;
+	unsigned char args_reserved[1856 - sizeof(struct fa_arena_table)];
 };
 #pragma GCC diagnostic pop
 
@@ -228,6 +250,7 @@ enum fa_buffer_state {
 	FA_BUFFER_OWNED = 1,
 	FA_BUFFER_FULL = 2,
 	FA_BUFFER_CLAIMED = 3, /* its new owner is writing the header: the collector looks away */
+	FA_BUFFER_TABLE = 4,   /* holds no events: part of the table of live blocks, for good */
 };
 
 static_assert(sizeof(struct fa_arena_answer) == 64, "the answer is a cache line");
@@ -357,7 +380,8 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	X(VERSION, 26, "its shim is of another version than firstallocd (restart the older one)")    \
 	X(UNDER_RUN, 27, "left to the `firstalloc run` under which it was started")                \
 	X(WOKEN, 28, "woken: recorded from its next heap call on")                                 \
-	X(FILTERED, 29, "its system call filter leaves no safe way to learn who it is")
+	X(FILTERED, 29, "its system call filter leaves no safe way to learn who it is")            \
+	X(FORKED, 30, "a fork child: the table of live blocks is that of its parent alone")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),

@@ -211,6 +211,13 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_PING:
 	case FA_CONTROL_STATUS:
 		return 0;
+	case FA_CONTROL_SNAPSHOT:
+	case FA_CONTROL_RELEASE:
+		*ret_what = r->pid < 0 ? "pid" : "image";
+		return r->pid > 0 || (r->pid == 0 && r->verb == FA_CONTROL_RELEASE &&
+				      terminated(r->text, sizeof(r->text)) && r->text[0] != '\0')
+			       ? 0
+			       : -EINVAL;
 	case FA_CONTROL_ATTACH:
 		return attach_check(r, ret_what);
 	case FA_CONTROL_MARK:

@@ -43,6 +43,8 @@ enum fa_control_verb {
 	FA_CONTROL_FLUSH = 16, /* what was recorded so far stands in the file when it is answered */
 	FA_CONTROL_UPDATE = 19, /* `changes` of a session that runs */
 	FA_CONTROL_TAIL = 32, /* the session's records as they come: the connection is a trace from then on */
+	FA_CONTROL_SNAPSHOT = 40, /* the arena of a process that keeps a table, to be looked at */
+	FA_CONTROL_RELEASE = 41, /* `pid`, or all of the image `text`, need keep no table any more */
 	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
 };
 
@@ -139,9 +141,22 @@ struct fa_control_request {
 	uint32_t all;  /* STOP: every session that the caller may stop */
 	uint32_t changes; /* UPDATE: enum fa_update_changes */
 	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH, UPDATE: not 0: this session, whatever the name says */
+	int32_t pid;   /* SNAPSHOT, RELEASE */
+	uint32_t reserved;
 	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
-	char text[FA_MARK_TEXT];           /* MARK */
+	char text[FA_MARK_TEXT];           /* MARK; RELEASE: an image, where pid is 0 */
 	struct fa_attach attach;
+};
+
+/* SNAPSHOT: whose arena comes along. The descriptor is for reading only. */
+struct fa_arena_of {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t size; /* of segment 0 */
+	uint32_t dead; /* 1: the process has ended */
+	uint32_t reserved;
+	char exe[1024];
 };
 
 struct fa_control_reply {
@@ -160,6 +175,7 @@ struct fa_control_reply {
 	uint32_t woken; /* START: flagged processes that were woken; ATTACH: 1: it sleeps until its next call */
 	uint64_t session_id; /* START: of the session, never 0 */
 	char text[256]; /* one line for the user, "" when there is nothing to say */
+	struct fa_arena_of arena; /* SNAPSHOT */
 };
 
 enum fa_daemon_run { FA_RUN_BACKGROUND = 0, FA_RUN_UNIT = 1, FA_RUN_FOREGROUND = 2 };

@@ -74,6 +74,7 @@ struct fa_msg_arena {
 enum fa_msg_wake_kind {
 	FA_WAKE_NAMED = 0,   /* into `session`: by who asks, with his rights */
 	FA_WAKE_FLAG = 1,    /* only flag it, so that it can be woken: the same */
+	FA_WAKE_TABLE = 3,   /* to keep a table of live blocks, without a session: the same */
 	FA_WAKE_SLEEPER = 2, /* one that is known to be flagged, by pid */
 };
 

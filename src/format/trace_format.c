@@ -42,6 +42,8 @@ const char *fa_lost_cause_name(unsigned cause)
 		return "damaged";
 	case FA_LOST_UNKNOWN:
 		return "unknown";
+	case FA_LOST_TABLE:
+		return "table-full";
 	default:
 		return "?";
 	}

@@ -287,6 +287,50 @@ struct fa_rec_extents {
 	uint64_t swapped;
 };
 
+/* SNAPSHOT: the blocks of a process that were live at one time follow, in BLOCKS; SNAPSHOT_END stands behind the
+ * last. They are all of which the process's table knows: those allocated since begin_stamp. */
+struct fa_rec_snapshot {
+	uint32_t process;
+	uint32_t flags;       /* enum fa_snapshot_flags */
+	uint64_t begin_stamp; /* since when its table is kept */
+	uint64_t stamp;       /* when the look at the table began */
+	uint64_t took;        /* stamps until it had ended */
+	uint64_t refused;     /* blocks since begin_stamp that found no room in the table: not here */
+	uint64_t table_bytes; /* that the table takes in the process */
+};
+
+enum fa_snapshot_flags {
+	FA_SNAPSHOT_POST_MORTEM = 1 << 0, /* the process had ended */
+	FA_SNAPSHOT_DEGRADED = 1 << 1,    /* `refused` is not 0 */
+};
+
+/* BLOCKS: then count x struct fa_trace_block, the oldest first. */
+struct fa_rec_blocks {
+	uint32_t process;
+	uint32_t sequence; /* 0, 1, ... in its snapshot */
+	uint32_t count;
+	uint32_t reserved;
+	uint64_t begin_stamp; /* of its snapshot: the time from which blocks count */
+};
+
+struct fa_trace_block {
+	uint64_t addr;
+	uint64_t size;
+	uint64_t usable; /* 0: not known */
+	uint64_t since;  /* stamps from begin_stamp to its allocation, to 1 part in 65536 or some milliseconds */
+	uint32_t stack;  /* node id, 0: not taken */
+	uint32_t thread; /* serial, ~0: a later one than are told apart */
+};
+
+/* SNAPSHOT_END: it is whole when these are the sums of what came. */
+struct fa_rec_snapshot_end {
+	uint32_t process;
+	uint32_t records; /* BLOCKS */
+	uint64_t blocks;
+	uint64_t bytes;        /* requested */
+	uint64_t usable_bytes; /* of blocks whose usable size is known; of the others the requested */
+};
+
 enum fa_end_reason {
 	FA_END_STOPPED = 0,
 	FA_END_SIZE = 1,
@@ -326,7 +370,10 @@ struct fa_rec_end {
 	X(THREAD_END, 15, struct fa_rec_thread_end, "a thread ended")                              \
 	X(UPDATE, 16, struct fa_rec_update, "the session was changed while it ran")                     \
 	X(CALLS, 17, struct fa_rec_events, "calls of one thread that are none of the heap's")      \
-	X(EXTENTS, 18, struct fa_rec_extents, "how much memory a process has")
+	X(EXTENTS, 18, struct fa_rec_extents, "how much memory a process has")                      \
+	X(SNAPSHOT, 24, struct fa_rec_snapshot, "the live blocks of a process follow")             \
+	X(BLOCKS, 25, struct fa_rec_blocks, "live blocks")                                         \
+	X(SNAPSHOT_END, 26, struct fa_rec_snapshot_end, "all live blocks of the process were told")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

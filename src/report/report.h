@@ -12,6 +12,7 @@
 #include "analysis/replay.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "report/left.h"
 #include "report/resolve.h"
 
 enum fa_report_view {
@@ -24,11 +25,15 @@ enum fa_report_view {
 	FA_VIEW_THREADS,
 	FA_VIEW_VM,
 	FA_VIEW_EXTENTS,
+	FA_VIEW_SIZES,   /* these three need `left` */
+	FA_VIEW_AGES,
+	FA_VIEW_MODULES,
 };
 
 struct fa_report {
 	const struct fa_replay *replay;
 	struct fa_resolver *resolver;
+	const struct fa_left *left; /* what the replay left over, NULL: not gathered */
 	const char *path; /* of the trace, for the title */
 	enum fa_report_view view;
 	bool by_function;

@@ -39,6 +39,10 @@ int fa_json_space(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 int fa_text_extents(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_json_extents(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 
+/* left.c */
+int fa_text_left(const struct fa_report *r, FILE *out) FA_MUST_USE;
+int fa_json_left(struct fa_json *j, const struct fa_report *r) FA_MUST_USE;
+
 /* tables.c */
 int fa_text_processes(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;

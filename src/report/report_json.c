@@ -330,6 +330,12 @@ int fa_report_json(const struct fa_report *r, FILE *out)
 	case FA_VIEW_EXTENTS:
 		err = fa_json_extents(r, &j);
 		break;
+	case FA_VIEW_SIZES:
+	case FA_VIEW_AGES:
+	case FA_VIEW_MODULES:
+		fa_json_u64(&j, "lost", r->replay->lost);
+		err = fa_json_left(&j, r);
+		break;
 	default:
 		fa_json_u64(&j, "lost", r->replay->lost);
 		err = put_rows(&j, r);

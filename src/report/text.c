@@ -14,7 +14,8 @@ static const char *const view_names[] = {
 	[FA_VIEW_PEAK] = "peak",           [FA_VIEW_TOTAL] = "total",
 	[FA_VIEW_TEMPORARY] = "temporary", [FA_VIEW_PROCESSES] = "processes",
 	[FA_VIEW_THREADS] = "threads",     [FA_VIEW_VM] = "vm",
-	[FA_VIEW_EXTENTS] = "extents",
+	[FA_VIEW_EXTENTS] = "extents",     [FA_VIEW_SIZES] = "sizes",
+	[FA_VIEW_AGES] = "ages",           [FA_VIEW_MODULES] = "modules",
 };
 
 const char *fa_view_name(enum fa_report_view view)
@@ -54,6 +55,9 @@ void fa_report_warnings(const struct fa_replay *replay, struct fa_buf *ret)
 			      "%s events were lost: no number here is exact (more or larger "
 			      "buffers, or the policy \"wait\", lose none)\n",
 			      fa_format_count(count, sizeof(count), replay->lost));
+	if (replay->snapshots_torn != 0)
+		fa_buf_puts(ret, "the snapshot is torn: it was not written to its end, and blocks are "
+				 "missing (take it again)\n");
 	if (replay->lost_unknown)
 		fa_buf_puts(ret, "events of processes that no collector saw to their end, or whose "
 				 "buffers were damaged, may be missing: nobody knows how many\n");
@@ -310,6 +314,11 @@ int fa_report_text(const struct fa_report *r, FILE *out)
 		break;
 	case FA_VIEW_EXTENTS:
 		err = fa_text_extents(r, out, top);
+		break;
+	case FA_VIEW_SIZES:
+	case FA_VIEW_AGES:
+	case FA_VIEW_MODULES:
+		err = fa_text_left(r, out);
 		break;
 	default:
 		put_classes(r, out);

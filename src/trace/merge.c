@@ -287,6 +287,9 @@ union any {
 	struct fa_rec_mark mark;
 	struct fa_rec_update update;
 	struct fa_rec_extents extents;
+	struct fa_rec_snapshot snapshot;
+	struct fa_rec_blocks blocks;
+	struct fa_rec_snapshot_end snapshot_end;
 };
 
 /* The record with the numbers and stamps of the result. false: it is not copied. A tag without a case
@@ -346,6 +349,18 @@ static bool translate(struct source *s, unsigned tag, union any *r)
 		return true;
 	case FA_TAG_UPDATE:
 		move_stamp(s, &r->update.stamp);
+		return true;
+	case FA_TAG_SNAPSHOT:
+		move_number(&r->snapshot.process, s->process_base);
+		move_stamp(s, &r->snapshot.stamp);
+		r->snapshot.begin_stamp += s->shift;
+		return true;
+	case FA_TAG_BLOCKS:
+		move_number(&r->blocks.process, s->process_base);
+		r->blocks.begin_stamp += s->shift;
+		return true;
+	case FA_TAG_SNAPSHOT_END:
+		move_number(&r->snapshot_end.process, s->process_base);
 		return true;
 	case FA_TAG_COVERAGE:
 		return true;
