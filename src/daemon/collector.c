@@ -122,15 +122,19 @@ static void read_peer(struct collector *c)
 
 /*
  * Before a session is ended: who has just died told the kernel, which told the doorman, who tells
- * us how. Some milliseconds for that, so that the trace has the exit status.
+ * us how. Some milliseconds for that at least, so that the trace has the exit status.
  */
 void collector_settle(struct collector *c)
 {
-	for (int i = 0; i < 3 && c->peer_fd >= 0 && c->blind.connector; i++) {
+	uint64_t since = fa_mono_ns(), now = since;
+
+	while (c->peer_fd >= 0 && c->blind.connector &&
+	       (now - since < 9000000u || (now - since < 200000000u && families_untold(c, now)))) {
 		struct pollfd p = {.fd = c->peer_fd, .events = POLLIN};
 
 		(void)poll(&p, 1, 3);
 		read_peer(c);
+		now = fa_mono_ns();
 	}
 }
 

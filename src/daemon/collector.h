@@ -48,6 +48,7 @@ struct family {
 	uint32_t heirs;   /* enum fa_heirs, 0: not known (heritage.c) */
 	uint64_t heirs_asked_ns, heirs_told_ns; /* 0: somebody lives */
 	uint64_t gone_ns; /* its first process ended then, 0: it lives */
+	bool told;        /* how, or that it executed another program */
 	unsigned interval_ms;
 	uint64_t due_ns;
 	uint64_t events, lost[FA_LOST_CAUSES]; /* counted into sessions so far */
@@ -150,6 +151,7 @@ void family_unwatch(struct family *fam);
 void family_doubt(struct family *fam); /* what it has lost is unknown: into its sessions */
 unsigned families_turn(struct collector *c, uint64_t now); /* returns ms until the next is due */
 void families_reap(struct collector *c);
+bool families_untold(struct collector *c, uint64_t now); /* has one just ended, and how will soon be known? */
 void families_release(struct collector *c); /* after a commit: give back, let go */
 void families_drain_session(struct collector *c, const struct session *s);
 void families_say_known(struct collector *c); /* to a doorman that was restarted */

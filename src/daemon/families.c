@@ -395,6 +395,7 @@ void family_gone(struct collector *c, const struct fa_msg_gone *gone)
 		/* The number may be another's by now, or it rang anew after its exec. */
 		if (fam->info.when_mono > gone->when_mono)
 			continue;
+		fam->told |= gone->pid == fam->info.pid;
 		if (gone->exec) {
 			fa_family_left(fam->f, gone->pid);
 			continue;
@@ -456,14 +457,26 @@ bool family_lives(const struct family *fam)
 	return false;
 }
 
-/* It ended a moment ago: how comes with a message of the doorman, so not yet. */
+/*
+ * It ended a moment ago, and how comes with a message of the doorman, so not yet. The kernel tells him a little after it
+ * has told whoever waits for the process, and on a busy machine a little is long.
+ */
 static bool just_ended(struct family *fam, uint64_t now)
 {
 	struct pollfd p = {.fd = fam->pidfd, .events = POLLIN};
 
 	if (fam->gone_ns == 0 && fam->pidfd >= 0 && poll(&p, 1, 0) == 1)
 		fam->gone_ns = now;
-	return fam->gone_ns != 0 && now - fam->gone_ns < 20000000u;
+	return fam->gone_ns != 0 && !fam->told && fam->c->blind.connector && now - fam->gone_ns < 200000000u;
+}
+
+bool families_untold(struct collector *c, uint64_t now)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->families; i++)
+		any |= c->family[i]->mask != 0 && just_ended(c->family[i], now);
+	return any;
 }
 
 void families_reap(struct collector *c)
