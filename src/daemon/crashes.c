@@ -3,7 +3,8 @@
  *
  * It may be our fault or its own: the machine comes first. Counted are faults (signals that a fault, an
  * abort or a system call filter sends, not SIGKILL or SIGTERM) within CRASH_WITHIN_S of the start; a
- * start that ends otherwise or lasts longer begins the count anew.
+ * start that ends otherwise or lasts longer begins the count anew. In a row is in the order of the starts: what is
+ * told of their ends comes in any order, and a start that began before the others says nothing of them.
  *
  * Counts are kept for a rule and a real user id, and what comes of them holds for that user only. So a
  * user who makes a program crash disarms nobody else's, and it does not matter that the rule's number is
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
 #include "collector/procfs.h"
@@ -26,6 +28,7 @@ struct count {
 	uint32_t rule_id; /* 0: free */
 	uint32_t uid;
 	unsigned crashes;
+	uint64_t crashed_mono, well_mono; /* the latest starts that ended so */
 	uint64_t number; /* of the last change: the oldest gives way */
 };
 
@@ -77,11 +80,15 @@ static bool is_fault(int32_t status)
 	}
 }
 
-static void crashed(struct collector *c, struct fa_msg_started *who, int32_t status)
+static void crashed(struct collector *c, struct fa_msg_started *who, uint64_t start, int32_t status)
 {
 	struct count *n = count_of(who->rule_id, who->uid, true);
 	struct fa_part_msg m = {.u.started = *who};
 
+	if (start < n->well_mono)
+		return;
+	if (n->crashed_mono < start)
+		n->crashed_mono = start;
 	if (++n->crashes < CRASHES_IN_A_ROW)
 		return;
 	memset(n, 0, sizeof(*n));
@@ -91,12 +98,14 @@ static void crashed(struct collector *c, struct fa_msg_started *who, int32_t sta
 	tell_keeper(c, &m, FA_MSG_DISARM, -1);
 }
 
-static void went_well(uint32_t rule_id, uint32_t uid)
+static void went_well(uint32_t rule_id, uint32_t uid, uint64_t start)
 {
 	struct count *n = count_of(rule_id, uid, false);
 
-	if (n != NULL)
-		memset(n, 0, sizeof(*n));
+	if (n == NULL || start < n->crashed_mono)
+		return;
+	n->crashes = 0;
+	n->well_mono = start;
 }
 
 static bool has_process(const struct family *fam, int32_t pid)
@@ -135,10 +144,10 @@ void crashes_ended(struct collector *c, struct family *fam, const struct fa_msg_
 		struct fa_msg_started who = who_of(fam);
 
 		fam->judged = true;
-		crashed(c, &who, gone->status);
+		crashed(c, &who, fam->info.when_mono, gone->status);
 	} else if (gone->pid == fam->info.pid) {
 		fam->judged = true;
-		went_well(fam->rule_id, fam->real_uid);
+		went_well(fam->rule_id, fam->real_uid, fam->info.when_mono);
 	}
 }
 
@@ -161,9 +170,9 @@ void crashes_late(struct collector *c, const struct fa_msg_gone *gone)
 		    left[i].when_mono > gone->when_mono)
 			continue;
 		if (is_fault(gone->status) && soon(left[i].when_mono, gone->when_mono))
-			crashed(c, &who, gone->status);
+			crashed(c, &who, left[i].when_mono, gone->status);
 		else
-			went_well(who.rule_id, who.uid);
+			went_well(who.rule_id, who.uid, left[i].when_mono);
 		memset(&left[i], 0, sizeof(left[i]));
 	}
 }
@@ -173,7 +182,7 @@ void crashes_turn(struct family *fam, uint64_t now)
 	if (fam->judged || soon(fam->info.when_mono, now))
 		return;
 	fam->judged = true;
-	went_well(fam->rule_id, fam->real_uid);
+	went_well(fam->rule_id, fam->real_uid, fam->info.when_mono);
 }
 
 /* It has the shim, and died before it could ring. */
@@ -185,7 +194,7 @@ void crashes_missed(struct collector *c, const struct fa_msg_missed *missed)
 	if (missed->rule_id == 0 || !is_fault(missed->status))
 		return;
 	memcpy(who.image, missed->image, sizeof(who.image));
-	crashed(c, &who, missed->status);
+	crashed(c, &who, fa_mono_ns(), missed->status);
 }
 
 /* Which rule, and for whom: what the gate asked by. The real user id is the kernel's word. */

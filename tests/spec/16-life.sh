@@ -2,7 +2,7 @@
 # 16 - the life of an installed firstalloc: switched off and on, disarmed after crashes, updated, killed
 # while it installs, damaged by hand. In a private mount namespace; needs root.
 #   16.1 to 16.7    the kill switch, three ways
-#   16.8 to 16.11, 16.16, 16.17 and 16.27   crash loops
+#   16.8 to 16.11, 16.16, 16.17, 16.27 and 16.28   crash loops
 #   16.12 to 16.15  doctor of a program, a process, a unit
 #   16.16 to 16.20  rules that end or change while programs start; another version
 #   16.21 to 16.26  the whole machine: update, load, kill -9, files removed by hand
@@ -181,6 +181,15 @@ loop() {
 	ended
 }
 it 16.8 "three faults in a row within 10 s of the start disarm; status, images, history say so; enable re-arms" loop
+earlier() {
+	begin
+	faller 600000 # it began before the others, and ends well between them
+	crash 11 2
+	ended
+	crash 11 1
+	wait_for 20 is_rules "[('root', True), ('any', False)]"
+}
+it 16.28 "three in a row are so by their starts: one that began before them and ends well between does not count" earlier
 busy_registry() {
 	begin
 	crash 11 2
