@@ -30,10 +30,12 @@ static FA_INLINE void leave(void *block, const struct fa_regs *regs)
 {
 	if (block == NULL)
 		return;
-	if (fa_active())
-		fa_record_free(regs, block, true);
-	else
+	if (FA_UNLIKELY(!fa_active()))
 		fa_table_leave(block, regs);
+	else if ((fa_arena.wish.stacks & FA_STACK_FREE) != 0)
+		fa_record_free_stacked(block, regs);
+	else
+		fa_record_free(regs, block, true);
 }
 
 void *fa_hook_malloc(size_t size, const struct fa_regs *regs)

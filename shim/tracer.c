@@ -670,6 +670,59 @@ otherwise:
 	free_otherwise(p, regs);
 }
 
+/* While the guard is set; 0: none. What is quickest comes first: the stack that is foreseen. */
+static FA_INLINE uint32_t quick_stack(struct fa_thread *t, const struct fa_regs *regs)
+{
+	struct fa_recall *before = t->recalled, *e;
+
+	if (FA_UNLIKELY(before == NULL))
+		return fa_stack_take(t, false, regs);
+	e = before->next;
+	if (FA_UNLIKELY(e->modules != 0))
+		return fa_stack_take(t, false, regs);
+	if (!fa_recall_has_words(e, regs))
+		return fa_stack_changed(t, regs);
+	before->sure = 1;
+	t->recalled = e;
+	return e->id;
+}
+
+static FA_NOINLINE void stacked_slowly(const void *p, const struct fa_regs *regs)
+{
+	if (fa_active())
+		fa_record_free(regs, p, true);
+}
+
+/* Where frees take stacks: all of `regs` is valid. */
+void fa_record_free_stacked(const void *p, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+	struct fa_writer *w;
+	unsigned char *at;
+	uint32_t stack;
+
+	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0)) {
+		stacked_slowly(p, regs);
+		return;
+	}
+	w = set_guard(t, regs);
+	if (FA_UNLIKELY(ticked(w) || w->at >= w->end || w->stamp_in <= 1))
+		goto otherwise;
+	stack = quick_stack(t, regs);
+	if (FA_UNLIKELY(stack == 0 || !may_put(w, regs)))
+		goto otherwise;
+	w->stamp_in--;
+	at = w->at;
+	at += fa_event_put_free(at, &w->state, (uint64_t)p, 0, 1, stack);
+	if (FA_UNLIKELY(!commit(w, regs, at)))
+		goto otherwise;
+	leave(w, regs);
+	return;
+otherwise:
+	leave(w, regs);
+	stacked_slowly(p, regs);
+}
+
 static FA_NOINLINE void *leave_disowned(void *p, struct fa_writer *w, const struct fa_regs *regs)
 {
 	leave(w, regs);

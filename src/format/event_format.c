@@ -318,34 +318,36 @@ unsigned fa_event_get_row(const unsigned char *p, size_t len, uint64_t limit,
 
 /*
  * What a FREE or ALLOC is long, for which nothing else could be wrong: by byte 0, the bytes without those that byte 1
- * of an ALLOC adds, and in the high byte whether it does; by byte 1, what it adds. RARE: another look is needed.
- * Addresses of 8 bytes, and functions, may be malformed.
+ * adds, and from bit 8 on by which of the tables; by byte 1, what it adds. RARE: another look is needed. Addresses of 8
+ * bytes, and functions, may be malformed.
  */
-enum { RARE = 0x80 };
+enum { RARE = 0x80, BY_NOTHING = 0 << 8, BY_ALLOC = 1 << 8, BY_FREE = 2 << 8 };
 #define PLAIN_16(alen)                                                                             \
-	RARE, 1 + (alen), (2 + (alen)) | 0xff00, RARE, RARE, RARE, RARE, RARE, RARE, RARE, RARE,   \
-		RARE, RARE, RARE, RARE, RARE
+	RARE, (1 + (alen)) | BY_NOTHING, (2 + (alen)) | BY_ALLOC, RARE, RARE, RARE, RARE, RARE,    \
+		RARE, (2 + (alen)) | BY_FREE, RARE, RARE, RARE, RARE, RARE, RARE
 static const uint16_t plain_firsts[256] = {
 	PLAIN_16(1),     PLAIN_16(2),     PLAIN_16(3),     PLAIN_16(4),
 	PLAIN_16(5),     PLAIN_16(6),     PLAIN_16(7),     FA_EV_X16(RARE),
 	FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE),
 	FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE), FA_EV_X16(RARE),
 };
-#define PLAIN_TAIL(b)   ((uint8_t)(MALFORMED(b) ? RARE : TAIL_SUM(TAIL(b))))
-#define PLAIN_TAIL_4(b) PLAIN_TAIL(b), PLAIN_TAIL((b) + 1), PLAIN_TAIL((b) + 2), PLAIN_TAIL((b) + 3)
-#define PLAIN_TAIL_16(b)                                                                           \
-	PLAIN_TAIL_4(b), PLAIN_TAIL_4((b) + 4), PLAIN_TAIL_4((b) + 8), PLAIN_TAIL_4((b) + 12)
-#define PLAIN_TAIL_64(b)                                                                           \
-	PLAIN_TAIL_16(b), PLAIN_TAIL_16((b) + 16), PLAIN_TAIL_16((b) + 32), PLAIN_TAIL_16((b) + 48)
-static const uint8_t plain_tails[256] = {PLAIN_TAIL_64(0), PLAIN_TAIL_64(64), PLAIN_TAIL_64(128),
-					 PLAIN_TAIL_64(192)};
+#define ADDS_ALLOC(b) ((uint8_t)(MALFORMED(b) ? RARE : TAIL_SUM(TAIL(b))))
+#define ADDS_FREE(b)  ((uint8_t)(((b)&0x88) != 0 || (b) >> 4 > 4 ? RARE : ((b)&7) + ((b) >> 4)))
+#define ADDS_4(x, b)  x(b), x((b) + 1), x((b) + 2), x((b) + 3)
+#define ADDS_16(x, b) ADDS_4(x, b), ADDS_4(x, (b) + 4), ADDS_4(x, (b) + 8), ADDS_4(x, (b) + 12)
+#define ADDS_64(x, b)                                                                              \
+	ADDS_16(x, b), ADDS_16(x, (b) + 16), ADDS_16(x, (b) + 32), ADDS_16(x, (b) + 48)
+#define ADDS_256(x)     ADDS_64(x, 0), ADDS_64(x, 64), ADDS_64(x, 128), ADDS_64(x, 192)
+#define ADDS_NOTHING(b) 0
+static const uint8_t plain_adds[3 * 256] = {ADDS_256(ADDS_NOTHING), ADDS_256(ADDS_ALLOC),
+					    ADDS_256(ADDS_FREE)};
 
 /* RARE or more: it is not plain. At least WINDOW bytes are readable. */
 static FA_INLINE unsigned plain_length(const unsigned char *p)
 {
 	unsigned first = plain_firsts[p[0]];
 
-	return (first & 0xff) + (plain_tails[p[1]] & first >> 8);
+	return (first & 0xff) + plain_adds[(first & 0xf00) | p[1]];
 }
 
 /* One event after the other, somewhere in p[0, len). */

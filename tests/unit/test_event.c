@@ -331,7 +331,7 @@ SPEC(skimming_in_parts_counts_what_one_after_the_other_does)
 			} else if (rnd() % 2) {
 				len += fa_event_put_free(bytes + len, &st,
 							 0x555555559000 + rnd() % 65536 / 16 * 16,
-							 0, 0, 0);
+							 0, round % 2, (uint32_t)(rnd() % 300));
 			} else {
 				clock += rnd() % 300;
 				len += fa_event_put_alloc(bytes + len, &st,
