@@ -283,8 +283,8 @@ in_session() {
 	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
 	"$P/grower" <"$T/in" >"$T/done" & pid=$!
 	exec 8>"$T/in"
-	rm -f /etc/ld.so.preload
 	wait_for 30 traced_now $pid
+	rm -f /etc/ld.so.preload
 	n=1
 	echo 30 >&8
 	wait_for 30 handled
