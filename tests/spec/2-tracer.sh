@@ -161,6 +161,38 @@ late_threads() {
 }
 it 2.26 "one thread needs few stamps, and others that come later find its events before theirs" late_threads
 
+# With each event stamped no stack is foreseen, and no free goes the quick way: the same calls of the same program
+# must have the same stacks.
+free_stacks() {
+	gcc -O2 -w -o "$T/pairs" "$SRC/tests/bench/pairs.c"
+	for mode in alloc all; do
+		setarch -R "$FA" run --stacks all --stamp $mode -o "$O" -- "$T/pairs" 30000 8 >/dev/null
+		"$FA" dump --json --records nodes,alloc,free "$O" >"$T/$mode.json"
+	done
+	python3 - "$T/alloc.json" "$T/all.json" <<-'PY'
+		import json, sys
+		def events(path):
+		    node, found = {0: (0, 0)}, []
+		    for line in open(path):
+		        j = json.loads(line)
+		        for n in j.get("nodes", []):
+		            node[n["id"]] = (n["parent"], n["pc"])
+		        if j["record"] in ("alloc", "free"):
+		            stack, at = [], j["stack"]
+		            while at != 0:
+		                at, pc = node[at]
+		                stack.append(pc)
+		            found.append((j["record"], j["address"], tuple(stack)))
+		    return found
+		quick, slow = events(sys.argv[1]), events(sys.argv[2])
+		frees = {e[2] for e in quick if e[0] == "free"}
+		print(len(quick), "events", len(frees), "stacks of frees")
+		assert len(quick) > 59000 and len(frees) >= 40 and all(e[2] for e in quick)
+		assert quick == slow, [(i, a, b) for i, (a, b) in enumerate(zip(quick, slow)) if a != b][:3]
+	PY
+}
+it 2.27 "frees have the stacks that they have when each is walked" free_stacks
+
 full_table() { # an arena of 8 MB, where the address space is small, has 131,072 nodes
 	traced sh -c "ulimit -v 32768; exec $P/stacks new 100000 18"
 	same $status 0
