@@ -12,7 +12,7 @@ cycles=${CYCLES:-30}
 start() { rm -f "$W/$1.falloc"; $fa start "$1" -o "$W/$1.falloc" --min-free 0 "${@:2}"; }
 state() { $fa status --json >"$T/st.json"; json "$T/st.json" "[p['state'] for p in j['processes'] if p['pid'] == $1]"; }
 # how many arenas are mapped, and KB of them that are there
-arenas() { awk '/^3fa[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
+arenas() { awk '/^3fa[01][0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
 
 # what its process block says, whatever firstallocd does
 is_dormant() { $fa status --json --pid "$1" >"$T/st.json"; cat "$T/st.json"; ! grep -q '"reason": "TRACED"' "$T/st.json"; }

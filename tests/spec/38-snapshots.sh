@@ -15,7 +15,7 @@ take() { rm -f "$W/$1.falloc"; snapshot take -o "$W/$1.falloc" "${@:2}"; }
 known() { "$FA" dump "$W/$1.falloc" >"$T/dump" && python3 "$SRC/tests/spec/snapshot_check.py" "$W/known" "$T/dump"; }
 keeps() { snapshot config --pid "$1" | grep -q enabled; }
 blocks() { report "$1" "(j['outstanding']['blocks'], j['outstanding']['bytes'])"; }
-arenas() { awk '/^3fa[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
+arenas() { awk '/^3fa[01][0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
 is_given_back() { [ "$(arenas "$1")" = "1 0" ]; }
 status_of() { local s=0; "$@" >"$T/o" 2>"$T/e" || s=$?; cat "$T/o" "$T/e" >&2; echo $s; }
 $fa start nothing -o "$W/nothing.falloc" --image nobody --min-free 0 >/dev/null
