@@ -86,6 +86,21 @@ static int widest_option(const struct fa_option *options)
 	return widest;
 }
 
+/* What does not fit a line must have places where it can be broken. */
+static void add_choices(char *help, size_t size, const char *choices)
+{
+	const bool is_long = strlen(choices) > 60;
+	size_t n = strlen(help);
+
+	for (; *choices != '\0' && n + 5 < size; choices++) {
+		if (*choices == '|' && is_long)
+			n += (size_t)snprintf(help + n, size - n, " | ");
+		else
+			help[n++] = *choices;
+	}
+	(void)snprintf(help + n, size - n, ")");
+}
+
 static void print_options(FILE *out, const struct fa_option *options, int left_width, int width)
 {
 	for (; options->name; options++) {
@@ -99,8 +114,9 @@ static void print_options(FILE *out, const struct fa_option *options, int left_w
 			fprintf(out, "\n%*s", left_width + 2, "");
 		else
 			fprintf(out, "%*s", left_width + 2 - n, "");
-		(void)snprintf(help, sizeof(help), "%s%s%s%s", options->help, choices ? " (" : "",
-			       choices ? options->choices : "", choices ? ")" : "");
+		(void)snprintf(help, sizeof(help), "%s%s", options->help, choices ? " (" : "");
+		if (choices)
+			add_choices(help, sizeof(help), options->choices);
 		print_wrapped(out, help, left_width + 2, left_width + 2, width);
 	}
 }
