@@ -9,6 +9,7 @@ ZSHCOMP   ?= $(PREFIX)/share/zsh/vendor-completions
 LIBDIR    ?= $(PREFIX)/lib
 INCDIR    ?= $(PREFIX)/include
 PKGCONFIG ?= $(LIBDIR)/pkgconfig
+INITRAMFS ?= $(PREFIX)/share/initramfs-tools
 SYSCONF   ?= /etc/firstalloc
 
 commands   = $(shell sed -n 's/.*\bX(\([a-z_]*\)) *\\*$$/\1/p' src/cli/command.h)
@@ -77,6 +78,7 @@ install: all $(generated) ## copy programs, library, man pages, completions and 
 	$(call put,0644,$(B)/share/firstalloc.bash,$(BASHCOMP)/firstalloc)
 	$(call put,0644,$(B)/share/_firstalloc,$(ZSHCOMP)/_firstalloc)
 	$(call put,0644,$(B)/share/firstallocd.service,$(UNITDIR)/firstallocd.service)
+	$(call put,0755,boot/initramfs-tools/init-bottom,$(INITRAMFS)/scripts/init-bottom/firstalloc)
 	$(call put,0644,boot/10-firstallocd.conf,$(UNITDIR)/service.d/10-firstallocd.conf)
 	$(call put,0644,boot/not-itself.conf,$(UNITDIR)/firstallocd.service.d/10-firstallocd.conf)
 	$(call put,0644,boot/firstalloc-sysusers.conf,$(SYSUSERS)/firstalloc.conf)

@@ -18,7 +18,20 @@
 #include "base/paths.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/stage.h"
 #include "registry/registry.h"
+
+static struct {
+	const char *stage;
+} opt;
+
+static const struct fa_option options[] = {
+	{0, "stage", "STAGE", FA_OPT_CHOICE, &opt.stage,
+	 "enable: initramfs, before PID 1, or service, before the other services (the earliest that "
+	 "this machine is ready for)",
+	 FA_STAGE_CHOICES},
+	{0},
+};
 
 /* What the last start wrote: "Status = 0", "Text = ...", "Time = ...". */
 struct last_start {
@@ -200,6 +213,26 @@ static int switch_unit(const struct fa_cli *cli, bool any)
 	return FA_EXIT_OK;
 }
 
+/* Where nobody says what is wanted, the earliest stage for which all is there. */
+static int choose_stage(const struct fa_cli *cli, bool any)
+{
+	char buf[700];
+	const char *lacks = fa_stage_lacks(cli->root, buf, sizeof(buf));
+	bool early = any && (opt.stage != NULL ? strcmp(opt.stage, "initramfs") == 0 : lacks == NULL);
+	int e = fa_stage_set_early(cli->root, early);
+
+	if (e < 0)
+		return fa_fail((int)fa_exit_of(e), "%s" FA_PATH_EARLY ": %s", cli->root,
+			       fa_strerror(e));
+	if (early && lacks != NULL)
+		fa_warn("not before PID 1 yet: %s", lacks);
+	if (any)
+		printf("stage %s: %s\n", early ? "initramfs" : "service",
+		       early ? "from the first process on"
+			     : "all services are seen; PID 1, generators and mount helpers are not");
+	return FA_EXIT_OK;
+}
+
 static int switch_one(const struct fa_cli *cli, const char *name, bool on)
 {
 	char dir[512], path[600], body[256];
@@ -227,7 +260,8 @@ static int switch_one(const struct fa_cli *cli, const char *name, bool on)
 	       on ? "it starts with firstallocd"
 		  : "it does not start any more; a session that runs is ended by 'firstalloc "
 		    "stop'");
-	return switch_unit(cli, any);
+	e = choose_stage(cli, any);
+	return e != FA_EXIT_OK ? e : switch_unit(cli, any);
 }
 
 static int unknown_name(const struct fa_config *c, const char *name)
@@ -301,13 +335,11 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	return e;
 }
 
-static const struct fa_option options[] = {{0}};
-
 const struct fa_command fa_cmd_autologger = {
 	.name = "autologger",
 	.group = "Machine",
 	.summary = "sessions that start at boot",
-	.synopsis = "[list | show NAME | enable NAME | disable NAME]",
+	.synopsis = "[list | show NAME | enable NAME [--stage STAGE] | disable NAME]",
 	.description =
 		"An autologger is a section [Autologger NAME] of /etc/firstalloc/firstalloc.ini or "
 		"of a "
@@ -323,7 +355,9 @@ const struct fa_command fa_cmd_autologger = {
 		"\n"
 		"enable and disable write Start into a drop-in of their own; enable makes a "
 		"section "
-		"with all defaults when there is none. show tells how the last start went. A "
+		"with all defaults when there is none. With --stage=initramfs firstallocd starts before "
+		"PID 1 does, if the initramfs was made (update-initramfs) since firstalloc was installed; "
+		"kernel word firstalloc=off: not at all. show tells how the last start went. A "
 		"broken "
 		"section is told with file, line and key, and stops only itself.",
 	.examples = "firstalloc autologger enable boot # trace flagged programs from boot on\n"

@@ -326,6 +326,7 @@ static void remove_etc(struct uninstall *un)
 	remove_drop_ins(un);
 	remove_index_leftovers(un);
 	remove_file(un, FA_OFF_PATH);
+	remove_file(un, FA_PATH_EARLY);
 	remove_file(un, FA_PATH_BELL);
 	remove_folder(un, "/etc/firstalloc/door");
 	if (opt.purge) {

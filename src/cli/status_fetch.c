@@ -10,9 +10,9 @@
 static const char *how_it_runs(const struct fa_status *s)
 {
 	static const char *const how[] = {"in the background", "as a systemd unit",
-					  "in the foreground"};
+					  "in the foreground", "since the initramfs"};
 
-	return s->h.run < 3 ? how[s->h.run] : "?";
+	return s->h.run < sizeof(how) / sizeof(how[0]) ? how[s->h.run] : "?";
 }
 
 static int take_status(struct fa_status *s)

@@ -22,6 +22,10 @@
 #define FA_VERSION "?"
 #endif
 
+#define CURRENT_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+enum { SETTLE_WITHIN_MS = 5000 };
+
 static void read_line(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -33,6 +37,20 @@ static void read_line(const char *path, char *buf, size_t size)
 	buf[strcspn(buf, "\n")] = '\0';
 }
 
+/* Of one second after the kernel has started: it tries a better calibration, and then says "tsc", or something else. */
+void fa_drain_clock_settle(void)
+{
+	const struct timespec nap = {0, 10000000};
+	char name[32];
+
+	for (int i = 0; i < SETTLE_WITHIN_MS / 10; i++) {
+		read_line(CURRENT_SOURCE, name, sizeof(name));
+		if (strcmp(name, "tsc-early") != 0)
+			return;
+		(void)nanosleep(&nap, NULL);
+	}
+}
+
 uint32_t fa_drain_clock_source(void)
 {
 	/* Read once: a trace must not change its clock, even where the kernel does. 0: not read yet. */
@@ -40,8 +58,7 @@ uint32_t fa_drain_clock_source(void)
 	char name[32];
 
 	if (known == 0) {
-		read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", name,
-			  sizeof(name));
+		read_line(CURRENT_SOURCE, name, sizeof(name));
 		known = 1 + (strcmp(name, "tsc") == 0 ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC);
 	}
 	return known - 1;

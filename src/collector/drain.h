@@ -194,6 +194,8 @@ void fa_family_free(struct fa_family *f); /* NULL is fine */
 uint64_t fa_drain_stamp(uint32_t clock_source);
 int fa_drain_write_clock(const struct fa_sink *sink, uint32_t clock_source) FA_MUST_USE;
 int fa_drain_write_machine(const struct fa_sink *sink, uint32_t clock_source) FA_MUST_USE;
+/* Soon after its start the kernel still looks at the TSC: wait until it has made up its mind (a second; 5 at most). */
+void fa_drain_clock_settle(void);
 uint32_t fa_drain_clock_source(void); /* what this machine's kernel trusts: TSC or MONOTONIC */
 
 #endif

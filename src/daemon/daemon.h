@@ -39,6 +39,7 @@ struct daemon_settings {
 	char root[256]; /* "" for the machine itself */
 	bool foreground;
 	bool under_unit; /* NOTIFY_SOCKET was set */
+	bool early;      /* from the initramfs, before PID 1's own program: the unit will take us over */
 	const char *log_file;
 	struct fa_config config;
 	uint64_t started_real;

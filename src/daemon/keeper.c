@@ -339,6 +339,8 @@ int keeper_main(struct daemon_settings *settings, int ready_fd)
 	raise_file_limit();
 	go_before_others();
 	e = place_prepare(k);
+	if (e == -EBUSY && settings->under_unit && place_hand_over(k))
+		return 0;
 	if (e < 0) {
 		tell_parent(ready_fd, place_problem(k, e));
 		return 1;

@@ -102,6 +102,9 @@ void place_leave(struct keeper *k);
  * -EPERM, -errno. */
 int place_trust(const char *path) FA_MUST_USE;
 void notify(const char *text);
+/* Under the unit, when another one runs: is it one that waits for that? Then systemd is told that it is the
+ * unit's main process, and we may go. */
+bool place_hand_over(const struct keeper *k);
 uint64_t watchdog_interval_ns(void); /* 0: systemd does not want to hear from us */
 
 /* autologger.c */

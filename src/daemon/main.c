@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +18,20 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "collector/drain.h"
 #include "daemon/keeper.h"
+
+enum { EARLY_WITHIN_MS = 10000 };
 
 static struct daemon_settings settings;
 
 static const char usage[] =
-	"usage: firstallocd [--root DIR] [--foreground] [--log FILE]\n"
+	"usage: firstallocd [--root DIR] [--foreground | --early] [--log FILE]\n"
 	"\n"
 	"Collects the heap events of flagged programs for trace sessions; see firstalloc(1).\n"
 	"  --root DIR    registry, doorbell and sockets lie below DIR (for tests)\n"
 	"  --foreground  stay in the foreground (also when NOTIFY_SOCKET is set)\n"
+	"  --early       started by the initramfs; the unit takes it over\n"
 	"  --log FILE    append messages to FILE (default: stderr in the foreground, else\n"
 	"                /var/log/firstalloc/firstallocd.log)\n"
 	"  --version     print the version\n";
@@ -37,7 +42,8 @@ static int parse_options(int argc, char **argv, int *ret_status)
 	static const struct option options[] = {
 		{"root", required_argument, NULL, 'r'}, {"foreground", no_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},  {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},       {0},
+		{"help", no_argument, NULL, 'h'},       {"early", no_argument, NULL, 'e'},
+		{0},
 	};
 	int o;
 
@@ -60,6 +66,10 @@ static int parse_options(int argc, char **argv, int *ret_status)
 			break;
 		case 'f':
 			settings.foreground = true;
+			break;
+		case 'e':
+			settings.early = true;
+			settings.log_file = "/dev/kmsg"; /* no other place can be written to */
 			break;
 		case 'l':
 			settings.log_file = optarg;
@@ -117,10 +127,14 @@ static int open_log(void)
 /* The parent's end: it leaves when the keeper is ready, and says so by its exit status. */
 static int wait_until_ready(int fd, pid_t child)
 {
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char text[800];
 	ssize_t n;
 	int status;
 
+	/* The boot goes on behind us, whatever is the matter. */
+	if (settings.early && poll(&p, 1, EARLY_WITHIN_MS) <= 0)
+		return 1;
 	do
 		n = read(fd, text, sizeof(text) - 1);
 	while (n < 0 && errno == EINTR);
@@ -185,10 +199,15 @@ int main(int argc, char **argv)
 			settings.root);
 		return 1;
 	}
+	fa_drain_clock_settle();
 	umask(022);
 	/* Whatever whoever started us had open is not ours, and would stay open for good. */
 	(void)syscall(SYS_close_range, 3u, ~0u, 0u);
 	settings.under_unit = getenv("NOTIFY_SOCKET") != NULL;
+	if (settings.early) { /* what the unit will expect of us once it has us */
+		(void)setenv("NOTIFY_SOCKET", "/run/systemd/notify", 1);
+		(void)setenv("WATCHDOG_USEC", "3000000", 1);
+	}
 	settings.foreground = settings.foreground || settings.under_unit;
 	settings.started_real = (uint64_t)time(NULL);
 	e = fa_config_read(settings.root, &settings.config);

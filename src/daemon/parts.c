@@ -124,7 +124,8 @@ void parts_tell_info(struct keeper *k)
 	struct fa_part_msg m = {0};
 
 	m.u.info.started_real = k->settings->started_real;
-	m.u.info.run = k->settings->under_unit   ? FA_RUN_UNIT
+	m.u.info.run = k->settings->early        ? FA_RUN_EARLY
+		       : k->settings->under_unit ? FA_RUN_UNIT
 		       : k->settings->foreground ? FA_RUN_FOREGROUND
 						 : FA_RUN_BACKGROUND;
 	m.u.info.keeper_pid = getpid();

@@ -215,6 +215,19 @@ static int make_door(struct keeper *k)
 	return 0;
 }
 
+static int make_adoptable(struct keeper *k)
+{
+	char path[512];
+	int fd = -1, e = below(k, path, sizeof(path), FA_PATH_ADOPTABLE);
+
+	if (e == 0)
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (e == 0 && fd < 0)
+		e = -errno;
+	fa_close(&fd);
+	return e;
+}
+
 int place_prepare(struct keeper *k)
 {
 	char path[512];
@@ -234,14 +247,63 @@ int place_prepare(struct keeper *k)
 		e = make_socket(k, FA_PATH_CONTROL, &k->listen_fd);
 	if (e == 0)
 		e = make_socket(k, FA_PATH_KEEPER, &k->ask_fd);
+	if (e == 0 && k->settings->early)
+		e = make_adoptable(k);
 	return e;
+}
+
+/* Into our own control group, where the version that systemd manages is mounted: so that it sees whom the unit has.
+ * Elsewhere it knows the main process alone, which is enough to end all. */
+static void take_into_group(pid_t keeper)
+{
+	char path[700], group[512] = "", children[256] = "", *at = children;
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	FILE *c;
+	int fd;
+
+	while (f != NULL && fgets(group, sizeof(group), f) != NULL && strncmp(group, "0::", 3) != 0)
+		group[0] = '\0';
+	if (f != NULL)
+		(void)fclose(f);
+	group[strcspn(group, "\n")] = '\0';
+	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.procs", group + 3);
+	fd = group[0] == '0' ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)keeper, (int)keeper);
+	c = fopen(path, "re");
+	if (c != NULL) {
+		(void)!fgets(children, sizeof(children), c);
+		(void)fclose(c);
+	}
+	for (pid_t pid = keeper; fd >= 0 && pid > 0; pid = (pid_t)strtol(at, &at, 10))
+		(void)!dprintf(fd, "%d", (int)pid);
+	fa_close(&fd);
+}
+
+bool place_hand_over(const struct keeper *k)
+{
+	char path[512], text[64], *pid_text = NULL;
+	size_t len;
+	long pid;
+
+	if (below(k, path, sizeof(path), FA_PATH_ADOPTABLE) < 0 || access(path, F_OK) < 0 ||
+	    below(k, path, sizeof(path), FA_PATH_PID) < 0 ||
+	    fa_read_file(path, 64, &pid_text, &len) < 0)
+		return false;
+	pid = strtol(pid_text, NULL, 10);
+	free(pid_text);
+	if (pid <= 1)
+		return false;
+	take_into_group((pid_t)pid);
+	(void)snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1", pid);
+	notify(text);
+	return true;
 }
 
 /* The lock last: who takes it then finds nothing of ours. */
 void place_leave(struct keeper *k)
 {
-	static const char *const files[] = {FA_PATH_CONTROL, FA_PATH_KEEPER, FA_PATH_PID,
-					    PATH_LOCK};
+	static const char *const files[] = {FA_PATH_CONTROL, FA_PATH_KEEPER, FA_PATH_ADOPTABLE,
+					    FA_PATH_PID, PATH_LOCK};
 	char path[512];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)

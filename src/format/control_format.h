@@ -178,7 +178,7 @@ struct fa_control_reply {
 	struct fa_arena_of arena; /* SNAPSHOT */
 };
 
-enum fa_daemon_run { FA_RUN_BACKGROUND = 0, FA_RUN_UNIT = 1, FA_RUN_FOREGROUND = 2 };
+enum fa_daemon_run { FA_RUN_BACKGROUND = 0, FA_RUN_UNIT = 1, FA_RUN_FOREGROUND = 2, FA_RUN_EARLY = 3 };
 
 enum fa_session_state {
 	FA_SESSION_RUNNING = 1,

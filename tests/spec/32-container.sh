@@ -8,7 +8,9 @@
 #   32.8       a broken section is told with file, line and key; the other session runs
 #   32.9       a trace whose folder is mounted only later begins in memory and goes on in its file, also when the
 #              collector is killed before and after
-#   32.10      after disable nothing is traced; after uninstall nothing is left
+#   32.10      with a damaged index or configuration, a library that is gone, a firstallocd that cannot start, a full
+#              disk, and the kill switch, the machine boots, and its services do what they do
+#   32.11      after disable nothing is traced; after uninstall nothing is left
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/guest.sh"
 
@@ -143,6 +145,41 @@ killed 2"
 }
 it 32.9 "a folder that is mounted late: the trace begins in memory and loses nothing, killed collectors included" memory
 
+# whole NAME: a boot with all services, whatever is wrong
+whole() {
+	rm -f "$RES"/* "$LOG"/*
+	container_boot "$G" || { echo "$1: no boot"; return 1; }
+	same "$1: $(guest_own "$RES" | cut -d ' ' -f 1 | sort | uniq -c | xargs)" \
+		"$1: 2 early-service 1 late-service 1 stays 5 usual-service"
+}
+
+# with NAME FILE command...: FILE is changed by the command for one boot
+with() {
+	local file=$G/$2
+	cp -a "$file" "$T/saved"
+	"${@:3}"
+	whole "$1" || return
+	rm -f "$file"
+	mv "$T/saved" "$file"
+}
+
+wrong() {
+	with "damaged index" etc/firstalloc/registry.idx dd if=/dev/urandom of="$G/etc/firstalloc/registry.idx" bs=300 count=1 status=none
+	with "damaged ini" etc/firstalloc/firstalloc.ini dd if=/dev/urandom of="$G/etc/firstalloc/firstalloc.ini" bs=3000 count=1 status=none
+	with "no library" usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so rm "$G/usr/lib/x86_64-linux-gnu/libfirstalloc_preload.so"
+	with "no daemon" usr/sbin/firstallocd cp "$G/usr/bin/false" "$G/usr/sbin/firstallocd"
+	echo 'tmpfs /var/log/firstalloc tmpfs size=16k 0 0' >"$G/etc/fstab"
+	whole "full disk"
+	rm "$G/etc/fstab"
+	: >"$G/etc/firstalloc/off"
+	whole "switched off"
+	rm "$G/etc/firstalloc/off"
+	same "$(json "$RES/status.json" "j['off'], len([p for p in j['processes'] if p['state'] == 'traced'])")" "(['file'], 0)"
+	whole "nothing wrong"
+	same "$(guest_counts "$(ls "$LOG"/boot.falloc.*)")" "$(guest_own "$RES")"
+}
+it 32.10 "whatever is broken, the machine boots and its services run; repaired, all is traced again" wrong
+
 gone() {
 	guest_flag "$G" disable
 	$gfa autologger disable boot >/dev/null
@@ -158,5 +195,5 @@ gone() {
 	find "$G" -xdev -name '*firstalloc*' -printf '%P\n' >"$T/left"
 	same "$(cat "$T/left")" ""
 }
-it 32.10 "after disable nothing is traced; after uninstall --purge the services run, and nothing is left" gone
+it 32.11 "after disable nothing is traced; after uninstall --purge the services run, and nothing is left" gone
 results

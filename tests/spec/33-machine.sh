@@ -1,11 +1,12 @@
 #!/bin/bash
-# 33 - from boot, a whole machine: Debian's own kernel and systemd, emulated, with nothing there before PID 1: no /proc,
-# no /run, the root read-only until the boot has looked at it. Claims:
-#   33.1  the image is made
-#   33.2  it boots and switches itself off, with the unit ready and no unit failed
-#   33.3  every start of the flagged services is in the trace, read outside, with the programs' own counts: the trace
-#         began in memory, because nothing could be written yet
-#   33.4  the session ended before its file system did; Status says how it started
+# 33 - from boot, a whole machine: Debian's own kernel, initramfs and systemd, emulated. Nothing is there before PID 1
+# but what the initramfs has made; the root is read-only until the boot has looked at it. Claims:
+#   33.1  the image and its initramfs are made by Debian's own tools; the earliest stage is chosen by itself
+#   33.2  it boots and switches itself off; firstallocd came with the initramfs, and is the unit's main process
+#   33.3  every start of the flagged services is in the trace, read outside, with the programs' own counts; a child
+#         of a generator, too, which no unit can see
+#   33.4  PID 1 itself, which was flagged explicitly
+#   33.5  the session ended before its file system did; Status says how it started
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/guest.sh"
 
@@ -17,36 +18,50 @@ fi
 G=$T/guest
 
 image() {
-	guest_make "$G"
-	guest_services "$G"
-	guest_flag "$G" enable
-	mkdir -p "$G/etc/firstalloc/firstalloc.ini.d"
-	printf '[Daemon]\nMinFree = 10\n' >"$G/etc/firstalloc/firstalloc.ini.d/small-disk.ini"
-	"$FA" --root "$G" autologger enable boot
-	echo 'systemctl list-units --failed --plain --no-legend >/results/failed
-	systemctl show -p ActiveEnterTimestampMonotonic systemd-remount-fs.service >/results/remount
-	systemctl show -p ActiveEnterTimestampMonotonic firstallocd.service >/results/ready' >>"$G/usr/lib/at-the-end"
+	vm_guest "$G"
+	# Generators run before there is any unit.
+	guest_program "$G" service by-generator
+	printf '#!/bin/sh\n/usr/bin/by-generator /run/by-generator 300\n' >"$G/usr/lib/systemd/system-generators/ours"
+	chmod 755 "$G/usr/lib/systemd/system-generators/ours"
+	echo 'cp /run/by-generator /results; dmesg | grep firstalloc >/results/log' >>"$G/usr/lib/at-the-end"
+	"$FA" --root "$G" enable by-generator
+	"$FA" --root "$G" enable systemd --pid1
+	vm_initramfs "$G"
+	"$FA" --root "$G" autologger enable boot >"$T/o"
+	cat "$T/o"
+	grep -q '^stage initramfs: from the first process on' "$T/o"
 	vm_image "$G" "$T/disk"
 }
-it 33.1 "an image of Debian with all of it" image
+it 33.1 "an image of Debian with all of it, and an initramfs that starts firstallocd" image
+VM_INITRD=$(ls "$G"/boot/initrd.img-*)
 
 boots() {
 	vm_boot "$T/disk" || { tail -n 30 "$T/console"; return 1; }
-	vm_files "$T/disk" /results "$T/out"
-	vm_files "$T/disk" /var/log/firstalloc "$T/out"
-	vm_files "$T/disk" /var/lib/firstalloc/autologger "$T/out"
+	vm_results "$T/disk" "$T/out"
+	same "$(json "$T/out/results/status.json" "j['daemon']['how']")" "since the initramfs"
+	same "$(sort "$T/out/results/group")" "ControlGroup=/system.slice/firstallocd.service
+MainPID=$(json "$T/out/results/status.json" "j['daemon']['keeper']")"
 	grep -q '^ActiveState=active$' "$T/out/results/unit"
 	same "$(cat "$T/out/results/failed")" ""
-	# The unit is ready before the root may be written to.
-	[ "$(cut -d = -f 2 "$T/out/results/ready")" -lt "$(cut -d = -f 2 "$T/out/results/remount")" ]
 }
-it 33.2 "it boots, the unit is ready before the root is writable, nothing failed, it switches itself off" boots
+it 33.2 "it boots; firstallocd runs since the initramfs, as its unit's main process; it switches itself off" boots
 
 counts() {
-	same "$(guest_counts "$T/out/firstalloc/boot.falloc")" "$(guest_own "$T/out/results")"
-	same "$(json "$T/r.json" "len(j['processes']), sum(p['lost'] for p in j['processes'])")" "(9, 0)"
+	guest_counts "$T/out/firstalloc/boot.falloc" >"$T/counts"
+	{ guest_own "$T/out/results"; sed 's/^/by-generator /' "$T/out/results/by-generator"; } | sort >"$T/own"
+	cat "$T/out/results/log"
+	same "$(grep -v '^systemd ' "$T/counts")" "$(cat "$T/own")"
+	same "$(grep -c . "$T/own")" 10
+	same "$(json "$T/r.json" "sum(p['lost'] for p in j['processes'] if p['image'] != 'systemd')")" 0
 }
-it 33.3 "nine starts of four services: nine in the trace, each with its own counts, none lost" counts
+it 33.3 "ten starts of five programs: ten in the trace, each with its own counts, none lost" counts
+
+first_process() {
+	json "$T/r.json" "[p for p in j['processes'] if p['pid'] == 1]"
+	same "$(json "$T/r.json" "[p['image'] for p in j['processes'] if p['pid'] == 1]")" "['systemd']"
+	[ "$(json "$T/r.json" "[p['events_by_kind']['alloc'] for p in j['processes'] if p['pid'] == 1][0]")" -gt 10000 ]
+}
+it 33.4 "PID 1 is in the trace" first_process
 
 ended() {
 	"$FA" dump "$T/out/firstalloc/boot.falloc" | tail -n 1 | tee "$T/end"
@@ -54,5 +69,5 @@ ended() {
 	grep -q '^Text = started$' "$T/out/autologger/boot.status"
 	grep -q '^Status = 0$' "$T/out/autologger/boot.status"
 }
-it 33.4 "shutdown ended the session before its file system; Status 0" ended
+it 33.5 "shutdown ended the session before its file system; Status 0" ended
 results

@@ -134,15 +134,28 @@ vm_lacks() {
 
 vm_fetch_kernel() {
 	local package
-	[ -e "$GUEST/kernel/vmlinuz" ] && return
+	[ -e "$GUEST/kernel-1/vmlinuz" ] && return
 	package=$(apt-cache depends $KERNEL 2>/dev/null | awk '/Depends: linux-image/ {print $2; exit}')
 	[ -n "$package" ] || { echo "apt does not know $KERNEL" >"$GUEST/kernel.log"; return 1; }
 	rm -rf "$GUEST/kernel.new"
 	mkdir -p "$GUEST/kernel.new"
 	(cd "$GUEST/kernel.new" && apt-get -q download "$package" && dpkg-deb -x ./*.deb . && rm ./*.deb &&
-		mv boot/vmlinuz-* vmlinuz && rm -rf boot usr lib/modules/*/kernel) >"$GUEST/kernel.log" 2>&1 || return
-	rm -rf "$GUEST/kernel"
-	mv "$GUEST/kernel.new" "$GUEST/kernel"
+		mv boot/vmlinuz-* vmlinuz && rm -rf usr lib/modules/*/kernel) >"$GUEST/kernel.log" 2>&1 || return
+	rm -rf "$GUEST/kernel-1"
+	mv "$GUEST/kernel.new" "$GUEST/kernel-1"
+}
+
+# vm_guest DIR: all of it with flagged services and an autologger, for a disk that is smaller than what sessions leave free
+vm_guest() {
+	guest_make "$1"
+	guest_services "$1"
+	guest_flag "$1" enable
+	mkdir -p "$1/etc/firstalloc/firstalloc.ini.d"
+	printf '[Daemon]\nMinFree = 10\n' >"$1/etc/firstalloc/firstalloc.ini.d/small-disk.ini"
+	echo 'systemctl list-units --failed --plain --no-legend >/results/failed
+	systemctl show -p ActiveEnterTimestampMonotonic --value systemd-remount-fs.service >/results/remount
+	systemctl show -p ActiveEnterTimestampMonotonic --value firstallocd.service >/results/ready
+	systemctl show -p ControlGroup,MainPID firstallocd.service >/results/group' >>"$1/usr/lib/at-the-end"
 }
 
 vm_image() { # DIR IMAGE
@@ -152,8 +165,9 @@ vm_image() { # DIR IMAGE
 	mke2fs -q -t ext4 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -m 0 -d "$1" "$2"
 }
 
-# Emulation is slow: what has nothing to do with us does not run.
-VM_QUIET="quiet loglevel=3 mitigations=off systemd.show_status=0"
+# Emulation is slow: what has nothing to do with us does not run. On a busy machine the kernel would find that the
+# emulated TSC is late, and change its clock in the middle of a trace.
+VM_QUIET="quiet loglevel=3 mitigations=off tsc=reliable systemd.show_status=0"
 for unit in systemd-udev-trigger.service systemd-logind.service getty.target systemd-update-utmp.service \
 	systemd-update-utmp-runlevel.service systemd-journal-flush.service systemd-random-seed.service hwclock.service \
 	timers.target; do
@@ -163,11 +177,18 @@ done
 vm_boot() { # IMAGE [words for the kernel]; VM_INITRD. The root is read-only at first, as Debian has it.
 	local image=$1
 	shift
-	timeout -k 5 "${VM_LIMIT:-120}" qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 512 -smp 1 -nodefaults \
+	timeout -k 5 "${VM_LIMIT:-300}" qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 512 -smp 1 -nodefaults \
 		-no-user-config -display none -no-reboot -serial stdio \
 		-drive file="$image",if=none,id=d0,format=raw,cache=unsafe -device nvme,drive=d0,serial=d0 \
-		-kernel "$GUEST/kernel/vmlinuz" ${VM_INITRD:+-initrd "$VM_INITRD"} \
+		-kernel "$GUEST/kernel-1/vmlinuz" ${VM_INITRD:+-initrd "$VM_INITRD"} \
 		-append "console=ttyS0 root=/dev/nvme0n1 ro panic=-1 $VM_QUIET $*" </dev/null >"$T/console" 2>&1
+}
+
+# vm_results IMAGE DIR: what spec and firstalloc have left there: results, log, status
+vm_results() {
+	vm_files "$1" /results "$2"
+	vm_files "$1" /var/log/firstalloc "$2"
+	vm_files "$1" /var/lib/firstalloc/autologger "$2"
 }
 
 # vm_files IMAGE FOLDER DIR: what lies in a folder of it now, into DIR
@@ -175,4 +196,16 @@ vm_files() {
 	e2fsck -fp "$1" >"$T/fsck" 2>&1 || [ $? = 1 ] || { cat "$T/fsck"; return 1; }
 	mkdir -p "$3"
 	debugfs -R "rdump $2 $3" "$1" >"$T/debugfs" 2>&1
+}
+
+# vm_initramfs DIR: Debian's own, made by its own tools in DIR, with what `make install` has put there
+vm_initramfs() {
+	local version
+	version=$(ls "$GUEST/kernel-1/lib/modules")
+	cp -a "$GUEST/kernel-1/lib/modules" "$1/usr/lib/"
+	cp "$GUEST"/kernel-1/boot/config-* "$1/boot/"
+	sed -i 's/^MODULES=.*/MODULES=list/' "$1/etc/initramfs-tools/initramfs.conf"
+	unshare -m --propagation private sh -c 'mount -t proc proc "$0/proc" && chroot "$0" mkinitramfs -o "/boot/initrd.img-$1" "$1"' \
+		"$1" "$version"
+	VM_INITRD=$1/boot/initrd.img-$version
 }
