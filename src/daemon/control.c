@@ -41,13 +41,38 @@ static bool in_group(int fd, uint32_t gid)
 	return false;
 }
 
-static bool may_connect(const struct collector *c, uint32_t uid)
+static unsigned clients_of(const struct collector *c, uint32_t uid)
 {
 	unsigned n = 0;
 
-	for (int i = 0; i < CLIENTS_MAX && uid != 0; i++)
+	for (int i = 0; i < CLIENTS_MAX; i++)
 		n += c->client[i].fd >= 0 && c->client[i].uid == uid;
-	return n < CLIENTS_PER_USER;
+	return n;
+}
+
+/*
+ * All places are taken. However many users hold connections on which they say nothing: who has fewer than another
+ * gets the place of that one's oldest. Root's are not taken away.
+ */
+static struct client *make_room(struct collector *c, uint32_t uid)
+{
+	unsigned most = uid == 0 ? 0 : clients_of(c, uid) + 1;
+	struct client *found = NULL;
+
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *cl = &c->client[i];
+		unsigned n = clients_of(c, cl->uid);
+
+		if (cl->uid == 0 || cl->waits_for != 0 || cl->waits_woken != 0 || n < most ||
+		    (found == NULL && n == most))
+			continue;
+		if (n > most || cl->since_ns < found->since_ns)
+			found = cl;
+		most = n;
+	}
+	if (found != NULL)
+		close_fds(&found->fd, 1);
+	return found;
 }
 
 void control_accept(struct collector *c)
@@ -62,8 +87,14 @@ void control_accept(struct collector *c)
 	for (int i = 0; i < CLIENTS_MAX && cl == NULL; i++)
 		if (c->client[i].fd < 0)
 			cl = &c->client[i];
-	if (cl == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
-	    !may_connect(c, who.uid)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
+	    (who.uid != 0 && clients_of(c, who.uid) >= CLIENTS_PER_USER)) {
+		close(fd);
+		return;
+	}
+	if (cl == NULL)
+		cl = make_room(c, who.uid);
+	if (cl == NULL) {
 		close(fd);
 		return;
 	}
@@ -168,9 +199,14 @@ static bool name_taken(const struct collector *c, const struct client *cl,
 static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int *fd)
 {
 	struct fa_msg_session want = {.uid = cl->uid};
-	const char *what = refuse_start_file(c, cl, o, *fd);
+	const char *what;
 	struct session *s;
 	int e;
+
+	/* Whoever serves the file's folder may take his time with the answer. */
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	what = refuse_start_file(c, cl, o, *fd);
+	atomic_store(&c->beat->writing_ns, 0);
 
 	if (what == NULL)
 		what = refuse_ring(c, cl, o);

@@ -269,6 +269,21 @@ static void name_file(struct session *s)
 		(void)snprintf(s->file, sizeof(s->file), "(real time)");
 }
 
+static void flush(struct collector *c, struct session *s, bool sync)
+{
+	int e;
+
+	if (s->error != 0)
+		return;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_flush(s->w);
+	if (e == 0 && sync)
+		fa_trace_writer_sync(s->w);
+	atomic_store(&c->beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
+}
+
 /* fd is taken over on success. */
 int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 		 struct session **ret, const char **ret_what)
@@ -292,10 +307,13 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	e = fd < 0 && ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || fa_session_real_time_only(&s->o))
 		    ? make_ring(s)
 		    : 0;
+	/* A disk, or who serves its files, may take its time with these, too. */
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
 	if (e == 0)
 		e = preallocate(s);
 	if (e == 0)
 		e = open_writer(c, s, want->resumed);
+	atomic_store(&c->beat->writing_ns, 0);
 	if (e == 0) {
 		s->block_size = fa_trace_writer_block_size(s->w);
 		if (!want->resumed) /* what it goes on in was paid for, or is the header */
@@ -303,8 +321,8 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	}
 	if (e == 0 && !want->resumed)
 		write_preface(c, s);
-	if (e == 0 && s->error == 0) /* shows at once whether the disk takes it */
-		s->error = fa_trace_writer_flush(s->w);
+	if (e == 0) /* shows at once whether the disk takes it */
+		flush(c, s, false);
 	if (e == 0)
 		e = s->error;
 	if (e < 0) {
@@ -318,21 +336,6 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	s->used = true;
 	*ret = s;
 	return 0;
-}
-
-static void flush(struct collector *c, struct session *s, bool sync)
-{
-	int e;
-
-	if (s->error != 0)
-		return;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_writer_flush(s->w);
-	if (e == 0 && sync)
-		fa_trace_writer_sync(s->w);
-	atomic_store(&c->beat->writing_ns, 0);
-	if (e < 0)
-		s->error = e;
 }
 
 /*

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,44 @@ static const char *part_name = "firstallocd";
 void log_name(const char *part)
 {
 	part_name = part;
+}
+
+/*
+ * Who reads the log may be traced (journald, a logger behind a pipe, a terminal's program), and wait for a buffer
+ * that only we give back: so we do not wait for him. One write a line, so that three processes do not mix theirs.
+ */
+static bool put_line(const char *line, size_t n)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (send(STDERR_FILENO, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n)
+		return true;
+	if (errno != ENOTSOCK)
+		return errno != EAGAIN && errno != ENOBUFS; /* gone: nobody to tell */
+	/* A pipe that says so has room for a line, unless another part has filled it just now. */
+	if (poll(&p, 1, 0) == 0)
+		return false;
+	(void)!write(STDERR_FILENO, line, n);
+	return true;
+}
+
+static void put_or_count(const char *line, size_t n)
+{
+	static unsigned long left_out;
+	char note[128];
+	int len;
+
+	if (left_out != 0) {
+		len = snprintf(note, sizeof(note), "%s[%d]: %lu lines were left out: nobody read them\n", part_name,
+			       (int)getpid(), left_out);
+		if (!put_line(note, (size_t)len)) {
+			left_out++;
+			return;
+		}
+		left_out = 0;
+	}
+	if (!put_line(line, n))
+		left_out++;
 }
 
 void log_line(const char *format, ...)
@@ -46,8 +85,7 @@ void log_line(const char *format, ...)
 		if ((unsigned char)line[n] < ' ' || line[n] == 0x7f)
 			line[n] = '?';
 	line[n++] = '\n';
-	/* One write a line, so that three processes do not mix theirs. Nobody to tell if it fails. */
-	(void)!write(STDERR_FILENO, line, n);
+	put_or_count(line, n);
 }
 
 int msg_send(int sock, struct fa_part_msg *m, unsigned type, const int *fds, int fd_count)

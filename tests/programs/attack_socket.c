@@ -9,6 +9,8 @@
  *   attack_socket PATH put IMAGE UID OPTIONS   a good one, with these words in it
  *   attack_socket PATH fds N       N messages of every size with 1 to 8 descriptors
  *   attack_socket PATH hold N      N connections that say nothing, for 2 s
+ *   attack_socket PATH half N      N connections with half a request or nothing, until it is killed; no answer is read
+ *   attack_socket PATH ping N      N good requests, each on a connection of its own: how long they take
  *   attack_socket PATH deaf N      N requests on one connection, no answer is read
  * Prints "error N" of the answer where there is one, else "closed".
  */
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "format/control_format.h"
@@ -74,6 +77,46 @@ static int send_fds(int fd, const void *bytes, size_t len, int count)
 	return sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
+static void half_open(const void *request, size_t len, int n)
+{
+	for (int i = 0; i < n; i++) {
+		int fd = connected();
+
+		if (i % 2)
+			send(fd, request, len / 2, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	printf("holding\n");
+	fflush(stdout);
+	pause();
+}
+
+static int by_size(const void *a, const void *b)
+{
+	return *(const long *)a < *(const long *)b ? -1 : *(const long *)a > *(const long *)b;
+}
+
+static void ping_often(struct fa_control_request *ping, int n)
+{
+	long *us = calloc(n + 1, sizeof(*us)), failed = 0;
+	struct fa_control_reply reply;
+	struct timespec a, b;
+
+	ping->verb = FA_CONTROL_PING;
+	for (int i = 0; i < n; i++) {
+		int fd;
+
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		fd = connected();
+		send(fd, ping, sizeof(*ping), MSG_NOSIGNAL);
+		failed += recv(fd, &reply, sizeof(reply), 0) != sizeof(reply) || reply.error != 0;
+		close(fd);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		us[i] = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
+	}
+	qsort(us, n, sizeof(*us), by_size);
+	printf("failed %ld median %ld us 99%% %ld us worst %ld us\n", failed, us[n / 2], us[n * 99 / 100], us[n - 1]);
+}
+
 static struct fa_keeper_request good(void)
 {
 	struct fa_keeper_request q;
@@ -111,6 +154,10 @@ int main(int argc, char **argv)
 			strcpy(q.image + 10, "hidden");
 		send(fd, &q, sizeof(q), MSG_NOSIGNAL);
 		answer(fd);
+	} else if (!strcmp(mode, "half")) {
+		half_open(&ping, sizeof(ping), n);
+	} else if (!strcmp(mode, "ping")) {
+		ping_often(&ping, n);
 	} else if (!strcmp(mode, "put")) {
 		memset(q.image, 0, sizeof(q.image));
 		strcpy(q.image, argv[3]);

@@ -6,11 +6,15 @@
 #   36.5-36.6   who is slow, or killed, loses events of his own, exactly counted; nobody else does
 #   36.7        a real-time session has no file, and is not hurt by a collector that is killed
 #   36.8-36.9   who may read along, and how many; from C
+#   36.16       who holds all connections keeps nobody out
+#   36.14-36.15 traced programs that firstallocd itself waits for: who reads its log, who serves the trace's folder
 #   36.10-36.13 top: what report says, while it happens; of a command; on a terminal
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 private_machine 36 "reading along"
 lib=$T/m/libfirstalloc_preload.so
+live_leave() { umount -l "$T/fuse" 2>/dev/null; leave_machine; }
+trap live_leave EXIT
 
 begin() { # session options: with the programs flagged
 	touch "$T/stop" # of a claim that failed
@@ -357,4 +361,98 @@ PY
 	$fa stop s >/dev/null
 }
 it 36.13 "top on a terminal: drawn anew, keys sort, it fits a window that became smaller, q ends it" terminal
+
+# journald is one of these, where it is flagged. The pipe is as small as can be; a command that asks the daemon
+# returns only when that does not hang.
+log_reader() {
+	$fa stop --all >/dev/null 2>&1 || true
+	no_daemon() { ! $fa stop nosuch 2>&1 | grep -q 'no session called'; }
+	kill "$(cat "$R/run/firstalloc/firstallocd.pid")" || true # the one that the other claims use
+	wait_for 20 no_daemon
+	$fa enable log_reader --starts 1000 >/dev/null
+	mkfifo "$T/log"
+	echo "$lib" >/etc/ld.so.preload
+	"$P/log_reader" "$T/log" 1500000 "$T/lines" >"$T/said" & reader=$!
+	rm -f "$T/dummy"
+	exec 8<>"$T/log" # so that neither waits for the other to open it
+	wait_for 10 grep -q open "$T/said"
+	rm -f /etc/ld.so.preload
+	"$B/firstallocd" --root "$R" --foreground 2>"$T/log" & daemon=$!
+	exec 8>&-
+	wait_for 20 $fa status >/dev/null
+	timeout 60 $fa start s -o "$T/reader.falloc" --min-free 0
+	wait_for 20 traced_or_woken
+	for n in $(seq 80); do # more lines than the pipe takes
+		timeout 60 $fa start n$n --real-time >/dev/null
+		timeout 60 $fa stop n$n >/dev/null
+	done
+	kill -USR1 $reader
+	wait_for 60 grep -q done "$T/said"
+	timeout 60 $fa stop s >"$T/o"
+	grep -q ' 0 lost' "$T/o"
+	kill -USR1 $reader # now it reads
+	kill $daemon
+	wait $daemon
+	wait $reader
+	grep -q 'session s started' "$T/lines"
+	grep -Eq '[0-9]+ lines were left out: nobody read them' "$T/lines"
+	"$FA" report --json "$T/reader.falloc" >"$T/r.json"
+	same "$(json "$T/r.json" "(j['events']['alloc'] >= 1500000, j['lost'], j['unknown_frees'])")" "(True, 0, 0)"
+}
+traced_or_woken() { $fa query s --json >"$T/q.json" && [ "$(json "$T/q.json" "len(j['processes'])")" -ge 0 ]; }
+it 36.14 "a traced reader of firstallocd's log that does not read: nothing hangs, it loses nothing, left-out lines are counted" log_reader
+
+fuse() {
+	mkdir "$T/fuse"
+	$fa enable fuse_server --starts 1000 >/dev/null
+	$fa start first --real-time >/dev/null
+	echo "$lib" >/etc/ld.so.preload
+	"$P/fuse_server" "$T/fuse" "$T/backing" 3 600000 >"$T/calls" & server=$!
+	wait_for 20 traced_now $server
+	rm -f /etc/ld.so.preload
+	wait_for 10 mountpoint -q "$T/fuse"
+	# from here on firstallocd writes through a program that waits for firstallocd
+	timeout 60 $fa start s -o "$T/fuse/trace" --min-free 0
+	timeout 60 $fa stop first >/dev/null
+	# The first two of its bursts come while the session begins, the third is in it.
+	burst() { [ "$(query s "j['events'] + j['EventsLost']")" -ge 600000 ]; }
+	wait_for 60 burst
+	timeout 60 $fa stop s >"$T/o"
+	umount "$T/fuse"
+	wait $server
+	"$FA" report --json --tolerate-lost "$T/backing" >"$T/r.json"
+	same "$(json "$T/r.json" "(j['session']['ended'], j['unknown_frees'])")" "(True, 0)"
+	grep 'lost' "$T/o"
+	# what is in the trace and what was lost is what it did, but for what it did before the session, and after
+	did=$(cat "$T/calls")
+	has=$(json "$T/r.json" "j['events']['alloc'] + j['events']['free'] + j['lost']")
+	[ "$has" -le "$did" ] && [ "$has" -ge 600000 ]
+}
+if [ -c /dev/fuse ]; then
+	it 36.15 "a traced FUSE server of the folder that the trace is written to: no deadlock, the trace is whole, a loss is counted" fuse
+else
+	skip 36.15 "a traced FUSE server of the folder that the trace is written to" "no /dev/fuse here"
+fi
+
+# 128 connections are served at once, 32 of a user: four users could have them all.
+crowd() {
+	cp "$P/attack_socket" "$T/m/attack"
+	control=$R/run/firstalloc/control
+	$fa start s --real-time >/dev/null
+	as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
+	local users= n
+	for n in 1 2 3 4 5; do
+		setpriv --reuid 500$n --regid 500$n --clear-groups "$T/m/attack" "$control" half 32 >"$T/crowd$n" &
+		users="$users $!"
+	done
+	for n in 1 2 3 4 5; do wait_for 20 grep -q holding "$T/crowd$n"; done
+	"$T/m/attack" "$control" ping 20 >"$T/o"
+	grep -q 'failed 0 ' "$T/o"
+	as 4321 "$T/m/attack" "$control" ping 20 >"$T/o" # another user, too
+	grep -q 'failed 0 ' "$T/o"
+	kill $users
+	wait
+	$fa stop s >/dev/null
+}
+it 36.16 "users that hold all connections keep neither root nor another user out" crowd
 results
