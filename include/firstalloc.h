@@ -99,6 +99,8 @@ struct fa_trace_properties {
 	uint64_t events_lost;
 	uint64_t buffers_written;
 	uint64_t log_buffers_lost;
+	uint64_t real_time_buffers_lost; /* that readers (fa_trace_open_live()) were too slow for, */
+	uint64_t real_time_events_lost;  /* and the events in them: lost for these readers alone */
 	uint32_t number_of_buffers; /* of the programs that are traced now */
 	uint32_t free_buffers;
 	uint64_t bytes_written;

@@ -268,6 +268,8 @@ static void show_session(const struct fa_client_status *st, const struct fa_stat
 	p->events_lost = s->events_lost;
 	p->buffers_written = s->buffers_written;
 	p->log_buffers_lost = s->log_buffers_lost;
+	p->real_time_buffers_lost = s->real_time_buffers_lost;
+	p->real_time_events_lost = s->real_time_events_lost;
 	p->number_of_buffers = s->number_of_buffers;
 	p->free_buffers = s->free_buffers;
 	p->bytes_written = s->bytes;
