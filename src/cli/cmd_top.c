@@ -50,6 +50,7 @@ struct run {
 	enum top_key by;
 	bool drawn;    /* on a terminal: keys, ANSI */
 	bool over;     /* nothing more will come */
+	bool ended;    /* properly */
 	bool came;     /* events, since the last table */
 	bool quit;
 	uint32_t printed;
@@ -182,6 +183,7 @@ static int take_all(struct run *r)
 		e = fa_replay_live_take(r->replay, &rec);
 		r->came |= rec.tag == FA_TAG_EVENTS;
 		r->over |= rec.tag == FA_TAG_END;
+		r->ended |= rec.tag == FA_TAG_END;
 		if (r->child != 0)
 			drop_path(r);
 	}
@@ -363,6 +365,9 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 			putchar('\n');
 		if (e < 0)
 			status = fail_live(cli, e);
+		else if (r.over && !r.ended && r.child == 0)
+			status = fa_fail(FA_EXIT_FAILED, "firstallocd closed the connection: it was restarted, or so "
+							 "much waited to be read that it gave up");
 	} else {
 		leave_screen(&r);
 	}

@@ -90,6 +90,11 @@ static void text_session(const struct fa_status_session *e)
 		       e->end_error ? ": " : "", e->end_error ? strerror((int)e->end_error) : "");
 	if (e->log_buffers_lost > 0)
 		printf("    LogBuffersLost %" PRIu64 "\n", e->log_buffers_lost);
+	if (e->consumers > 0)
+		printf("    %u reader%s\n", e->consumers, e->consumers == 1 ? "" : "s");
+	if (e->real_time_buffers_lost > 0)
+		printf("    RealTimeBuffersLost %" PRIu64 ", %s events: for readers alone\n",
+		       e->real_time_buffers_lost, fa_format_count(lost, sizeof(lost), e->real_time_events_lost));
 }
 
 static void text_processes(const struct fa_status *s)
@@ -225,6 +230,9 @@ static void json_sessions(struct fa_json *j, const struct fa_status *s)
 		fa_json_u64(j, "buffers_written", e->buffers_written);
 		fa_json_u64(j, "buffers_overwritten", e->buffers_overwritten);
 		fa_json_u64(j, "log_buffers_lost", e->log_buffers_lost);
+		fa_json_u64(j, "consumers", e->consumers);
+		fa_json_u64(j, "real_time_buffers_lost", e->real_time_buffers_lost);
+		fa_json_u64(j, "real_time_events_lost", e->real_time_events_lost);
 		fa_json_string(j, "mode", fa_log_mode_name(e->log_file_mode));
 		fa_json_u64(j, "bytes", e->bytes);
 		fa_json_u64(j, "started", e->started_real);

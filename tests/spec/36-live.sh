@@ -147,6 +147,11 @@ stopped() {
 	same "$(json "$T/q.json" "[c['events'] + c['events_lost'] for c in j['consumers']]")" "[$all, $all]"
 	same "$(json "$T/q.json" "sum(c['events_lost'] for c in j['consumers']) - j['real_time_events_lost']")" 0
 	same "$(json "$T/q.json" "sum(c['RealTimeBuffersLost'] for c in j['consumers'])")" "$buffers"
+	own status >"$T/o"
+	grep -q '^    2 readers$' "$T/o"
+	grep -q "^    RealTimeBuffersLost $buffers, .* events: for readers alone" "$T/o"
+	own status --json >"$T/st.json"
+	same "$(json "$T/st.json" "[(s['consumers'], s['real_time_buffers_lost']) for s in j['sessions']]")" "[(2, $buffers)]"
 	kill -CONT $slow
 	caught_up() { same "$(of_own "sum(c['queued_bytes'] for c in j['consumers'])")" 0; }
 	wait_for 60 caught_up
@@ -195,9 +200,13 @@ real_time() {
 	wait_for 10 readers rt 1
 	traced "$P/threads" 1 100
 	collector=$(part collector)
+	$fa top rt >/dev/null 2>"$T/e2" & top=$!
+	wait_for 10 readers rt 2
 	kill -9 "$collector"
 	wait_for 10 replaced "$collector"
-	wait_for 10 readers rt 1 # it has come again
+	wait_for 10 readers rt 1 # it has come again; top has not, and says so
+	! wait $top || return 1
+	grep -q 'firstallocd closed the connection' "$T/e2"
 	traced "$P/threads" 1 100
 	$fa stop rt >"$T/o"
 	wait $tail
