@@ -152,6 +152,9 @@ stopped() {
 	grep -q "^    RealTimeBuffersLost $buffers, .* events: for readers alone" "$T/o"
 	own status --json >"$T/st.json"
 	same "$(json "$T/st.json" "[(s['consumers'], s['real_time_buffers_lost']) for s in j['sessions']]")" "[(2, $buffers)]"
+	printf '#include <firstalloc.h>\n#include <stdio.h>\nint main(int n, char **v) { struct fa_trace_properties p = {.size = sizeof(p)}; fa_set_root(v[n - 1]); int e = fa_query_trace(0, "mine", &p); printf("%%d %%d %%d\\n", e, (int)p.real_time_buffers_lost, (int)p.real_time_events_lost); }\n' >"$T/query.c"
+	cc "$T/query.c" -I "$SRC/include" -L "$B" -lfirstalloc -o "$T/query"
+	same "$(LD_LIBRARY_PATH=$B "$T/query" "$R")" "0 $buffers $(json "$T/q.json" "j['real_time_events_lost']")"
 	kill -CONT $slow
 	caught_up() { same "$(of_own "sum(c['queued_bytes'] for c in j['consumers'])")" 0; }
 	wait_for 60 caught_up
