@@ -189,6 +189,7 @@ static void describe(const struct fa_start *start, const struct fa_wish *wish, i
 		     uint32_t size)
 {
 	fa_arena.wish = *wish;
+	fa_beside = (uint8_t)(wish->tracing_flags & FA_TRACING_CALLS);
 	fa_arena.pid = pid;
 	fa_arena.size0 = size;
 	fa_arena.process = 0;

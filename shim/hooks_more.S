@@ -1,6 +1,6 @@
 /*
- * hooks_more.S - entry points of what is traced beside the heap: see more.h. Dormant they are as those of
- * hooks.S.
+ * hooks_more.S - entry points of what is traced beside the heap: see more.h. Where their kind is not traced,
+ * they cost what those of hooks.S cost in a dormant process: a bit is tested, and the next definition is jumped to.
  */
 #include "shim/lay_down.h"
 #include "shim/more.h"
@@ -8,14 +8,14 @@
 	.text
 
 /* regs: the register in which the hook takes the struct fa_regs. */
-.macro MORE name, hook, regs
+.macro MORE flag, name, regs
 	.globl	\name
 	.type	\name, @function
 	.p2align 4
 \name:
 	.cfi_startproc
 	endbr64
-	cmpb	$1, fa_dormant(%rip)
+	testb	$\flag, fa_beside(%rip)
 	jne	1f
 	jmp	*.Lslot_\name(%rip)
 1:
@@ -23,7 +23,7 @@
 	movq	%rsp, \regs
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
-	call	\hook
+	call	fa_hook_\name
 	addq	$72, %rsp
 	.cfi_adjust_cfa_offset -72
 	ret
@@ -32,14 +32,14 @@
 .endm
 
 /* Of six arguments: the hook takes the struct fa_regs as the seventh, on the stack. */
-.macro MORE6 name, hook
+.macro MORE6 flag, name
 	.globl	\name
 	.type	\name, @function
 	.p2align 4
 \name:
 	.cfi_startproc
 	endbr64
-	cmpb	$1, fa_dormant(%rip)
+	testb	$\flag, fa_beside(%rip)
 	jne	1f
 	jmp	*.Lslot_\name(%rip)
 1:
@@ -47,7 +47,7 @@
 	movq	%rsp, %rax
 	pushq	%rax
 	.cfi_adjust_cfa_offset 8
-	call	\hook
+	call	fa_hook_\name
 	addq	$72, %rsp
 	.cfi_adjust_cfa_offset -72
 	ret
@@ -55,13 +55,22 @@
 	.size	\name, .-\name
 .endm
 
-	MORE6 mmap, fa_hook_mmap
-	MORE6 mmap64, fa_hook_mmap64
-	MORE munmap, fa_hook_munmap, %rdx
-	MORE mremap, fa_hook_mremap, %r9
-	MORE brk, fa_hook_brk, %rsi
-	MORE sbrk, fa_hook_sbrk, %rsi
-	MORE mprotect, fa_hook_mprotect, %rcx
+	MORE6 FA_BESIDE_VM, mmap
+	MORE6 FA_BESIDE_VM, mmap64
+	MORE FA_BESIDE_VM, munmap, %rdx
+	MORE FA_BESIDE_VM, mremap, %r9
+	MORE FA_BESIDE_VM, brk, %rsi
+	MORE FA_BESIDE_VM, sbrk, %rsi
+	MORE FA_BESIDE_VM, mprotect, %rcx
+	MORE FA_BESIDE_LOCK, pthread_mutex_lock, %rsi
+	MORE FA_BESIDE_LOCK, pthread_mutex_timedlock, %rdx
+	MORE FA_BESIDE_LOCK, pthread_mutex_clocklock, %rcx
+	MORE FA_BESIDE_LOCK, pthread_rwlock_rdlock, %rsi
+	MORE FA_BESIDE_LOCK, pthread_rwlock_timedrdlock, %rdx
+	MORE FA_BESIDE_LOCK, pthread_rwlock_clockrdlock, %rcx
+	MORE FA_BESIDE_LOCK, pthread_rwlock_wrlock, %rsi
+	MORE FA_BESIDE_LOCK, pthread_rwlock_timedwrlock, %rdx
+	MORE FA_BESIDE_LOCK, pthread_rwlock_clockwrlock, %rcx
 
 /* The stubs. The caller's arguments are kept: the function that is found gets them. */
 	.p2align 4

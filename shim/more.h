@@ -16,14 +16,32 @@
 	X(3, mremap)                                                                               \
 	X(4, brk)                                                                                  \
 	X(5, sbrk)                                                                                 \
-	X(6, mprotect)
+	X(6, mprotect)                                                                             \
+	X(7, pthread_mutex_lock)                                                                   \
+	X(8, pthread_mutex_trylock)                                                                \
+	X(9, pthread_mutex_timedlock)                                                              \
+	X(10, pthread_mutex_clocklock)                                                             \
+	X(11, pthread_rwlock_rdlock)                                                               \
+	X(12, pthread_rwlock_tryrdlock)                                                            \
+	X(13, pthread_rwlock_timedrdlock)                                                          \
+	X(14, pthread_rwlock_clockrdlock)                                                          \
+	X(15, pthread_rwlock_wrlock)                                                               \
+	X(16, pthread_rwlock_trywrlock)                                                            \
+	X(17, pthread_rwlock_timedwrlock)                                                          \
+	X(18, pthread_rwlock_clockwrlock)
+
+/* enum fa_tracing_flags, for the assembler; compared in more.c. */
+#define FA_BESIDE_LOCK 0x2
+#define FA_BESIDE_VM   0x20
 
 #ifndef __ASSEMBLER__
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/attr.h"
 #include "format/event_format.h"
@@ -40,6 +58,21 @@ struct fa_more {
 	int (*brk)(void *end);
 	void *(*sbrk)(intptr_t by);
 	int (*mprotect)(void *address, size_t size, int prot);
+	int (*pthread_mutex_lock)(pthread_mutex_t *lock);
+	int (*pthread_mutex_trylock)(pthread_mutex_t *lock);
+	int (*pthread_mutex_timedlock)(pthread_mutex_t *lock, const struct timespec *until);
+	int (*pthread_mutex_clocklock)(pthread_mutex_t *lock, clockid_t clock,
+				       const struct timespec *until);
+	int (*pthread_rwlock_rdlock)(pthread_rwlock_t *lock);
+	int (*pthread_rwlock_tryrdlock)(pthread_rwlock_t *lock);
+	int (*pthread_rwlock_timedrdlock)(pthread_rwlock_t *lock, const struct timespec *until);
+	int (*pthread_rwlock_clockrdlock)(pthread_rwlock_t *lock, clockid_t clock,
+					  const struct timespec *until);
+	int (*pthread_rwlock_wrlock)(pthread_rwlock_t *lock);
+	int (*pthread_rwlock_trywrlock)(pthread_rwlock_t *lock);
+	int (*pthread_rwlock_timedwrlock)(pthread_rwlock_t *lock, const struct timespec *until);
+	int (*pthread_rwlock_clockwrlock)(pthread_rwlock_t *lock, clockid_t clock,
+					  const struct timespec *until);
 };
 extern FA_HIDDEN struct fa_more fa_more;
 
@@ -63,6 +96,22 @@ void *fa_hook_mremap(void *old, size_t old_size, size_t size, int flags, void *a
 int fa_hook_brk(void *end, const struct fa_regs *regs);
 void *fa_hook_sbrk(intptr_t by, const struct fa_regs *regs);
 int fa_hook_mprotect(void *address, size_t size, int prot, const struct fa_regs *regs);
+
+int fa_hook_pthread_mutex_lock(pthread_mutex_t *lock, const struct fa_regs *regs);
+int fa_hook_pthread_mutex_timedlock(pthread_mutex_t *lock, const struct timespec *until,
+				    const struct fa_regs *regs);
+int fa_hook_pthread_mutex_clocklock(pthread_mutex_t *lock, clockid_t clock,
+				    const struct timespec *until, const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_rdlock(pthread_rwlock_t *lock, const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_timedrdlock(pthread_rwlock_t *lock, const struct timespec *until,
+				       const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clockid_t clock,
+				       const struct timespec *until, const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_wrlock(pthread_rwlock_t *lock, const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_timedwrlock(pthread_rwlock_t *lock, const struct timespec *until,
+				       const struct fa_regs *regs);
+int fa_hook_pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clock,
+				       const struct timespec *until, const struct fa_regs *regs);
 
 #endif
 #endif

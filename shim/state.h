@@ -39,6 +39,9 @@ extern FA_HIDDEN uint8_t fa_dormant;
 
 extern struct fa_process_block firstalloc_process_block;
 
+/* What is traced beside the heap now (FA_TRACING_CALLS): what those entry points test. */
+extern FA_HIDDEN uint8_t fa_beside;
+
 /* Is there an order of the doorman that was not obeyed yet? */
 static FA_INLINE bool fa_wake_is_due(void)
 {
@@ -49,6 +52,7 @@ static FA_INLINE bool fa_wake_is_due(void)
 /* The doorman may have written its order and the byte just before we write the byte: so look again. */
 static FA_INLINE void fa_sleep(void)
 {
+	fa_beside = 0;
 	__atomic_store_n(&fa_dormant, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (fa_wake_is_due())

@@ -301,7 +301,10 @@ static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct f
 			apply_free(e, s, ev->addr, ev->stamp, true);
 		break;
 	case FA_EV_CALL:
-		fa_space_apply(e, s, ev);
+		if (ev->fn == FA_CALL_LOCK)
+			fa_locks_apply(e, s, ev);
+		else
+			fa_space_apply(e, s, ev);
 		break;
 	default: /* a stamp alone */
 		break;

@@ -460,6 +460,7 @@ void fa_replay_free(struct fa_replay *r)
 		return;
 	fa_model_done(&r->model);
 	free(r->space.site);
+	free(r->locks.site);
 	free(r->extents.sample);
 	free(r);
 }

@@ -217,7 +217,8 @@ const struct fa_command fa_cmd_enable = {
 		"cannot be flagged is named, with the reason, and the exit status is 2. Blocks "
 		"that are older are not known; their frees are counted as a class of their own.\n\n"
 		"--flags vm records calls of mmap, munmap, mremap, mprotect, brk and sbrk with "
-		"their stacks. It brings heap with it.\n\n"
+		"their stacks, --flags lock waits for pthread mutexes and rwlocks, with their "
+		"stacks, how long they were, and who had the lock. Both bring heap with them.\n\n"
 		"What is flagged costs nothing until a session records it: see "
 		"firstalloc-start(1).",
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"

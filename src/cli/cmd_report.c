@@ -19,10 +19,10 @@ static struct fa_left left; /* for the views of what was not freed, block by blo
 
 static enum fa_report_view chosen_view(void)
 {
-	static const char *const names[] = {"summary", "outstanding", "peak",
-					    "total",   "temporary",   "processes",
-					    "threads", "vm",          "extents",
-					    "sizes",   "ages",        "modules"};
+	static const char *const names[] = {"summary",   "outstanding", "peak",    "total",
+					    "temporary", "processes",   "threads", "vm",
+					    "extents",   "sizes",	"ages",	   "modules",
+					    "locks"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(options.view, names[i]) == 0)
@@ -113,7 +113,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|sizes|ages|modules"},
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|sizes|ages|modules|locks"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
 	FA_READING_FILTERS,
@@ -138,8 +138,10 @@ const struct fa_command fa_cmd_report = {
 		"reserved and committed, by stack); extents (second by second, what was live "
 		"beside "
 		"what the process had of the kernel: committed is all private writable memory, so "
-		"stacks of threads and data of libraries, too); and what was never freed by size, "
-		"age, or module (sizes, ages, modules).\n\n"
+		"stacks of threads and data of libraries, too); what was never freed by size, "
+		"age, or module (sizes, ages, modules); locks (of programs that were traced with "
+		"--flags lock: who waited for mutexes and rwlocks, how long, and who had "
+		"them).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "
 		"same. What a child inherited at fork is shown beside its own blocks.\n\n"

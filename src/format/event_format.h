@@ -63,22 +63,33 @@ enum fa_alloc_function {
 const char *fa_alloc_function_name(unsigned function); /* "malloc", ...; "?" */
 
 /* X(name, number, text). What a CALL was; numbers are never reused. Which of its values mean what: */
-#define FA_CALLS(X)                                                                                \
-	/* address, size; argument: fa_map_argument() */                                           \
-	X(MMAP, 1, "mmap")                                                                         \
-	/* address, size: what is about to be unmapped */                                          \
-	X(MUNMAP, 2, "munmap")                                                                     \
-	/* new address and size; old address; argument: the old size in pages */                   \
-	X(MREMAP, 3, "mremap")                                                                     \
-	/* the end of the data segment: new; old */                                                \
-	X(BRK, 4, "brk")                                                                           \
-	/* address, size; argument: fa_map_argument(), without flags */                            \
-	X(MPROTECT, 5, "mprotect")
+#define FA_CALLS(X)                                                                                       \
+	/* address, size; argument: fa_map_argument() */                                                  \
+	X(MMAP, 1, "mmap")                                                                                \
+	/* address, size: what is about to be unmapped */                                                 \
+	X(MUNMAP, 2, "munmap")                                                                            \
+	/* new address and size; old address; argument: the old size in pages */                          \
+	X(MREMAP, 3, "mremap")                                                                            \
+	/* the end of the data segment: new; old */                                                       \
+	X(BRK, 4, "brk")                                                                                  \
+	/* address, size; argument: fa_map_argument(), without flags */                                   \
+	X(MPROTECT, 5, "mprotect")                                                                        \
+	/* address of the lock, how long it was waited for (ticks); the owner's thread id, 0 unknown;   \
+	 * argument: enum fa_lock_kind */ \
+	X(LOCK, 6, "lock")
 
 enum fa_call {
 #define X(name, number, text) FA_CALL_##name = (number),
 	FA_CALLS(X)
 #undef X
+};
+
+enum fa_lock_kind {
+	FA_LOCK_MUTEX = 0,
+	FA_LOCK_READ = 1,
+	FA_LOCK_WRITE = 2,
+	FA_LOCK_KIND = 0xff,
+	FA_LOCK_TIMED_OUT = 0x100, /* beside one of them: it was not had */
 };
 
 /* PROT_* in the low byte, the low 24 bits of MAP_* above. */

@@ -32,8 +32,12 @@ static struct fa_call_row *row_of(struct fa_call_rows *rows, struct fa_idmap *in
 	return &rows->row[at - 1];
 }
 
-static void add(struct fa_call_row *row, const uint64_t *n, unsigned maxima)
+static void add(struct fa_call_row *row, size_t site, const uint64_t *n, unsigned maxima)
 {
+	if (row->stacks == 0 || n[1] > row->largest) {
+		row->largest = n[1];
+		row->site = site;
+	}
 	for (unsigned i = 0; i < FA_CALL_NUMBERS; i++) {
 		if ((maxima >> i & 1) == 0)
 			row->n[i] += n[i];
@@ -66,7 +70,7 @@ int fa_call_rows_new(const struct fa_report *r,
 		if (row == NULL)
 			err = -ENOMEM;
 		else
-			add(row, n, maxima);
+			add(row, i, n, maxima);
 	}
 	fa_idmap_done(&index);
 	if (err < 0) {

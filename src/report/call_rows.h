@@ -14,6 +14,8 @@ struct fa_call_row {
 	uint32_t chain; /* 0: no stack was taken */
 	uint64_t n[FA_CALL_NUMBERS];
 	uint64_t stacks; /* that were put together in this row */
+	uint64_t largest; /* n[1] of one of them, */
+	size_t site;      /* and which it is */
 };
 
 struct fa_call_rows {

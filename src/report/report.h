@@ -28,6 +28,7 @@ enum fa_report_view {
 	FA_VIEW_SIZES,   /* these three need `left` */
 	FA_VIEW_AGES,
 	FA_VIEW_MODULES,
+	FA_VIEW_LOCKS,
 };
 
 struct fa_report {

@@ -35,6 +35,10 @@ int fa_text_rows(const struct fa_report *r, FILE *out, enum fa_metric metric, un
 int fa_text_space(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_json_space(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 
+/* locks.c */
+int fa_text_locks(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
+int fa_json_locks(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
+
 /* extents.c */
 int fa_text_extents(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_json_extents(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;

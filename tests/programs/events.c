@@ -12,7 +12,9 @@
  *   events known N     allocations with 512 stacks in turns: too many to be recalled, none is new
  *   events new N       allocations, each with a stack that never was before
  *   events space N     calls of munmap that the kernel refuses
+ *   events lock N      locks and unlocks of a mutex that nobody else wants
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@ enum { MOST = 20000, DEPTH = 16 };
 
 static void *block[MOST];
 static volatile int after;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 #define FRAME __attribute__((noinline, noclone)) static
 
@@ -96,6 +99,11 @@ FRAME void below(int depth, const char *kind, long n)
 	} else if (strcmp(kind, "space") == 0) {
 		for (long i = 0; i < n; i++)
 			(void)munmap(NULL, 0);
+	} else if (strcmp(kind, "lock") == 0) {
+		for (long i = 0; i < n; i++) {
+			(void)pthread_mutex_lock(&mutex);
+			(void)pthread_mutex_unlock(&mutex);
+		}
 	}
 	after = depth;
 }

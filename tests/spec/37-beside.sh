@@ -1,6 +1,7 @@
 #!/bin/bash
 # 37 - what is traced beside the heap, by flags of a rule or of `run`.
 #   37.1-37.9    vm: the calls that change the address space, and what they leave, by stack
+#   37.13-37.15  lock: who waits for mutexes and rwlocks
 #   37.10-37.12  extents: what the process has of the kernel beside what is live, seen from outside
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -96,12 +97,12 @@ merged() {
 }
 it 37.7 "two traces are merged into one" merged
 
-ranged() { # up to the moment before the 100 pages are unmapped, and from then on
+ranged() { # up to the moment before the 100 pages are unmapped, and from then on; a time is good to some ns
 	traced vm "$P/spaces"
 	"$FA" dump --json --records call "$O" >"$T/calls"
 	local at
 	at=$(python3 -c 'import json,sys
-print([j["time_ns"] for j in map(json.loads, open(sys.argv[1])) if j["function"] == "munmap" and j["size"] == 409600][0])' "$T/calls")
+print([j["time_ns"] - 100 for j in map(json.loads, open(sys.argv[1])) if j["function"] == "munmap" and j["size"] == 409600][0])' "$T/calls")
 	view vm --range ",${at}ns"
 	same "$(seen "[j['still_mapped'][k] // 4096 for k in ('reserved', 'committed')] + [j['unmaps'], j['peak']['reserved'] // 4096]")" "[141, 137, 1, 141]"
 	view vm --range "${at}ns,"
@@ -144,6 +145,43 @@ swelling() {
 	"$FA" report --view extents "$O" | grep -qE '^ .* 4\.0 MiB +64\.[0-9] MiB +6\.[0-9] %'
 }
 it 37.10 "what a heap has of the kernel is seen beside what is live of it, the shim's own left out" swelling
+
+waits() {
+	traced lock "$P/contended" wait
+	same $status 0
+	view locks
+	# main is the one who has them; 20 ms is how long at least
+	same "$(seen "sorted((r['stack'][0]['function'], r['waits'], r['given_up'], r['longest']['kind'], r['longest']['owner_tid'], r['longest']['owner_name'], r['wait_ns'] == r['longest']['wait_ns'] >= 19900000) for r in j['rows'])")" \
+		"$(python3 -c "print(sorted((f, 1, g, k, $(cat "$T/out"), 'contended', True) for f, g, k in (('wait_mutex', 0, 'mutex'), ('wait_read', 0, 'rwlock, to read'), ('wait_write', 0, 'rwlock, to write'), ('wait_timed', 1, 'mutex'))))")"
+	# of the 20,000 that could be had none
+	same "$(seen "(j['waits'], j['given_up'], j['wait_ns'] >= 79600000)")" "(4, 1, True)"
+	"$FA" report --view locks "$O" >"$T/text"
+	grep -q "(longest: rwlock, to read 0x[0-9a-f]*, that thread $(cat "$T/out") contended had)" "$T/text"
+	view locks --range ,1ns
+	same "$(seen "(j['waits'], j['rows'])")" "(0, [])"
+}
+it 37.13 "a wait is recorded with its stack, its time and who had the lock; what can be had is no event" waits
+
+rules() {
+	"$P/contended" rules >"$T/want"
+	traced lock "$P/contended" rules
+	same $status 0
+	cmp "$T/want" "$T/out"
+	# the timed ones that were given up: of four mutexes two, and of a rwlock
+	view locks
+	same "$(seen "(j['waits'], j['given_up'])")" "(3, 3)"
+}
+it 37.14 "locks of all types say what they say without us, and errno is untouched" rules
+
+wanted() {
+	traced lock "$P/contended" busy
+	same "$(cat "$T/out")" 80000
+	same "$(sum "(j['lost'], j['events']['alloc'] >= 80000)")" "(0, True)"
+	traced heap,vm "$P/contended" wait
+	same "$(calls | grep -c lock)" 0
+	"$FA" report --view locks "$O" | grep -q "no wait is in the trace"
+}
+it 37.15 "four threads that want one lock get it in turns; without the flag no wait is recorded" wanted
 
 private_machine 37.9 "by name, with a collector"
 
