@@ -58,7 +58,7 @@ enum fa_trace_mode {
 	FA_TRACE_MODE_SEQUENTIAL = 0x1, /* ends at maximum_file_size */
 	FA_TRACE_MODE_CIRCULAR = 0x2,   /* there the oldest events are written over; at least 1 MB */
 	FA_TRACE_MODE_APPEND = 0x4,
-	FA_TRACE_MODE_NEWFILE = 0x8,
+	FA_TRACE_MODE_NEWFILE = 0x8,    /* there it goes on in the next of 16 files, one %d in log_file_name; at least 1 MB */
 	FA_TRACE_MODE_PREALLOCATE = 0x20,
 	FA_TRACE_MODE_REAL_TIME = 0x100, /* with neither another mode nor log_file_name: no file, fa_trace_open_live() */
 	FA_TRACE_MODE_BUFFERING = 0x400
@@ -116,7 +116,7 @@ struct fa_trace_properties {
 	uint32_t logger_pid; /* of the collector; Windows: LoggerThreadId */
 	int32_t *pid_errors; /* in: NULL, or room for pid_count. Out: enum fa_error of each PID */
 	char session_name[FA_SESSION_NAME_SIZE];
-	char log_file_name[FA_TRACE_PATH_SIZE]; /* in: "" is NAME.falloc in the current folder */
+	char log_file_name[FA_TRACE_PATH_SIZE]; /* in: "" is NAME.falloc in the current folder, or NAME-%d.falloc */
 };
 
 /* STACK_TRACING_EVENT_ID: an event whose stack is to be recorded. */
@@ -187,7 +187,9 @@ int fa_start_heap_trace(fa_trace_handle *handle, struct fa_trace_properties *pro
  * PID 0 alone makes an ordinary session of one that had PIDs. If none can be had, nothing has changed.
  * ids: which events carry stacks from now on; entries that are not known are ignored, and if none is
  * left the set stays.
- * properties: flush_timer and maximum_buffers are changed where they are not 0; may be NULL. Out: as
+ * properties: flush_timer and maximum_buffers are changed where they are not 0, and log_file_name, where it
+ * is neither "" nor the present one: the trace so far is ended, and the session goes on in a new file,
+ * complete in itself. May be NULL. Out: as
  * for fa_query_trace(), and what came of the PIDs.
  *
  * The change holds at the next heap call of a program 100 ms later at the latest, and stands in the

@@ -147,10 +147,11 @@ static int check_mode(uint32_t mode)
 		return fa_api_fail(FA_ERROR_INVALID_FLAGS,
 				   "log_file_mode 0x%x: these exclude each other", mode);
 	if ((mode & ~(uint32_t)(FA_TRACE_MODE_SEQUENTIAL | FA_TRACE_MODE_CIRCULAR |
-				FA_TRACE_MODE_PREALLOCATE | FA_TRACE_MODE_REAL_TIME)) != 0)
+				FA_TRACE_MODE_NEWFILE | FA_TRACE_MODE_PREALLOCATE |
+				FA_TRACE_MODE_REAL_TIME)) != 0)
 		return fa_api_fail(FA_ERROR_NOT_SUPPORTED,
-				   "log_file_mode 0x%x: from C there are sequential, circular, real time and "
-				   "preallocation so far",
+				   "log_file_mode 0x%x: from C there are sequential, circular, newfile, "
+				   "real time and preallocation so far",
 				   mode);
 	return FA_OK;
 }
@@ -231,7 +232,10 @@ static int file_name(const struct fa_trace_properties *p, const char *name,
 	if (p->log_file_name[0] != '\0')
 		memcpy(path, p->log_file_name, FA_TRACE_PATH_SIZE);
 	else
-		(void)snprintf(path, FA_TRACE_PATH_SIZE, "%s.falloc", name);
+		(void)snprintf(path, FA_TRACE_PATH_SIZE,
+			       (p->settings.log_file_mode & FA_TRACE_MODE_NEWFILE) != 0 ? "%s-%%d.falloc"
+											: "%s.falloc",
+			       name);
 	return FA_OK;
 }
 
@@ -371,27 +375,65 @@ static void end_session(int sock, uint64_t id)
 	struct fa_control_reply reply;
 
 	/* If that fails there is no firstallocd any more. */
-	(void)!fa_client_ask(sock, &q, -1, &reply, NULL);
+	(void)!fa_client_stop(sock, &q, &reply);
+}
+
+struct files {
+	const char *path; /* newfile: with %d */
+	int fd[FA_FILES_MAX];
+	unsigned count;
+};
+
+static int open_files(struct files *f, uint32_t mode)
+{
+	char path[FA_TRACE_PATH_SIZE + 16];
+	int e;
+
+	if (f->path == NULL) /* real time alone */
+		return FA_OK;
+	f->count = (mode & FA_TRACE_MODE_NEWFILE) != 0 ? FA_FILES_MAX : 1;
+	if (f->count == 1)
+		e = fa_client_open_trace(f->path, &f->fd[0]);
+	else if (!fa_client_is_pattern(f->path))
+		return fa_api_fail(FA_ERROR_BAD_PATH, "%s: newfile needs one %%d in it, and no other %%", f->path);
+	else
+		e = fa_client_open_files(f->path, f->count, f->fd, path, sizeof(path));
+	return e < 0 ? fa_api_fail_to_open(f->count == 1 ? f->path : path, e) : FA_OK;
+}
+
+static void drop_files(struct files *f)
+{
+	if (f->count > 1)
+		fa_client_drop_files(f->path, f->count, f->fd);
+	else if (f->count == 1)
+		fa_client_drop_trace(f->path, f->fd[0]);
+}
+
+static void close_files(struct files *f)
+{
+	for (unsigned i = 0; i < FA_FILES_MAX; i++)
+		fa_close(&f->fd[i]);
 }
 
 static int start(struct fa_control_request *q, const char *path, const uint32_t *pids,
 		 uint32_t pid_count, fa_trace_handle *handle, struct fa_trace_properties *p)
 {
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(fa_api_root());
-	FA_CLEANUP(fa_close) int fd = -1;
+	FA_CLEANUP(close_files) struct files files = {.path = path};
+	int got[FA_FILES_MAX];
 	struct fa_control_reply reply;
 	uint32_t attached, failed;
 	int e;
 
+	memset(files.fd, -1, sizeof(files.fd));
 	if (sock < 0)
 		return fa_api_fail_to_ask(sock);
-	e = path != NULL ? fa_client_open_trace(path, &fd) : 0;
-	if (e < 0)
-		return fa_api_fail_to_open(path, e);
-	e = fa_client_ask(sock, q, fd, &reply, NULL);
+	e = open_files(&files, q->session.log_file_mode);
+	if (e != FA_OK)
+		return e;
+	e = fa_client_ask_files(sock, q, files.fd, FA_FILES_MAX, &reply, got);
 	if (e < 0 || reply.error != 0) {
-		if (path != NULL)
-			fa_client_drop_trace(path, fd);
+		drop_files(&files);
 		return e < 0 ? fa_api_fail_to_ask(e) : fa_api_fail_reply(&reply);
 	}
 	if ((q->session.flags & FA_SESSION_PIDS) == 0)
@@ -399,8 +441,7 @@ static int start(struct fa_control_request *q, const char *path, const uint32_t 
 	e = fa_api_attach_pids(sock, reply.session_id, pids, pid_count, p);
 	if (p->pids_attached == 0 && (q->session.flags & FA_SESSION_PIDS) != 0) {
 		end_session(sock, reply.session_id);
-		if (path != NULL)
-			fa_client_drop_trace(path, fd);
+		drop_files(&files);
 		return e;
 	}
 	*handle = reply.session_id;
@@ -454,7 +495,7 @@ static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name
 		memcpy(q.session.name, name, strlen(name) + 1);
 	else
 		q.session_id = handle;
-	e = fa_client_ask(sock, &q, -1, ret, NULL);
+	e = verb == FA_CONTROL_STOP ? fa_client_stop(sock, &q, ret) : fa_client_ask(sock, &q, -1, ret, NULL);
 	if (e < 0)
 		return fa_api_fail_to_ask(e);
 	return ret->error != 0 ? fa_api_fail_reply(ret) : FA_OK;

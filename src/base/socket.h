@@ -6,7 +6,7 @@
 
 #include "base/attr.h"
 
-enum { FA_SEND_FDS_MAX = 8 };
+enum { FA_SEND_FDS_MAX = 16 };
 
 /* One message; of `fds` those go along that are not -1. flags: of sendmsg(2); never SIGPIPE. 0 or -errno. */
 int fa_send_with_fds(int sock, const void *bytes, size_t len, const int *fds, int fd_count,

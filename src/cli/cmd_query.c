@@ -128,6 +128,8 @@ static void show_json(const struct fa_status *s, const struct fa_status_session 
 	fa_json_string(&j, "name", e->name);
 	fa_json_string(&j, "state", e->state == FA_SESSION_ENDED ? "ended" : "running");
 	fa_json_string(&j, "file", e->file);
+	fa_json_u64(&j, "files", e->files);
+	fa_json_u64(&j, "files_begun", e->files_begun);
 	fa_json_string(&j, "LogFileMode", fa_log_mode_name(e->log_file_mode));
 	fa_json_bool(&j, "RealTime", (e->log_file_mode & FA_LOG_REAL_TIME) != 0);
 	fa_json_bool(&j, "Preallocate", (e->log_file_mode & FA_LOG_PREALLOCATE) != 0);
@@ -213,6 +215,10 @@ static void show_text(const struct fa_status *s, const struct fa_status_session 
 	       (e->log_file_mode & FA_LOG_REAL_TIME) != 0 && (e->log_file_mode & FA_LOG_MODES) != 0 ? ", real-time" : "",
 	       (e->log_file_mode & FA_LOG_PREALLOCATE) != 0 ? ", preallocate" : "",
 	       e->policy ? "count" : "wait");
+	printf("  %-20s %s", "file", e->file);
+	if (e->files > 1)
+		printf(" (number %u, of %u that are written in turn)", e->files_begun, e->files);
+	putchar('\n');
 	text_pair("BufferSize", e->requested_buffer_size / 1024, e->buffer_size / 1024, " KB");
 	if (e->minimum_buffers != 0)
 		text_pair("MinimumBuffers", e->requested_minimum_buffers, e->minimum_buffers, "");

@@ -34,6 +34,7 @@ static struct {
 	bool user;
 	struct fa_option_list pids;
 	const char *stacks;
+	uint32_t file_max;
 } given = {.min_free = ~0ull};
 
 static const struct fa_option options[] = {
@@ -43,7 +44,9 @@ static const struct fa_option options[] = {
 	 "only processes of this image; may come several times", NULL},
 	{0, "mode", "MODE", FA_OPT_CHOICE, &given.mode,
 	 "what becomes of the file (default sequential): see below",
-	 "sequential|circular|append|buffering"},
+	 "sequential|circular|append|newfile|buffering"},
+	{0, "file-max", "N", FA_OPT_U32, &given.file_max,
+	 "mode newfile: so many files in turn, 2 to 16 (default 16)", NULL},
 	{0, "preallocate", NULL, FA_OPT_FLAG, &given.preallocate,
 	 "reserve --max-file-size bytes of the disk at once", NULL},
 	{0, "real-time", NULL, FA_OPT_FLAG, &given.real_time,
@@ -69,7 +72,7 @@ static const struct fa_option options[] = {
 	{0, "flush-timer", "TIME", FA_OPT_DURATION, &given.flush_timer_ns,
 	 "write out at least so often (default 1s)", NULL},
 	{0, "max-file-size", "SIZE", FA_OPT_SIZE, &given.max_file_size,
-	 "end the session at this size (default: no limit)", NULL},
+	 "end the session at this size, or what the mode does (default: no limit)", NULL},
 	{0, "min-free", "SIZE", FA_OPT_SIZE, &given.min_free,
 	 "end it when less is free on the disk (default: the larger of 5% and 1G; 0: never)", NULL},
 	{0, "user", NULL, FA_OPT_FLAG, &given.user, "only processes of the caller's own user",
@@ -166,22 +169,65 @@ static bool has_file(const struct fa_session_options *o)
 	return (o->log_file_mode & FA_LOG_BUFFERING) == 0 && !fa_session_real_time_only(o);
 }
 
-/* 0, or the exit status after a line that says why. -1: there is none in this mode. */
-static int open_file(const char *path, struct fa_session_options *o, int *ret, bool *ret_made)
+/* What is written to, and is to go again if the session does not begin. */
+struct files {
+	char path[600]; /* newfile: with %d */
+	int fd[FA_FILES_MAX];
+	unsigned count;
+	bool made;
+};
+
+/* 0, or the exit status after a line that says why. No file: there is none in this mode. */
+static int open_files(struct files *f, struct fa_session_options *o)
 {
+	char path[4096];
 	int e;
 
-	*ret_made = false;
+	memset(f->fd, -1, sizeof(f->fd));
 	if (!has_file(o))
 		return 0;
+	f->count = 1;
 	if ((o->log_file_mode & FA_LOG_APPEND) != 0) {
-		*ret = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		if (*ret >= 0)
-			return fa_append_check(path, *ret, &o->first_id);
+		f->fd[0] = open(f->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (f->fd[0] >= 0)
+			return fa_append_check(f->path, f->fd[0], &o->first_id);
 	}
-	e = fa_client_open_trace(path, ret);
-	*ret_made = e == 0;
+	if ((o->log_file_mode & FA_LOG_NEWFILE) != 0) {
+		f->count = given.file_max != 0 ? given.file_max : FA_FILES_MAX;
+		e = fa_client_open_files(f->path, f->count, f->fd, path, sizeof(path));
+	} else {
+		(void)snprintf(path, sizeof(path), "%s", f->path);
+		e = fa_client_open_trace(path, &f->fd[0]);
+	}
+	f->made = e == 0;
 	return e < 0 ? fail_to_open(path, e) : 0;
+}
+
+static void drop_files(struct files *f)
+{
+	if (!f->made)
+		return;
+	if (f->count > 1)
+		fa_client_drop_files(f->path, f->count, f->fd);
+	else
+		fa_client_drop_trace(f->path, f->fd[0]);
+}
+
+/* The name of the file, or its pattern. */
+static int name_files(const struct fa_cli *cli, const struct fa_session_options *o, struct files *f)
+{
+	bool newfile = (o->log_file_mode & FA_LOG_NEWFILE) != 0;
+
+	(void)snprintf(f->path, sizeof(f->path), newfile ? "%s-%%d.falloc" : "%s.falloc", o->name);
+	if (given.output != NULL)
+		(void)snprintf(f->path, sizeof(f->path), "%s", given.output);
+	if (newfile && !fa_client_is_pattern(f->path))
+		return fa_usage(cli, "newfile needs one %%d in the name of the file, and no other %%");
+	if (given.file_max != 0 && !newfile)
+		return fa_usage(cli, "--file-max is for --mode newfile");
+	if (given.file_max == 1 || given.file_max > FA_FILES_MAX)
+		return fa_usage(cli, "--file-max: 2 to %d", FA_FILES_MAX);
+	return 0;
 }
 
 /* Connected, after having started a firstallocd where none was running. */
@@ -263,12 +309,11 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 {
 	struct fa_control_request request = {.verb = FA_CONTROL_START};
 	FA_CLEANUP(fa_close) int sock = -1;
-	FA_CLEANUP(fa_close) int fd = -1;
+	int got[FA_FILES_MAX];
 	struct fa_control_reply reply;
+	static struct files files;
 	const char *how = NULL;
 	unsigned failed;
-	char path[600];
-	bool made;
 	int e;
 
 	if (argc != 1)
@@ -276,24 +321,23 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	e = fill_options(cli, argv[0], &request.session);
 	if (e != 0)
 		return e;
-	(void)snprintf(path, sizeof(path), "%s.falloc", argv[0]);
-	if (given.output != NULL)
-		(void)snprintf(path, sizeof(path), "%s", given.output);
+	e = name_files(cli, &request.session, &files);
+	if (e != 0)
+		return e;
 	sock = connect_or_start(cli, &how);
 	if (sock < 0)
 		return fail_to_connect(cli, sock);
-	e = open_file(path, &request.session, &fd, &made);
+	e = open_files(&files, &request.session);
 	if (e != 0)
 		return e;
-	e = fa_client_ask(sock, &request, fd, &reply, NULL);
+	e = fa_client_ask_files(sock, &request, files.fd, FA_FILES_MAX, &reply, got);
 	if (e < 0 || reply.error != 0) {
-		if (made)
-			fa_client_drop_trace(path, fd);
+		drop_files(&files);
 		return e < 0 ? fa_client_fail(cli, e) : fa_client_fail_reply(&reply);
 	}
 	if ((request.session.flags & FA_SESSION_PIDS) == 0)
 		reply.woken += fa_attach_flagged(sock, cli->root);
-	failed = print_started(cli, sock, &reply, &request.session, path, how);
+	failed = print_started(cli, sock, &reply, &request.session, files.path, how);
 	if (fa_registry_off(cli->root) != 0)
 		fa_warn("tracing is switched off: nothing comes into it ('firstalloc status' says "
 			"how)");
@@ -336,7 +380,9 @@ const struct fa_command fa_cmd_start = {
 		"Modes. sequential: the file grows, and at --max-file-size the session ends. circular: at "
 		"--max-file-size (at least 1M) the oldest events are written over; what the others need, "
 		"stacks and modules above all, is kept. append: an existing trace of this machine and this "
-		"boot goes on; its END is replaced. buffering: the newest events are kept in memory, "
+		"boot goes on; its END is replaced. newfile: at --max-file-size (at least 1M) it goes on in the next "
+		"file, from %d = 1 to --file-max, and then in the first again, which is emptied; each is complete in "
+		"itself. All are made at the start, and 'stop' removes those that were not needed. buffering: the newest events are kept in memory, "
 		"--ring-size bytes of them, until 'firstalloc save' writes them to a file. With --preallocate "
 		"the disk cannot become too full for a file; what was not used is given back at the end. All of them "
 		"outlive a firstallocd whose collector is killed. With --real-time alone nothing is kept: the events "
@@ -351,6 +397,7 @@ const struct fa_command fa_cmd_start = {
 		"firstalloc start now --pid 4711,4712 # two processes that run\n"
 		"firstalloc start last --mode circular --max-file-size 1G # the newest gigabyte, for weeks\n"
 		"firstalloc start now --real-time # no file: for 'firstalloc tail now'\n"
+		"firstalloc start parts --mode newfile --max-file-size 256M -o 'part-%d.falloc' # the newest 4 gigabytes\n"
 		"firstalloc start flight --mode buffering --ring-size 64M # the newest, in memory\n",
 	.options = options,
 	.run = run,

@@ -73,7 +73,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	sock = fa_client_connect(cli->root);
 	if (sock < 0)
 		return fa_client_fail(cli, sock);
-	e = fa_client_ask(sock, &request, -1, &reply, NULL);
+	e = fa_client_stop(sock, &request, &reply);
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	if (reply.error != 0)

@@ -16,9 +16,12 @@ static struct {
 	const char *stacks;
 	uint64_t flush_timer_ns;
 	const char *maximum_buffers;
+	const char *output;
 } given = {.flush_timer_ns = UINT64_MAX};
 
 static const struct fa_option options[] = {
+	{'o', "output", "FILE", FA_OPT_STRING, &given.output,
+	 "go on in this file, a new one; the trace before it ends properly", NULL},
 	{'p', "pid", "PID", FA_OPT_LIST, &given.pids,
 	 "instead of those before: these running processes; several: again, or with commas; 0: the "
 	 "flagged ones",
@@ -62,17 +65,35 @@ static int fill(const struct fa_cli *cli, struct fa_control_request *q)
 			return FA_EXIT_USAGE;
 		q->session.flags |= pids.flagged ? 0 : FA_SESSION_PIDS;
 	}
+	if (given.output != NULL)
+		q->changes |= FA_UPDATE_FILE;
 	return q->changes == 0 ? fa_usage(cli, "what is to be changed?") : 0;
 }
 
-static int ask(const struct fa_cli *cli, int sock, struct fa_control_request *q,
+static int ask(const struct fa_cli *cli, int sock, struct fa_control_request *q, int fd,
 	       struct fa_control_reply *reply)
 {
-	int e = fa_client_ask(sock, q, -1, reply, NULL);
+	int e = fa_client_ask(sock, q, fd, reply, NULL);
 
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	return reply->error != 0 ? fa_client_fail_reply(reply) : 0;
+}
+
+/* With its new file. Where no answer came it may be in use: then it stays. */
+static int ask_last(const struct fa_cli *cli, int sock, struct fa_control_request *q,
+		    struct fa_control_reply *reply)
+{
+	FA_CLEANUP(fa_close) int fd = -1;
+	int e = given.output != NULL ? fa_client_open_trace(given.output, &fd) : 0;
+
+	if (e < 0)
+		return fa_fail((int)fa_exit_of(e), "%s: %s", given.output, fa_strerror(e));
+	reply->error = 0;
+	e = ask(cli, sock, q, fd, reply);
+	if (reply->error != 0 && fd >= 0)
+		fa_client_drop_trace(given.output, fd);
+	return e;
 }
 
 /* The new ones are in it before the old ones leave. Not 0: nothing has changed, and why was said. */
@@ -84,7 +105,7 @@ static int attach(const struct fa_cli *cli, int sock, const struct fa_control_re
 	int e;
 
 	begin.changes = FA_UPDATE_PIDS_BEGIN;
-	e = ask(cli, sock, &begin, &reply);
+	e = ask(cli, sock, &begin, -1, &reply);
 	if (e != 0)
 		return e;
 	*ret_failed = fa_pids_attach(&pids, sock, reply.session_id, j);
@@ -127,7 +148,7 @@ static int change(const struct fa_cli *cli, int sock, struct fa_control_request 
 	if (j != NULL)
 		fa_json_end_array(j);
 	if (e == 0)
-		e = ask(cli, sock, q, &reply);
+		e = ask_last(cli, sock, q, &reply);
 	if (e != 0)
 		return e;
 	if (pids.flagged)
@@ -174,7 +195,7 @@ const struct fa_command fa_cmd_update = {
 	.name = "update",
 	.group = "Sessions",
 	.summary = "change a session that runs",
-	.synopsis = "NAME [--pid PID]... [--stacks EVENTS] [--flush-timer TIME] [--max-buffers N]",
+	.synopsis = "NAME [--pid PID]... [--stacks EVENTS] [--flush-timer TIME] [--max-buffers N] [-o FILE]",
 	.description = "What is not named stays as it is. When the command has returned the change "
 		       "holds: for a program "
 		       "from its next heap call a few milliseconds later on, at most 100. It "
@@ -195,10 +216,16 @@ const struct fa_command fa_cmd_update = {
 		       "--stacks none takes no stacks; --stacks rule goes back to what each "
 		       "program's rule says. Sessions "
 		       "that share a program have the stacks of all events of which one of them "
-		       "wants them.",
+		       "wants them.\n"
+		       "\n"
+		       "With -o the trace so far gets its proper end, and the session goes on in "
+		       "another file, which is complete in itself: it has the processes that live, "
+		       "their modules and stacks, and nothing of what happened before; frees of "
+		       "older blocks are counted apart.",
 	.examples = "firstalloc update now --pid 4711,4713 # these two, and no others\n"
 		    "firstalloc update daily --stacks all # of frees, too, from now on\n"
-		    "firstalloc update daily --flush-timer 10s --max-buffers 4096\n",
+		    "firstalloc update daily --flush-timer 10s --max-buffers 4096\n"
+		    "firstalloc update daily -o tuesday.falloc # monday's can be read now\n",
 	.options = options,
 	.run = run,
 };

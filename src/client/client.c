@@ -49,49 +49,49 @@ int fa_client_connect_to(const char *root, const char *socket_path)
 	return fa_take_fd(&fd);
 }
 
-static int receive_reply(int sock, struct fa_control_reply *ret, int *ret_fd)
+static void close_all(int *fds, int count)
+{
+	for (int i = 0; i < count; i++)
+		fa_close(&fds[i]);
+}
+
+static void take_fds(struct msghdr *msg, int fds[FA_FILES_MAX])
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+	memset(fds, -1, sizeof(int) * FA_FILES_MAX);
+	for (size_t i = 0; c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+			   i < FA_FILES_MAX && CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
+	     i++)
+		memcpy(&fds[i], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+}
+
+static int receive_reply(int sock, struct fa_control_reply *ret, int fds[FA_FILES_MAX])
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(int) * FA_FILES_MAX)];
 	} control;
 	struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
-	const struct cmsghdr *c;
 	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	int fd = -1;
 
 	if (n < 0)
 		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	/* The padding has room for a second one; no firstallocd sends that. */
-	for (size_t i = 0; c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-			   CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
-	     i++) {
-		fa_close(&fd);
-		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+	take_fds(&msg, fds);
+	if (n == (ssize_t)sizeof(*ret) && ret->magic == FA_CONTROL_MAGIC) {
+		ret->text[sizeof(ret->text) - 1] = '\0';
+		return 0;
 	}
-	if (n == 0) {
-		fa_close(&fd);
-		return -ECONNRESET;
-	}
-	if (n != (ssize_t)sizeof(*ret) || ret->magic != FA_CONTROL_MAGIC) {
-		fa_close(&fd);
-		return -EPROTO;
-	}
-	ret->text[sizeof(ret->text) - 1] = '\0';
-	if (ret_fd != NULL)
-		*ret_fd = fd;
-	else
-		fa_close(&fd);
-	return 0;
+	close_all(fds, FA_FILES_MAX);
+	return n == 0 ? -ECONNRESET : -EPROTO;
 }
 
-int fa_client_ask(int sock, struct fa_control_request *request, int fd,
-		  struct fa_control_reply *ret, int *ret_fd)
+int fa_client_ask_files(int sock, struct fa_control_request *request, const int *fds, int count,
+			struct fa_control_reply *ret, int ret_fds[FA_FILES_MAX])
 {
 	struct pollfd p = {.fd = sock, .events = POLLIN};
 	struct fa_control_reply reply;
@@ -99,7 +99,7 @@ int fa_client_ask(int sock, struct fa_control_request *request, int fd,
 
 	request->magic = FA_CONTROL_MAGIC;
 	request->version = FA_CONTROL_VERSION;
-	r = fa_send_with_fds(sock, request, sizeof(*request), &fd, 1, 0);
+	r = fa_send_with_fds(sock, request, sizeof(*request), fds, count, 0);
 	if (r < 0)
 		return r;
 	do
@@ -107,10 +107,23 @@ int fa_client_ask(int sock, struct fa_control_request *request, int fd,
 	while (r < 0 && errno == EINTR);
 	if (r <= 0)
 		return r == 0 ? -ETIMEDOUT : -errno;
-	r = receive_reply(sock, &reply, ret_fd);
+	r = receive_reply(sock, &reply, ret_fds);
 	if (r == 0)
 		*ret = reply;
 	return r;
+}
+
+int fa_client_ask(int sock, struct fa_control_request *request, int fd,
+		  struct fa_control_reply *ret, int *ret_fd)
+{
+	int fds[FA_FILES_MAX], r = fa_client_ask_files(sock, request, &fd, 1, ret, fds);
+
+	if (r < 0)
+		return r;
+	if (ret_fd != NULL)
+		*ret_fd = fa_take_fd(&fds[0]);
+	close_all(fds, FA_FILES_MAX);
+	return 0;
 }
 
 int fa_client_run(const char *file, char *const argv[])

@@ -25,6 +25,12 @@ int fa_client_connect_to(const char *root, const char *socket_path) FA_MUST_USE;
 int fa_client_ask(int sock, struct fa_control_request *request, int fd,
 		  struct fa_control_reply *ret, int *ret_fd) FA_MUST_USE;
 
+/* The same with several, at most FA_FILES_MAX, of each side; unused places of ret_fds are -1. */
+int fa_client_ask_files(int sock, struct fa_control_request *request, const int *fds, int count,
+			struct fa_control_reply *ret, int ret_fds[FA_FILES_MAX]) FA_MUST_USE;
+/* STOP. Files of a session in newfile mode that it never came to are removed, where they are the caller's. */
+int fa_client_stop(int sock, struct fa_control_request *request, struct fa_control_reply *ret) FA_MUST_USE;
+
 /* What firstallocd says of itself. Pointers lie in `bytes`. All zero is a valid empty one. */
 struct fa_client_status {
 	void *bytes; /* a mapped memfd that nobody can change any more */
@@ -47,6 +53,12 @@ void fa_client_status_done(struct fa_client_status *s);
 /* The caller's own file: what firstallocd may write is what the caller may write. A named pipe may be
  * there already, a file may not: -EEXIST. */
 int fa_client_open_trace(const char *path, int *ret) FA_MUST_USE;
+/* newfile: one `%d` in the name, and no other `%`? */
+bool fa_client_is_pattern(const char *path);
+/* So many, numbered from 1. On failure none is left, and ret_path is the one that could not be had. */
+int fa_client_open_files(const char *pattern, unsigned count, int fds[FA_FILES_MAX], char *ret_path,
+			 size_t size) FA_MUST_USE;
+void fa_client_drop_files(const char *pattern, unsigned count, int fds[FA_FILES_MAX]); /* and closes them */
 /* It was made a moment ago, by us, and for nothing. Takes away no other file that has its name now. */
 void fa_client_drop_trace(const char *path, int fd);
 

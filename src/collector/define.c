@@ -489,6 +489,9 @@ void family_write_nodes(struct fa_family *f)
 
 int fa_family_describe(struct fa_family *f, const struct fa_sink *sink)
 {
+	const struct fa_sink *outer = f->sink; /* a sweep, in which this session begins another file */
+	int e, outer_error = f->error;
+
 	f->sink = sink;
 	f->error = 0;
 	for (size_t i = 0; i < f->process_count; i++) {
@@ -507,6 +510,8 @@ int fa_family_describe(struct fa_family *f, const struct fa_sink *sink)
 		if (f->module[id].state == 2)
 			write_module(f, id);
 	write_node_range(f, 1, f->next_node, false);
-	f->sink = NULL;
-	return f->error;
+	e = f->error;
+	f->sink = outer;
+	f->error = outer_error;
+	return e;
 }

@@ -257,11 +257,12 @@ static uint32_t write_record(struct fa_family *f, struct fa_reading *r, uint32_t
 		at = walk_events(f, from, len, &state, &record.count, &heap);
 	r->read += at - from;
 	r->state = state;
+	if (record.count > 0)
+		family_emit(f, tag, &record, sizeof(record), f->scratch + from, at - from, NULL, 0);
+	/* Behind it: a session that begins a file with it counts what stands in the one before. */
 	p->events += heap;
 	f->events += heap;
 	p->bytes += at - from;
-	if (record.count > 0)
-		family_emit(f, tag, &record, sizeof(record), f->scratch + from, at - from, NULL, 0);
 	return at;
 }
 

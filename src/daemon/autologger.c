@@ -48,7 +48,7 @@ static void fill_options(const struct fa_autologger *a, struct fa_session_option
 static struct kept *free_kept(struct keeper *k)
 {
 	for (int i = 0; i < FA_SESSIONS_MAX; i++)
-		if (k->kept[i].fd < 0)
+		if (!kept_is_used(&k->kept[i]))
 			return &k->kept[i];
 	return NULL;
 }
@@ -114,7 +114,7 @@ static int start(struct keeper *k, int i, const char **ret_what)
 		return e;
 	}
 	k->given++;
-	kept->fd = fd;
+	kept->fd[0] = fd;
 	kept->session = m.u.session;
 	return 0;
 }
@@ -226,9 +226,9 @@ void autologger_moved(struct keeper *k, const struct fa_msg_file *m)
 			continue;
 		}
 		for (int j = 0; j < FA_SESSIONS_MAX; j++)
-			if (k->kept[j].fd >= 0 && k->kept[j].session.id == m->session) {
-				close_fds(&k->kept[j].fd, 1);
-				k->kept[j].fd = fa_take_fd(&al->file_fd);
+			if (kept_is_used(&k->kept[j]) && k->kept[j].session.id == m->session) {
+				close_fds(&k->kept[j].fd[0], 1);
+				k->kept[j].fd[0] = fa_take_fd(&al->file_fd);
 				k->kept[j].session.in_memory = 0;
 			}
 		not_in_memory(al);

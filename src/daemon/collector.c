@@ -139,18 +139,23 @@ void collector_settle(struct collector *c)
 }
 
 /* From the keeper: an autologger, or one that our predecessor was writing. */
-static void take_session(struct collector *c, const struct fa_msg_session *want, int fd)
+static void take_session(struct collector *c, const struct fa_msg_session *want, int *fd)
 {
 	struct fa_part_msg m = {0};
 	const char *what = "options";
 	struct session *s = NULL;
 	int e = fa_session_options_check(&want->options, &what);
 
-	if (e == 0)
-		e = session_open(c, want, fd, &s, &what);
+	if (e == 0 && want->file >= FA_FILES_MAX)
+		e = -EINVAL;
+	if (e == 0) {
+		close_fds(&c->given[want->file], 1);
+		c->given[want->file] = fa_take_fd(fd);
+		e = session_open(c, want, c->given, &s, &what);
+	}
+	close_fds(c->given, FA_FILES_MAX);
 	if (e < 0) {
 		log_line("session %.64s: %s: %s", want->options.name, what, fa_strerror(e));
-		close_fds(&fd, 1);
 		m.u.session.id = want->id;
 		tell_keeper(c, &m, FA_MSG_SESSION_OVER, -1);
 	}
@@ -168,8 +173,8 @@ static void take_session(struct collector *c, const struct fa_msg_session *want,
 			 s->file);
 		(void)families_join(c, s);
 		journal_commit(c);
-		if (fd < 0) /* its ring is of our making */
-			session_keep(c, s);
+		session_keep(c, s);
+		session_drop_others(c, s);
 		sessions_say_wants(c);
 		(void)live_wake_sleepers(c, s);
 	}
@@ -228,13 +233,18 @@ static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fd
 		}
 		break;
 	case FA_MSG_SESSION:
-		take_session(c, &m->u.session, fds[0]);
-		fds[0] = -1;
+		take_session(c, &m->u.session, &fds[0]);
 		c->sessions_given++;
 		c->ready_due = true;
 		break;
 	case FA_MSG_FILE:
 		move_session(c, m->u.file.session, fds[0]);
+		break;
+	case FA_MSG_SESSION_FILE:
+		if (m->u.session.file < FA_FILES_MAX) {
+			close_fds(&c->given[m->u.session.file], 1);
+			c->given[m->u.session.file] = fa_take_fd(&fds[0]);
+		}
 		break;
 	case FA_MSG_INFO:
 		take_info(c, &m->u.info);
@@ -394,6 +404,7 @@ static int start_up(struct collector *c, const struct part_start *start)
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		c->client[i].fd = -1;
 	consumers_open();
+	memset(c->given, -1, sizeof(c->given));
 	c->clock_source = fa_drain_clock_source();
 	journal_open(c, start->journal_fd);
 	e = lay_down_rights(c);

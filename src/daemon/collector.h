@@ -60,6 +60,11 @@ struct family {
 	bool judged;                   /* this start went well, or it has been counted */
 };
 
+/* What stands in the files of a session that were ended, all together. */
+struct in_files {
+	uint64_t events, lost, bytes, blocks, blocks_overwritten;
+};
+
 struct session {
 	bool used;
 	bool ended; /* by itself; the writer is gone */
@@ -68,7 +73,13 @@ struct session {
 	uint64_t id;
 	struct fa_session_options o;
 	uint32_t uid;
-	int fd;
+	int fd; /* of the file that is written: files[slot] */
+	int files[FA_FILES_MAX]; /* newfile: all that it may write; -1: none */
+	uint32_t file_count;     /* newfile: how many; else 1 */
+	uint32_t slot, committed_slot; /* committed: as a successor of ours would find it */
+	uint32_t files_begun;
+	struct in_files before;
+	uint64_t event_bytes; /* in this file, as far as newfile has to know */
 	struct fa_trace_writer *w;
 	uint32_t block_size; /* effective BufferSize */
 	int error; /* of the last write, -errno: to be ended at the end of this turn */
@@ -136,6 +147,7 @@ struct collector {
 	struct fa_msg_info info;
 	uint64_t wants_number, wants_done, wakes;
 	uint64_t wants_sent_ns;
+	int given[FA_FILES_MAX]; /* by the keeper, of the session that comes next */
 	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
 	bool ready_due;
 	uint64_t reaped_ns, second_ns;
@@ -157,6 +169,7 @@ void families_drain_session(struct collector *c, const struct session *s);
 void families_say_known(struct collector *c); /* to a doorman that was restarted */
 void family_tell(struct family *fam); /* it sees at its next heap call what its sessions want */
 int64_t family_drain(struct family *fam);
+void family_count(struct family *fam); /* what it recorded so far, into the counters of its sessions */
 int family_reap(struct family *fam);
 int family_describe(struct family *fam, struct session *s) FA_MUST_USE; /* to that one alone */
 bool family_lives(const struct family *fam);
@@ -219,8 +232,8 @@ void live_woken(struct collector *c, const struct fa_msg_woken *woken);
 uint32_t live_wake_sleepers(struct collector *c, const struct session *s);
 void live_leave_children(struct collector *c, const struct family *fam); /* of a family that is let go */
 
-/* sessions.c */
-int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
+/* sessions.c. session_open: of the files, want->file is written first; all are taken over on success. */
+int session_open(struct collector *c, const struct fa_msg_session *want, int files[FA_FILES_MAX],
 		 struct session **ret, const char **ret_what) FA_MUST_USE;
 /* A record into one session; its failure is remembered there. */
 void session_record(struct session *s, struct beat *beat, unsigned tag, const void *head,
@@ -236,6 +249,7 @@ int session_move(struct collector *c, uint64_t id, int fd) FA_MUST_USE;
 void session_stop(struct collector *c, struct session *s, uint32_t reason);
 /* The keeper is to have a duplicate, for the collector that may have to follow us. */
 void session_keep(struct collector *c, const struct session *s);
+void session_keep_all(struct collector *c, const struct session *s); /* the first time: and of all its files */
 /* The ring of a session that buffers, into an empty file. */
 int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_bytes) FA_MUST_USE;
 void session_forget(struct session *s);
@@ -243,6 +257,23 @@ void sessions_turn(struct collector *c, uint64_t now);
 void sessions_write_out(struct collector *c); /* to the kernel, which outlives us */
 void sessions_say_wants(struct collector *c);
 void sessions_update_bytes(struct session *s);
+void session_write_preface(struct collector *c, struct session *s);
+int session_end_file(struct collector *c, struct session *s, const struct fa_rec_end *end); /* and its writer */
+void session_write_clock(struct collector *c, struct session *s);
+
+/* session_file.c: the file that a session writes, and the one behind it */
+int session_open_writer(struct collector *c, struct session *s, bool resumed, uint64_t keep) FA_MUST_USE;
+uint64_t session_minimum_free(const struct collector *c, const struct fa_session_options *o, int fd);
+void session_name_file(struct session *s);
+void session_close_files(struct session *s);
+/* Before a record of events: newfile goes on in its next file when this one is full. fam: whose sweep it is. */
+void session_make_room(struct collector *c, struct session *s, struct family *fam, size_t len);
+/* It goes on in this file, an empty one, as the client of UPDATE wants it. -errno: it goes on as before. */
+int session_take_file(struct collector *c, struct session *s, int *fd) FA_MUST_USE;
+/* A commit has made it so: nobody needs the one before. */
+void session_drop_file(struct collector *c, struct session *s, uint32_t slot);
+void session_drop_others(struct collector *c, struct session *s); /* of those that a predecessor had */
+int session_preallocate(const struct session *s) FA_MUST_USE;
 
 /* written.c: the cap on what is written for one user */
 bool written_too_much(struct collector *c, struct session *s, uint64_t now); /* it is to be ended */
@@ -287,6 +318,8 @@ uint32_t consumers_status(struct fa_buf *b, const struct client *cl); /* how man
 const char *refuse_file(const struct client *cl, int fd);
 const char *refuse_start_file(const struct collector *c, const struct client *cl,
 			      const struct fa_session_options *o, int fd);
+const char *refuse_start_files(const struct collector *c, const struct client *cl,
+			       const struct fa_session_options *o, const int files[FA_FILES_MAX]);
 const char *refuse_ring(const struct collector *c, const struct client *cl,
 			const struct fa_session_options *o);
 /* NULL: root mounted what this lies on, and no user serves it; else what is wrong. Asks the file

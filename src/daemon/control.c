@@ -118,21 +118,21 @@ void client_say(struct client *cl, int error, const char *format, ...)
 	va_end(ap);
 }
 
-/* One reply to one request; a status' memfd goes along. */
-static void send_reply(struct client *cl, int fd)
+/* One reply to one request; a status' memfd goes along, or the files that a session did not use. */
+static void send_reply(struct client *cl, const int *fds, int count)
 {
 	cl->reply.magic = FA_CONTROL_MAGIC;
 	cl->reply.version = FA_CONTROL_VERSION;
 	cl->waits_for = cl->waits_woken = 0;
 	/* Who is gone: its own affair. */
-	(void)!fa_send_with_fds(cl->fd, &cl->reply, sizeof(cl->reply), &fd, 1, MSG_DONTWAIT);
+	(void)!fa_send_with_fds(cl->fd, &cl->reply, sizeof(cl->reply), fds, count, MSG_DONTWAIT);
 	memset(&cl->reply, 0, sizeof(cl->reply));
 	cl->since_ns = fa_mono_ns();
 }
 
 void client_answer(struct client *cl)
 {
-	send_reply(cl, -1);
+	send_reply(cl, NULL, 0);
 }
 
 static bool may_stop(const struct client *cl, const struct session *s)
@@ -195,8 +195,8 @@ static bool name_taken(const struct collector *c, const struct client *cl,
 	return false;
 }
 
-/* false: *fd was taken over and the reply follows later. */
-static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int *fd)
+/* false: the files were taken over and the reply follows later. */
+static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int files[FA_FILES_MAX])
 {
 	struct fa_msg_session want = {.uid = cl->uid};
 	const char *what;
@@ -205,7 +205,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 
 	/* Whoever serves the file's folder may take his time with the answer. */
 	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	what = refuse_start_file(c, cl, o, *fd);
+	what = refuse_start_files(c, cl, o, files);
 	atomic_store(&c->beat->writing_ns, 0);
 
 	if (what == NULL)
@@ -233,18 +233,17 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	if (cl->reply.error != 0)
 		return true;
 	want.options = *o;
-	e = session_open(c, &want, *fd, &s, &what);
+	e = session_open(c, &want, files, &s, &what);
 	if (e < 0) {
 		client_say(cl, e, "%s: %s", what,
 		    e == -ENOSPC ? "less space is left on its disk than must stay free (--min-free)"
 				 : fa_strerror(e));
 		return true;
 	}
-	*fd = -1;
 	cl->reply.session_id = s->id;
 	cl->reply.pending_families = families_join(c, s);
 	journal_commit(c); /* before the keeper has it for a successor */
-	session_keep(c, s);
+	session_keep_all(c, s);
 	sessions_say_wants(c);
 	cl->reply.woken = live_wake_sleepers(c, s);
 	cl->waits_for = c->wants_number;
@@ -253,9 +252,10 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	return false;
 }
 
-static void stop_one(struct collector *c, struct client *cl, struct session *s)
+static void stop_one(struct collector *c, struct client *cl, struct session *s, int unused[FA_FILES_MAX])
 {
 	struct fa_control_reply *r = &cl->reply;
+	int n = 0;
 
 	session_stop(c, s, 0);
 	r->events += s->events;
@@ -265,6 +265,11 @@ static void stop_one(struct collector *c, struct client *cl, struct session *s)
 	r->end_reason = s->end_reason;
 	r->end_error = s->end_error;
 	r->sessions++;
+	while (n < FA_FILES_MAX && unused[n] >= 0)
+		n++;
+	for (int i = 0; i < FA_FILES_MAX && n < FA_FILES_MAX; i++)
+		if (s->files[i] >= 0)
+			unused[n++] = fa_take_fd(&s->files[i]);
 	session_forget(s);
 }
 
@@ -377,7 +382,9 @@ static bool do_tail(struct collector *c, struct client *cl, const struct fa_cont
 	return why != NULL;
 }
 
-static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q)
+/* Of sessions in newfile mode: the client removes what is still empty. */
+static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q,
+		    int unused[FA_FILES_MAX])
 {
 	struct session *s;
 
@@ -385,17 +392,17 @@ static void do_stop(struct collector *c, struct client *cl, const struct fa_cont
 	if (!q->all) {
 		s = client_find(c, cl, q);
 		if (s != NULL)
-			stop_one(c, cl, s);
+			stop_one(c, cl, s, unused);
 		return;
 	}
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
 		if (c->session[i].used && may_stop(cl, &c->session[i]))
-			stop_one(c, cl, &c->session[i]);
+			stop_one(c, cl, &c->session[i], unused);
 }
 
-/* true: a reply can be sent now. *fd: what came along; taken over when set to -1. */
+/* true: a reply can be sent now. files: what came along; taken over where set to -1. `out` goes along with the reply. */
 static bool do_request(struct collector *c, struct client *cl, struct fa_control_request *q,
-		       size_t len, int *fd)
+		       size_t len, int files[FA_FILES_MAX], int out[FA_FILES_MAX])
 {
 	const char *what = "request";
 	int e = fa_control_check(q, len, &what);
@@ -408,15 +415,15 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		return true;
 	switch (q->verb) {
 	case FA_CONTROL_START:
-		return do_start(c, cl, &q->session, fd);
+		return do_start(c, cl, &q->session, files);
 	case FA_CONTROL_STOP:
-		do_stop(c, cl, q);
+		do_stop(c, cl, q, out);
 		return true;
 	case FA_CONTROL_UPDATE:
-		update_session(c, cl, q, fd);
+		update_session(c, cl, q, &files[0]);
 		return cl->waits_for == 0;
 	case FA_CONTROL_ATTACH:
-		live_attach(c, cl, q, *fd);
+		live_attach(c, cl, q, files[0]);
 		return cl->waits_woken == 0;
 	case FA_CONTROL_MARK:
 		do_mark(c, cl, q);
@@ -425,12 +432,12 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		do_flush(c, cl, q);
 		return true;
 	case FA_CONTROL_SAVE:
-		do_save(c, cl, q, *fd);
+		do_save(c, cl, q, files[0]);
 		return true;
 	case FA_CONTROL_TAIL:
 		return do_tail(c, cl, q);
 	case FA_CONTROL_SNAPSHOT:
-		*fd = snapshot_give(c, cl, q->pid);
+		out[0] = snapshot_give(c, cl, q->pid);
 		return true;
 	case FA_CONTROL_RELEASE:
 		snapshot_release(c, cl, q);
@@ -440,14 +447,14 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		if (e < 0)
 			client_say(cl, e, "status: %s", fa_strerror(e));
 		else
-			*fd = e; /* sent along, then closed */
+			out[0] = e;
 		return true;
 	}
 	return true; /* PING */
 }
 
-/* The first is kept. The padding behind one descriptor has room for a second, and the kernel fills it. */
-static int take_fds(struct msghdr *msg, int *ret_fd)
+/* How many came; those beyond `most` are closed. */
+static int take_fds(struct msghdr *msg, int most, int *files)
 {
 	int count = 0;
 
@@ -458,20 +465,30 @@ static int take_fds(struct msghdr *msg, int *ret_fd)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
-			if (count++ == 0)
-				*ret_fd = fd;
+			if (count < most)
+				files[count] = fd;
 			else
 				close(fd);
+			count++;
 		}
 	}
 	return count;
 }
 
-static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret_fd)
+/* Only a session that begins in newfile mode comes with more than one. */
+static int most_files(const struct fa_control_request *q, ssize_t len)
+{
+	return len == (ssize_t)sizeof(*q) && q->verb == FA_CONTROL_START &&
+			       (q->session.log_file_mode & FA_LOG_NEWFILE) != 0
+		       ? FA_FILES_MAX
+		       : 1;
+}
+
+static ssize_t receive(struct client *cl, struct fa_control_request *q, int files[FA_FILES_MAX])
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(int) * FA_FILES_MAX)];
 	} control;
 	struct iovec iov = {.iov_base = q, .iov_len = sizeof(*q)};
 	struct msghdr msg = {.msg_iov = &iov,
@@ -479,15 +496,15 @@ static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int count;
+	int count, most;
 
-	*ret_fd = -1;
 	if (n < 0)
 		return n;
-	count = take_fds(&msg, ret_fd);
-	if (n > 0 && ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > 1)) {
-		close_fds(ret_fd, 1);
-		return 1; /* no request has this size, or more than one descriptor */
+	most = most_files(q, n);
+	count = take_fds(&msg, most, files);
+	if (n > 0 && ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > most)) {
+		close_fds(files, FA_FILES_MAX);
+		return 1; /* no request has this size, or so many descriptors */
 	}
 	return n;
 }
@@ -495,29 +512,25 @@ static ssize_t receive(struct client *cl, struct fa_control_request *q, int *ret
 void control_read(struct collector *c, struct client *cl)
 {
 	struct fa_control_request q;
-	int fd = -1, came;
+	int files[FA_FILES_MAX], out[FA_FILES_MAX];
 	ssize_t n;
-	bool now, status;
 
 	if (cl->fd < 0)
 		return;
-	n = receive(cl, &q, &fd);
+	memset(files, -1, sizeof(files));
+	memset(out, -1, sizeof(out));
+	n = receive(cl, &q, files);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || cl->waits_for != 0 || cl->waits_woken != 0) { /* gone, or does not wait for its reply */
-		close_fds(&fd, 1);
+		close_fds(files, FA_FILES_MAX);
 		close_fds(&cl->fd, 1);
 		return;
 	}
-	status = (size_t)n == sizeof(q) &&
-		 (q.verb == FA_CONTROL_STATUS || q.verb == FA_CONTROL_SNAPSHOT);
-	came = fd;
-	now = do_request(c, cl, &q, (size_t)n, &fd);
-	if (now)
-		send_reply(cl, status && fd != came ? fd : -1);
-	if (status && fd != came)
-		close_fds(&came, 1);
-	close_fds(&fd, 1);
+	if (do_request(c, cl, &q, (size_t)n, files, out))
+		send_reply(cl, out, FA_FILES_MAX);
+	close_fds(out, FA_FILES_MAX);
+	close_fds(files, FA_FILES_MAX);
 }
 
 void control_turn(struct collector *c, uint64_t now)
@@ -529,15 +542,15 @@ void control_turn(struct collector *c, uint64_t now)
 		if (cl->fd < 0 || cl->since_ns > now)
 			continue;
 		if (cl->waits_for != 0 && c->wants_done >= cl->waits_for) {
-			send_reply(cl, -1);
+			send_reply(cl, NULL, 0);
 		} else if (cl->waits_for != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
 			client_say(cl, 0,
 			    "the doorbell is not answered at the moment: what starts now "
 			    "may be missing");
-			send_reply(cl, -1);
+			send_reply(cl, NULL, 0);
 		} else if (cl->waits_woken != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
 			client_say(cl, ETIMEDOUT, "firstallocd is busy with another process");
-			send_reply(cl, -1);
+			send_reply(cl, NULL, 0);
 		} else if (cl->waits_for == 0 && cl->waits_woken == 0 && age > IDLE_S * 1000000000ull) {
 			close_fds(&cl->fd, 1);
 		}

@@ -73,6 +73,8 @@ static int fan_out(void *ctx, unsigned tag, const void *head, size_t head_len, c
 
 		if (tag == FA_TAG_PROCESS)
 			s->processes++;
+		if (tag == FA_TAG_EVENTS || tag == FA_TAG_CALLS)
+			session_make_room(c, s, fam, head_len + tail_len + tail2_len);
 		session_record(s, c->beat, tag, head, head_len, tail, tail_len, tail2, tail2_len);
 	}
 	return 0;
@@ -101,7 +103,7 @@ static uint64_t grown(uint64_t *counted, uint64_t now)
 }
 
 /* What the family has recorded since we last asked, into the counters of its sessions. */
-static void count_events(struct family *fam)
+void family_count(struct family *fam)
 {
 	uint64_t events = 0, lost[FA_LOST_CAUSES] = {0}, all = 0;
 
@@ -139,7 +141,7 @@ int64_t family_drain(struct family *fam)
 	int64_t n = fa_family_drain(fam->f, &sink);
 
 	note_release(fam);
-	count_events(fam);
+	family_count(fam);
 	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
 	return n;
 }
@@ -232,7 +234,7 @@ static uint64_t meet_sessions(struct collector *c, struct family *fam, uint64_t 
 	for (uint64_t m = want & ~fam->mask; m != 0; m &= m - 1) /* a failure is remembered in the session */
 		(void)!family_describe(fam, &c->session[__builtin_ctzll(m)]);
 	fam->mask = 0; /* what was counted before is in the sessions' counters */
-	count_events(fam);
+	family_count(fam);
 	fam->dirty = true;
 	return want;
 }
@@ -441,7 +443,7 @@ int family_reap(struct family *fam)
 	if (e < 0)
 		log_line("pid %d: reading its arena failed: %s", (int)fam->info.pid,
 			 fa_strerror(e));
-	count_events(fam);
+	family_count(fam);
 	return e;
 }
 

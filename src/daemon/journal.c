@@ -45,6 +45,8 @@ struct mark {
 		uint64_t mark, events, lost;
 		uint64_t lost_by[FA_LOST_CAUSES];
 		uint64_t processes;
+		uint64_t file, files_begun, pids_since;
+		struct in_files before;
 	} session[FA_SESSIONS_MAX];
 };
 
@@ -153,6 +155,10 @@ bool journal_session(const struct collector *c, struct session *s, uint64_t *ret
 		s->lost = mine.before.session[i].lost;
 		memcpy(s->lost_by, mine.before.session[i].lost_by, sizeof(s->lost_by));
 		s->processes = (uint32_t)mine.before.session[i].processes;
+		s->slot = (uint32_t)mine.before.session[i].file % FA_FILES_MAX;
+		s->files_begun = (uint32_t)mine.before.session[i].files_begun;
+		s->pids_since = mine.before.session[i].pids_since;
+		s->before = mine.before.session[i].before;
 		return true;
 	}
 	return false;
@@ -270,6 +276,10 @@ static void save_sessions(struct collector *c, struct mark *m)
 		m->session[i].lost = s->lost;
 		memcpy(m->session[i].lost_by, s->lost_by, sizeof(s->lost_by));
 		m->session[i].processes = s->processes;
+		m->session[i].file = s->committed_slot = s->slot;
+		m->session[i].files_begun = s->files_begun;
+		m->session[i].pids_since = s->pids_since;
+		m->session[i].before = s->before;
 	}
 }
 

@@ -92,31 +92,54 @@ static int make_beats(struct keeper *k)
 	return 0;
 }
 
+bool kept_is_used(const struct kept *kept)
+{
+	for (int i = 0; i < FA_FILES_MAX; i++)
+		if (kept->fd[i] >= 0)
+			return true;
+	return false;
+}
+
+static struct kept *find_kept(struct keeper *k, uint64_t id)
+{
+	for (int i = 0; i < FA_SESSIONS_MAX; i++)
+		if (kept_is_used(&k->kept[i]) && k->kept[i].session.id == id)
+			return &k->kept[i];
+	return NULL;
+}
+
+/* It is new, or was changed. */
 static void keep_session(struct keeper *k, const struct fa_msg_session *s, int *fd)
 {
-	struct kept *room = NULL;
+	struct kept *kept = find_kept(k, s->id);
 
-	for (int i = 0; i < FA_SESSIONS_MAX; i++) {
-		struct kept *kept = &k->kept[i];
-
-		if (kept->fd >= 0 && kept->session.id == s->id) {
-			kept->session = *s; /* it was changed */
-			return;
-		}
-		if (kept->fd < 0 && room == NULL)
-			room = kept;
-	}
-	if (room == NULL || *fd < 0)
+	for (int i = 0; i < FA_SESSIONS_MAX && kept == NULL; i++)
+		if (!kept_is_used(&k->kept[i]))
+			kept = &k->kept[i];
+	if (kept == NULL || s->file >= FA_FILES_MAX || (kept->fd[s->file] < 0 && *fd < 0))
 		return;
-	room->fd = fa_take_fd(fd);
-	room->session = *s;
+	if (kept->fd[s->file] < 0)
+		kept->fd[s->file] = fa_take_fd(fd);
+	kept->session = *s;
+}
+
+/* Another file of one that we have; without a descriptor: none there any more. */
+static void keep_file(struct keeper *k, const struct fa_msg_session *s, int *fd)
+{
+	struct kept *kept = find_kept(k, s->id);
+
+	if (kept == NULL || s->file >= FA_FILES_MAX || s->file == kept->session.file)
+		return;
+	close_fds(&kept->fd[s->file], 1);
+	kept->fd[s->file] = fa_take_fd(fd);
 }
 
 static void drop_session(struct keeper *k, uint64_t id)
 {
-	for (int i = 0; i < FA_SESSIONS_MAX; i++)
-		if (k->kept[i].fd >= 0 && k->kept[i].session.id == id)
-			close_fds(&k->kept[i].fd, 1);
+	struct kept *kept = find_kept(k, id);
+
+	if (kept != NULL)
+		close_fds(kept->fd, FA_FILES_MAX);
 }
 
 static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, int fds[MSG_FDS])
@@ -129,6 +152,9 @@ static void from_part(struct keeper *k, struct part *p, struct fa_part_msg *m, i
 		break;
 	case FA_MSG_SESSION:
 		keep_session(k, &m->u.session, &fds[0]);
+		break;
+	case FA_MSG_SESSION_FILE:
+		keep_file(k, &m->u.session, &fds[0]);
 		break;
 	case FA_MSG_SESSION_OVER:
 		drop_session(k, m->u.session.id);
@@ -330,8 +356,8 @@ int keeper_main(struct daemon_settings *settings, int ready_fd)
 	log_name("firstallocd");
 	k->settings = settings;
 	k->ready_fd = ready_fd;
-	for (int i = 0; i < FA_SESSIONS_MAX; i++)
-		k->kept[i].fd = -1;
+	for (int i = 0; i < FA_SESSIONS_MAX * FA_FILES_MAX; i++)
+		k->kept[i / FA_FILES_MAX].fd[i % FA_FILES_MAX] = -1;
 	autologgers_init(k);
 	for (int i = 0; i < settings->config.problems; i++)
 		log_line("%s", settings->config.problem[i]);

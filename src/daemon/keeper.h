@@ -25,9 +25,11 @@ struct part {
 
 /* A session that the collector runs, for the collector that may have to follow it. */
 struct kept {
-	int fd; /* -1: free */
+	int fd[FA_FILES_MAX]; /* all -1: free */
 	struct fa_msg_session session;
 };
+
+bool kept_is_used(const struct kept *kept);
 
 enum autologger_state { AL_WAITS, AL_GIVEN, AL_STARTED, AL_FAILED };
 

@@ -21,7 +21,7 @@
 #include "base/err.h"
 #include "daemon/keeper.h"
 
-enum { SOCKET_BUFFER = 4 << 20, LATE_MS = 400, QUICK_MS = 2000 };
+enum { SOCKET_BUFFER = 16 << 20, LATE_MS = 400, QUICK_MS = 2000 };
 
 static const char *const names[PARTS] = {"doorman", "collector"};
 
@@ -94,15 +94,28 @@ static _Noreturn void be_part(struct keeper *k, enum part_name which, int keeper
 	_exit(which == PART_DOORMAN ? doorman_main(&start) : collector_main(&start));
 }
 
+/* Its other files come first: which of them is written, the collector's journal knows best. */
+static int give_session(const struct kept *kept, int fd)
+{
+	struct fa_part_msg m = {.u.session = kept->session};
+	int e = 0;
+
+	m.u.session.resumed = 1;
+	for (uint32_t i = 0; i < FA_FILES_MAX && e == 0; i++) {
+		m.u.session.file = i;
+		if (i != kept->session.file && kept->fd[i] >= 0)
+			e = msg_send(fd, &m, FA_MSG_SESSION_FILE, &kept->fd[i], 1);
+	}
+	m.u.session.file = kept->session.file;
+	return e == 0 ? msg_send(fd, &m, FA_MSG_SESSION, &kept->fd[m.u.session.file], 1) : e;
+}
+
 static void give_sessions(struct keeper *k, int fd)
 {
 	for (int i = 0; i < FA_SESSIONS_MAX; i++) {
-		struct fa_part_msg m = {.u.session = k->kept[i].session};
-
-		if (k->kept[i].fd < 0)
+		if (!kept_is_used(&k->kept[i]))
 			continue;
-		m.u.session.resumed = 1;
-		if (msg_send(fd, &m, FA_MSG_SESSION, &k->kept[i].fd, 1) < 0)
+		if (give_session(&k->kept[i], fd) < 0)
 			log_line("session %.63s cannot be given on",
 				 k->kept[i].session.options.name);
 		k->given++; /* and kept: this one may be killed before it has read it */

@@ -90,7 +90,7 @@ static int to_session(void *ctx, unsigned tag, const void *head, size_t head_len
 	return o->s->error;
 }
 
-static void write_clock(struct collector *c, struct session *s)
+void session_write_clock(struct collector *c, struct session *s)
 {
 	struct one one = {s, c->beat};
 	struct fa_sink sink = {.record = to_session, .ctx = &one};
@@ -134,30 +134,12 @@ void session_preface(struct collector *c, const struct session *s, const struct 
 	(void)!fa_drain_write_clock(sink, c->clock_source);
 }
 
-static void write_preface(struct collector *c, struct session *s)
+void session_write_preface(struct collector *c, struct session *s)
 {
 	struct one one = {s, c->beat};
 	struct fa_sink sink = {.record = to_session, .ctx = &one};
 
 	session_preface(c, s, &sink);
-}
-
-/* Default: the larger of 5 % of the file system and 1 GB must stay free. */
-static uint64_t minimum_free(const struct collector *c, const struct fa_session_options *o, int fd)
-{
-	struct statvfs v;
-	uint64_t five;
-
-	if (o->minimum_free == ~0ull)
-		return 0;
-	if (o->minimum_free != 0)
-		return o->minimum_free;
-	if (c->settings->config.min_free != 0)
-		return c->settings->config.min_free;
-	if (fstatvfs(fd, &v) < 0)
-		return 0;
-	five = (uint64_t)v.f_blocks * v.f_frsize / 20;
-	return five > 1u << 30 ? five : 1u << 30;
 }
 
 static struct session *free_session(struct collector *c)
@@ -167,6 +149,7 @@ static struct session *free_session(struct collector *c)
 			memset(&c->session[i], 0, sizeof(c->session[i]));
 			c->session[i].index = i;
 			c->session[i].fd = -1;
+			memset(c->session[i].files, -1, sizeof(c->session[i].files));
 			return &c->session[i];
 		}
 	return NULL;
@@ -183,15 +166,6 @@ static int make_ring(struct session *s)
 	return fchmod(s->fd, 0) < 0 ? -errno : 0;
 }
 
-/* Room that is there for sure. It is not part of the file until it is written to. */
-static int preallocate(const struct session *s)
-{
-	if ((s->o.log_file_mode & FA_LOG_PREALLOCATE) == 0 || s->in_memory)
-		return 0;
-	return fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)s->o.maximum_file_size) < 0 ? -errno
-											   : 0;
-}
-
 static void trim(const struct session *s)
 {
 	struct stat st;
@@ -203,89 +177,53 @@ static void trim(const struct session *s)
 				(off_t)s->o.maximum_file_size - st.st_size);
 }
 
-static int forget_it(void *ctx, const void *data, size_t len)
+/* Of the files that it had, or was given: the one that is written. -errno: it cannot be. */
+static int choose_file(struct collector *c, struct session *s, const struct fa_msg_session *want,
+		       uint64_t *ret_keep)
 {
-	(void)ctx;
-	(void)data;
-	(void)len;
-	return 0;
+	s->slot = want->file;
+	for (int i = 0; i < FA_FILES_MAX; i++)
+		s->file_count += s->files[i] >= 0;
+	if ((s->o.log_file_mode & FA_LOG_NEWFILE) == 0)
+		s->file_count = 1;
+	if (s->files[s->slot] < 0 && ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || fa_session_real_time_only(&s->o))) {
+		s->fd = -1;
+		if (make_ring(s) < 0)
+			return -ENOMEM;
+		s->files[s->slot] = s->fd;
+	}
+	s->files_begun = 1;
+	if (want->resumed) {
+		(void)journal_session(c, s, ret_keep);
+		s->event_bytes = s->o.maximum_file_size; /* not known any more: enough */
+	}
+	s->committed_slot = s->slot;
+	s->fd = s->files[s->slot];
+	return s->fd < 0 ? -EBADF : 0;
 }
 
-/* In real time alone: only who reads along gets anything. */
-static int open_no_writer(struct session *s)
+static int open_trace(struct collector *c, struct session *s, const struct fa_msg_session *want)
 {
-	const struct fa_trace_writer_options options = {
-		.block_size = s->o.buffer_size < FA_BUFFER_SIZE_MAX ? s->o.buffer_size : FA_BUFFER_SIZE_MAX,
-		.codec = FA_CODEC_RAW,
-		.put = forget_it,
-	};
-
-	return fa_trace_writer_open(-1, &options, &s->w);
-}
-
-static int open_writer(struct collector *c, struct session *s, bool resumed)
-{
-	const uint32_t mode = s->o.log_file_mode;
 	uint64_t keep = UINT64_MAX;
-	struct stat st;
-	struct fa_trace_writer_options options = {
-		.block_size = s->o.buffer_size < FA_BUFFER_SIZE_MAX ? s->o.buffer_size
-								   : FA_BUFFER_SIZE_MAX,
-		.codec = FA_CODEC_LZ4,
-		.maximum_bytes = s->o.maximum_file_size,
-		.circular = (mode & (FA_LOG_CIRCULAR | FA_LOG_BUFFERING)) != 0,
-	};
+	int e = choose_file(c, s, want, &keep);
 
-	if (resumed)
-		(void)journal_session(c, s, &keep);
-	if (fa_session_real_time_only(&s->o))
-		return open_no_writer(s);
-	if (fstat(s->fd, &st) < 0)
-		return -errno;
-	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
-	if (S_ISFIFO(st.st_mode))
-		(void)fcntl(s->fd, F_SETFL, O_NONBLOCK | O_WRONLY);
-	else if ((mode & FA_LOG_BUFFERING) == 0 && !s->in_memory)
-		options.minimum_free = minimum_free(c, &s->o, s->fd);
-	if ((mode & FA_LOG_BUFFERING) != 0)
-		options.maximum_bytes = fa_session_ring_size(&s->o);
-	options.append = !resumed && (mode & FA_LOG_APPEND) != 0 && st.st_size > 0;
-	if (resumed || options.append)
-		return fa_trace_writer_resume(s->fd, &options, keep, &s->w);
-	return fa_trace_writer_open(s->fd, &options, &s->w);
-}
-
-static void name_file(struct session *s)
-{
-	char path[64];
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
-	n = readlink(path, s->file, sizeof(s->file) - 1);
-	s->file[n > 0 ? n : 0] = '\0';
-	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || s->in_memory)
-		(void)snprintf(s->file, sizeof(s->file), "(memory)");
-	if (fa_session_real_time_only(&s->o))
-		(void)snprintf(s->file, sizeof(s->file), "(real time)");
-}
-
-static void flush(struct collector *c, struct session *s, bool sync)
-{
-	int e;
-
-	if (s->error != 0)
-		return;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_writer_flush(s->w);
-	if (e == 0 && sync)
-		fa_trace_writer_sync(s->w);
-	atomic_store(&c->beat->writing_ns, 0);
+	if (e == 0)
+		e = session_preallocate(s);
+	if (e == 0)
+		e = session_open_writer(c, s, want->resumed, keep);
 	if (e < 0)
-		s->error = e;
+		return e;
+	s->block_size = fa_trace_writer_block_size(s->w);
+	if (!want->resumed) { /* what it goes on in was paid for, or is the header */
+		s->paid = fa_trace_writer_bytes(s->w);
+		session_write_preface(c, s);
+	}
+	if (s->error == 0) /* shows at once whether the disk takes it */
+		s->error = fa_trace_writer_flush(s->w);
+	return s->error;
 }
 
-/* fd is taken over on success. */
-int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
+int session_open(struct collector *c, const struct fa_msg_session *want, int files[FA_FILES_MAX],
 		 struct session **ret, const char **ret_what)
 {
 	struct session *s = free_session(c);
@@ -302,40 +240,39 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fd,
 	s->events = want->events;
 	s->lost = want->lost;
 	s->in_memory = want->in_memory != 0;
-	s->fd = fd;
+	memcpy(s->files, files, sizeof(s->files));
 	*ret_what = "its trace file";
-	e = fd < 0 && ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 || fa_session_real_time_only(&s->o))
-		    ? make_ring(s)
-		    : 0;
 	/* A disk, or who serves its files, may take its time with these, too. */
 	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	if (e == 0)
-		e = preallocate(s);
-	if (e == 0)
-		e = open_writer(c, s, want->resumed);
+	e = open_trace(c, s, want);
 	atomic_store(&c->beat->writing_ns, 0);
-	if (e == 0) {
-		s->block_size = fa_trace_writer_block_size(s->w);
-		if (!want->resumed) /* what it goes on in was paid for, or is the header */
-			s->paid = fa_trace_writer_bytes(s->w);
-	}
-	if (e == 0 && !want->resumed)
-		write_preface(c, s);
-	if (e == 0) /* shows at once whether the disk takes it */
-		flush(c, s, false);
-	if (e == 0)
-		e = s->error;
 	if (e < 0) {
 		fa_trace_writer_free(s->w);
-		if (fd < 0)
+		if (files[want->file] < 0)
 			close_fds(&s->fd, 1);
 		memset(s, 0, sizeof(*s));
 		return e;
 	}
-	name_file(s);
+	memset(files, -1, sizeof(s->files));
+	session_name_file(s);
 	s->used = true;
 	*ret = s;
 	return 0;
+}
+
+static void flush(struct collector *c, struct session *s, bool sync)
+{
+	int e;
+
+	if (s->error != 0)
+		return;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_flush(s->w);
+	if (e == 0 && sync)
+		fa_trace_writer_sync(s->w);
+	atomic_store(&c->beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
 }
 
 /*
@@ -367,9 +304,9 @@ int session_move(struct collector *c, uint64_t id, int fd)
 		return 0;
 	}
 	s->in_memory = false;
-	(void)preallocate(s); /* where there is no room the session ends when it comes to that */
-	fa_trace_writer_moved(s->w, minimum_free(c, &s->o, s->fd));
-	name_file(s);
+	(void)!session_preallocate(s); /* where there is no room the session ends when it comes to that */
+	fa_trace_writer_moved(s->w, session_minimum_free(c, &s->o, s->fd));
+	session_name_file(s);
 	log_line("session %s goes on in %s", s->o.name, s->file);
 	return 0;
 }
@@ -378,13 +315,16 @@ void sessions_update_bytes(struct session *s)
 {
 	if (s->w == NULL || fa_session_real_time_only(&s->o))
 		return;
-	s->bytes = s->written = fa_trace_writer_bytes(s->w);
+	s->bytes = fa_trace_writer_bytes(s->w);
+	s->written = s->before.bytes + s->bytes;
 	if ((s->o.log_file_mode & FA_LOG_CIRCULAR) != 0 && s->bytes > s->o.maximum_file_size)
 		s->bytes = s->o.maximum_file_size;
 	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0 && s->bytes > fa_session_ring_size(&s->o))
 		s->bytes = fa_session_ring_size(&s->o);
-	s->blocks = fa_trace_writer_blocks(s->w);
-	s->blocks_overwritten = fa_trace_writer_overwritten(s->w);
+	if ((s->o.log_file_mode & (FA_LOG_CIRCULAR | FA_LOG_BUFFERING)) == 0)
+		s->bytes = s->written;
+	s->blocks = s->before.blocks + fa_trace_writer_blocks(s->w);
+	s->blocks_overwritten = s->before.blocks_overwritten + fa_trace_writer_overwritten(s->w);
 }
 
 static uint32_t reason_of(int error)
@@ -401,36 +341,44 @@ static uint32_t reason_of(int error)
 	}
 }
 
+int session_end_file(struct collector *c, struct session *s, const struct fa_rec_end *end)
+{
+	int e;
+
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_end(s->w, end, fa_end_reason_text(end->reason));
+	atomic_store(&c->beat->writing_ns, 0);
+	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	if (e < 0) {
+		s->blocks_lost++;
+		log_line("session %s: its trace has no proper end: %s", s->o.name, fa_strerror(e));
+	}
+	trim(s);
+	return e;
+}
+
 /* END and the last block. Whoever is still in the session was told to leave before. */
 static void end_trace(struct collector *c, struct session *s)
 {
 	struct fa_rec_end end = {
 		.stamp = fa_drain_stamp(c->clock_source),
-		.events = s->events,
-		.lost = s->lost,
+		.events = s->events - s->before.events,
+		.lost = s->lost - s->before.lost,
 		.reason = s->end_reason,
 		.error = s->end_error,
 	};
 	int e;
 
 	if (s->error == 0)
-		write_clock(c, s);
+		session_write_clock(c, s);
 	consumers_end(s, &end, fa_end_reason_text(s->end_reason));
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_writer_end(s->w, &end, fa_end_reason_text(s->end_reason));
-	atomic_store(&c->beat->writing_ns, 0);
-	atomic_store(&c->beat->alive_ns, fa_mono_ns());
-	if (e < 0) {
-		s->blocks_lost++;
-		log_line("session %s: its trace has no proper end: %s", s->o.name, fa_strerror(e));
-		if (s->end_error == 0)
-			s->end_error = (uint32_t)-e;
-	}
+	e = session_end_file(c, s, &end);
+	if (e < 0 && s->end_error == 0)
+		s->end_error = (uint32_t)-e;
 	sessions_update_bytes(s);
-	trim(s);
 	fa_trace_writer_free(s->w);
 	s->w = NULL;
-	close_fds(&s->fd, 1);
+	session_close_files(s);
 }
 
 int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_bytes)
@@ -444,12 +392,12 @@ int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_b
 	int e;
 
 	families_drain_session(c, s);
-	write_clock(c, s);
+	session_write_clock(c, s);
 	flush(c, s, false);
 	if (s->error != 0)
 		return s->error;
 	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_save(s->fd, fd, minimum_free(c, &s->o, fd), &end,
+	e = fa_trace_save(s->fd, fd, session_minimum_free(c, &s->o, fd), &end,
 			  fa_end_reason_text(FA_END_SAVED), ret_bytes);
 	atomic_store(&c->beat->writing_ns, 0);
 	atomic_store(&c->beat->alive_ns, fa_mono_ns());
@@ -464,7 +412,21 @@ void session_keep(struct collector *c, const struct session *s)
 	m.u.session.uid = s->uid;
 	m.u.session.started_real = s->started_real;
 	m.u.session.options = s->o;
+	m.u.session.in_memory = s->in_memory;
+	m.u.session.file = s->slot;
 	tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
+}
+
+void session_keep_all(struct collector *c, const struct session *s)
+{
+	struct fa_part_msg m = {.u.session.id = s->id};
+
+	session_keep(c, s);
+	for (uint32_t i = 0; i < FA_FILES_MAX; i++) {
+		m.u.session.file = i;
+		if (i != s->slot && s->files[i] >= 0)
+			tell_keeper(c, &m, FA_MSG_SESSION_FILE, s->files[i]);
+	}
 }
 
 static void say_over(struct collector *c, const struct session *s)
@@ -495,8 +457,10 @@ void session_stop(struct collector *c, struct session *s, uint32_t reason)
 
 void session_forget(struct session *s)
 {
+	close_fds(s->files, FA_FILES_MAX);
 	memset(s, 0, sizeof(*s));
 	s->fd = -1;
+	memset(s->files, -1, sizeof(s->files));
 }
 
 /* All that sessions want, to the doorman's own copy. */
@@ -541,7 +505,7 @@ void sessions_turn(struct collector *c, uint64_t now)
 		if (!s->used || s->ended)
 			continue;
 		if (second)
-			write_clock(c, s);
+			session_write_clock(c, s);
 		if (now - s->flushed_ns >= timer) {
 			flush(c, s, true);
 			s->flushed_ns = now;

@@ -53,6 +53,8 @@ static void add_session(struct fa_buf *b, const struct collector *c, struct sess
 		.minimum_buffers = s->o.minimum_buffers,
 		.maximum_buffers = s->o.maximum_buffers,
 		.maximum_file_size = s->o.maximum_file_size,
+		.files = s->file_count,
+		.files_begun = s->files_begun,
 	};
 
 	sessions_update_bytes(s);

@@ -109,12 +109,38 @@ const char *refuse_start_file(const struct collector *c, const struct client *cl
 			       : NULL;
 	if (st.st_size != 0 && (o->log_file_mode & FA_LOG_APPEND) == 0)
 		return "the trace file is not empty";
-	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
-		if (c->session[i].used && c->session[i].fd >= 0 &&
-		    fstat(c->session[i].fd, &other) == 0 && other.st_dev == st.st_dev &&
+	for (unsigned i = 0; i < FA_SESSIONS_MAX * FA_FILES_MAX; i++) {
+		const struct session *s = &c->session[i / FA_FILES_MAX];
+
+		if (s->used && s->files[i % FA_FILES_MAX] >= 0 &&
+		    fstat(s->files[i % FA_FILES_MAX], &other) == 0 && other.st_dev == st.st_dev &&
 		    other.st_ino == st.st_ino)
 			return "another session writes into that file";
+	}
 	return NULL;
+}
+
+static bool is_same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+const char *refuse_start_files(const struct collector *c, const struct client *cl,
+			       const struct fa_session_options *o, const int files[FA_FILES_MAX])
+{
+	const char *what = refuse_start_file(c, cl, o, files[0]);
+
+	if ((o->log_file_mode & FA_LOG_NEWFILE) != 0 && files[1] < 0)
+		return "newfile needs two files at least";
+	for (int i = 1; i < FA_FILES_MAX && files[i] >= 0 && what == NULL; i++) {
+		what = refuse_start_file(c, cl, o, files[i]);
+		for (int k = 0; k < i && what == NULL; k++)
+			if (is_same_file(files[i], files[k]))
+				what = "one trace file came along twice";
+	}
+	return what;
 }
 
 /* Rings are our own memory: NULL, or why this caller gets no more of it. */

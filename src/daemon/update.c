@@ -66,6 +66,22 @@ static int merge(const struct session *s, const struct fa_control_request *q,
 	return fa_session_options_check(o, ret_what);
 }
 
+/* Why not into this file; NULL: it may. */
+static const char *refuse_new_file(const struct collector *c, const struct client *cl,
+				   const struct session *s, int fd)
+{
+	struct fa_session_options o = s->o;
+
+	if ((o.log_file_mode & (FA_LOG_BUFFERING | FA_LOG_NEWFILE)) != 0)
+		return (o.log_file_mode & FA_LOG_BUFFERING) != 0
+			       ? "a session that buffers has no file"
+			       : "the files of a session in newfile mode are given when it starts";
+	if (fa_session_real_time_only(&o))
+		return "a session that is read along only has no file";
+	o.log_file_mode &= ~(uint32_t)FA_LOG_APPEND; /* what is appended to is one file */
+	return refuse_start_file(c, cl, &o, fd);
+}
+
 static void record(struct collector *c, const struct client *cl, struct session *s,
 		   uint32_t changes, const struct words *w)
 {
@@ -99,21 +115,58 @@ static void replace_pids(struct collector *c, struct client *cl, struct session 
 	say(w, "; PIDs replaced: %u left, %u flagged joined", r->processes, r->pending_families);
 }
 
+/* false: nothing has changed, and it has been said why. */
+static bool change_file(struct collector *c, struct client *cl, struct session *s, int *fd)
+{
+	const char *what = refuse_new_file(c, cl, s, *fd);
+	int e;
+
+	if (what != NULL) {
+		client_say(cl, EINVAL, "%s", what);
+		return false;
+	}
+	families_drain_session(c, s); /* up to now it belongs into the old one */
+	e = s->error != 0 ? s->error : session_take_file(c, s, fd);
+	if (e < 0)
+		client_say(cl, e, "its new trace file: %s; it goes on as before", fa_strerror(e));
+	return e == 0;
+}
+
+static void change(struct collector *c, struct client *cl, struct session *s,
+		   const struct fa_control_request *q, const struct fa_session_options *o)
+{
+	struct words w = {0};
+
+	s->o = *o;
+	if ((q->changes & FA_UPDATE_FLUSH_TIMER) != 0)
+		say(&w, "; FlushTimer %u s", o->flush_timer ? o->flush_timer : 1);
+	if ((q->changes & FA_UPDATE_MAXIMUM_BUFFERS) != 0)
+		say(&w, "; MaximumBuffers %u", o->maximum_buffers);
+	if ((q->changes & FA_UPDATE_STACKS) != 0)
+		say_stacks(&w, o->stacks);
+	if ((q->changes & FA_UPDATE_FILE) != 0)
+		say(&w, "; another file");
+	if ((q->changes & FA_UPDATE_PIDS) != 0)
+		replace_pids(c, cl, s, &w);
+	families_tell(c, s);
+	record(c, cl, s, q->changes, &w);
+}
+
 void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q,
 		    int *fd)
 {
 	struct session *s = client_find(c, cl, q);
 	struct fa_session_options o;
 	const char *what = "";
-	struct words w = {0};
+	uint32_t slot;
 
-	(void)fd;
 	if (s == NULL)
 		return;
 	if (s->ended) {
 		client_say(cl, ENOENT, "session %s has ended", s->o.name);
 		return;
 	}
+	slot = s->slot;
 	cl->reply.session_id = s->id;
 	if ((q->changes & FA_UPDATE_PIDS_BEGIN) != 0) {
 		families_rename_begin(c, s);
@@ -123,17 +176,11 @@ void update_session(struct collector *c, struct client *cl, const struct fa_cont
 		client_say(cl, EINVAL, "%s is out of its range", what);
 		return;
 	}
-	s->o = o;
-	if ((q->changes & FA_UPDATE_FLUSH_TIMER) != 0)
-		say(&w, "; FlushTimer %u s", o.flush_timer ? o.flush_timer : 1);
-	if ((q->changes & FA_UPDATE_MAXIMUM_BUFFERS) != 0)
-		say(&w, "; MaximumBuffers %u", o.maximum_buffers);
-	if ((q->changes & FA_UPDATE_STACKS) != 0)
-		say_stacks(&w, o.stacks);
-	if ((q->changes & FA_UPDATE_PIDS) != 0)
-		replace_pids(c, cl, s, &w);
-	families_tell(c, s);
-	record(c, cl, s, q->changes, &w);
+	if ((q->changes & FA_UPDATE_FILE) != 0 && !change_file(c, cl, s, fd))
+		return;
+	change(c, cl, s, q, &o);
 	journal_commit(c); /* it stands in the file when it is answered */
 	session_keep(c, s);
+	if (s->slot != slot)
+		session_drop_file(c, s, slot);
 }

@@ -123,8 +123,8 @@ const char *fa_session_mode_fault(const struct fa_session_options *o)
 		return buffering_fault(o);
 	if (mode == FA_LOG_CIRCULAR && o->maximum_file_size < FA_CIRCULAR_MIN)
 		return "circular needs a MaximumFileSize of at least 1 MB";
-	if (mode == FA_LOG_NEWFILE)
-		return "newfile is a mode that firstallocd does not have";
+	if (mode == FA_LOG_NEWFILE && o->maximum_file_size < FA_NEWFILE_MIN)
+		return "newfile needs a MaximumFileSize of at least 1 MB";
 	if ((o->log_file_mode & FA_LOG_PREALLOCATE) != 0 && mode == FA_LOG_APPEND)
 		return "a file that is appended to is not preallocated";
 	if ((o->log_file_mode & FA_LOG_PREALLOCATE) != 0 && o->maximum_file_size == 0)
@@ -273,6 +273,7 @@ const char *fa_end_reason_text(unsigned reason)
 		"its target ended",
 		"its user's limit for written bytes was reached (WrittenPerUser)",
 		"saved while the session went on",
+		"the session went on in another file",
 	};
 
 	return reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";

@@ -3,7 +3,7 @@
  *
  * The control socket is SOCK_SEQPACKET, mode 0666; rights are decided per request from the peer's
  * credentials. A request is one message of exactly sizeof(struct fa_control_request) bytes; START
- * carries the trace file's descriptor, ATTACH a pidfd of the process. A reply is one message of exactly sizeof(struct
+ * carries the trace file's descriptor (newfile: those of all its files, at least two), ATTACH a pidfd of the process. A reply is one message of exactly sizeof(struct
  * fa_control_reply); the reply to STATUS carries a memfd of the layout below. Both sides run on one
  * machine and in one version, so a foreign version is refused and not converted; all integers are
  * in native order.
@@ -69,6 +69,8 @@ enum {
 	FA_RING_MAX = 1 << 30,
 	FA_RING_USER_MAX = 64 << 20, /* all of a user's who is not of the group */
 	FA_FIRST_ID_MAX = 1 << 30,
+	FA_NEWFILE_MIN = 1 << 20, /* MaximumFileSize */
+	FA_FILES_MAX = 16, /* of a session in newfile mode; as ETW's FileMax */
 };
 
 enum fa_session_flags {
@@ -243,6 +245,8 @@ struct fa_status_session {
 	uint32_t consumers; /* now */
 	uint32_t reserved;
 	uint64_t maximum_file_size;
+	uint32_t files;       /* that it may write: newfile; else 1 */
+	uint32_t files_begun; /* so far */
 	char image[FA_SESSION_IMAGES][FA_IMAGE_NAME];
 	char file[256]; /* as the kernel names the descriptor; may be cut */
 };

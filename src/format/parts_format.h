@@ -38,6 +38,7 @@ enum fa_part_msg_type {
 	/* keeper to collector and back */
 	FA_MSG_LINK,    /* to both: a new socket to the other part */
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
+	FA_MSG_SESSION_FILE, /* down: before SESSION, a file that it does not write now; up: keep this one, too, or none */
 	FA_MSG_SESSION_OVER,
 	FA_MSG_FILE, /* down: the trace in memory goes on in this file; up: it does, or why not */
 	FA_MSG_STARTED, /* a rule was used (it may be one "for N starts") */
@@ -165,7 +166,7 @@ struct fa_msg_session {
 	uint32_t uid;          /* who started it */
 	uint32_t resumed;      /* 1: the file has blocks of a collector that died */
 	uint32_t in_memory;    /* 1: FA_MSG_FILE will follow */
-	uint32_t reserved;
+	uint32_t file;         /* place of the descriptor that comes along; SESSION: of the file that is written */
 	struct fa_session_options options;
 };
 

@@ -438,6 +438,8 @@ int fa_trace_writer_end(struct fa_trace_writer *w, const struct fa_rec_end *end,
 		r = writer_block(w, 0);
 	if (r == 0 || cut_block(w)) {
 		add_record(w, &header, end, text, text_len, "");
+		if (end->reason == FA_END_NEXT)
+			w->codec = FA_CODEC_RAW; /* for fa_trace_writer_resume(), which decodes nothing */
 		last = writer_block(w, FA_BLOCK_LAST);
 		r = r == 0 ? last : r;
 	}
@@ -454,6 +456,16 @@ void fa_trace_writer_moved(struct fa_trace_writer *w, uint64_t minimum_free)
 	w->minimum_free = minimum_free;
 	w->free_ns = 0;
 	w->synced = 0;
+}
+
+bool fa_trace_writer_fits(const struct fa_trace_writer *w, size_t len, uint64_t more, uint64_t most)
+{
+	const size_t head = sizeof(struct fa_block_header);
+	/* What is gathered goes out with it, or before it. */
+	uint64_t gathered = w->raw_len != 0 ? head + w->raw_len : 0;
+
+	return w->bytes + gathered + head + sizeof(struct fa_record_header) + len + more + WRITER_END_ROOM <=
+	       most;
 }
 
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w)

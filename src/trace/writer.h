@@ -42,7 +42,8 @@ int fa_trace_writer_open(int fd, const struct fa_trace_writer_options *options,
  * Go on with a trace whose writer died: fd is open for reading and writing, and seekable. What stands
  * of the block that was being written is cut off, and so are whole blocks behind `keep`, what
  * fa_trace_writer_mark() said (UINT64_MAX: none). -EBADMSG: no trace of this version, or damaged (then
- * nothing is changed); -EALREADY: it was ended properly.
+ * nothing is changed); -EALREADY: it was ended properly, and not only since the session went on elsewhere after
+ * `keep`.
  */
 int fa_trace_writer_resume(int fd, const struct fa_trace_writer_options *options, uint64_t keep,
 			   struct fa_trace_writer **ret) FA_MUST_USE;
@@ -82,6 +83,8 @@ uint64_t fa_trace_writer_mark(const struct fa_trace_writer *w);
  * free. */
 void fa_trace_writer_moved(struct fa_trace_writer *w, uint64_t minimum_free);
 
+/* Would the file stay below `most` bytes with a record of so many bytes, and `more` behind it? */
+bool fa_trace_writer_fits(const struct fa_trace_writer *w, size_t len, uint64_t more, uint64_t most);
 uint64_t fa_trace_writer_bytes(const struct fa_trace_writer *w);  /* written to the file */
 uint32_t fa_trace_writer_block_size(const struct fa_trace_writer *w); /* that it took */
 uint64_t fa_trace_writer_overwritten(const struct fa_trace_writer *w); /* of its blocks */

@@ -36,6 +36,20 @@ static int64_t block_end(const struct fa_trace_writer *w, uint64_t at, uint64_t 
 	return block.flags & FA_BLOCK_LAST ? -EALREADY : (int64_t)at;
 }
 
+/* The session went on in another file; unless a successor finds that this was not committed. */
+static bool is_end_next(const struct fa_trace_writer *w, uint64_t at)
+{
+	struct {
+		struct fa_block_header block;
+		struct fa_record_header record;
+		struct fa_rec_end end;
+	} b;
+
+	return pread(w->fd, &b, sizeof(b), (off_t)at) == (ssize_t)sizeof(b) &&
+	       b.block.codec == FA_CODEC_RAW && b.record.tag == FA_TAG_END &&
+	       b.end.reason == FA_END_NEXT;
+}
+
 /* Find where the last whole block ends (that is to be kept), cut the file there, and go there. */
 static int find_end(struct fa_trace_writer *w, uint64_t keep, bool append)
 {
@@ -60,7 +74,10 @@ static int find_end(struct fa_trace_writer *w, uint64_t keep, bool append)
 			kept_blocks = w->blocks;
 		}
 	}
-	if (end < 0 && !(append && end == -EALREADY)) /* END stands in a block of its own */
+	/* END stands in a block of its own. */
+	if (end == -EALREADY && (append || (kept == keep && is_end_next(w, w->bytes))))
+		end = 0;
+	if (end < 0)
 		return (int)end;
 	w->bytes = kept;
 	w->blocks = kept_blocks;

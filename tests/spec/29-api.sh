@@ -283,7 +283,7 @@ it 29.12 "a session of that name is there: ALREADY_EXISTS, no handle, no file le
 
 bad_arguments() {
 	for bad in "BAD_LENGTH length=8" "INVALID_FLAGS mode=0x800000" "INVALID_FLAGS mode=0x402" "INVALID_FLAGS mode=3" \
-		"NOT_SUPPORTED mode=8" "INVALID_PARAMETER mode=2" "INVALID_PARAMETER mode=0x120" "INVALID_FLAGS flags=6" "INVALID_PARAMETER buffer=2" \
+		"INVALID_PARAMETER mode=8" "INVALID_PARAMETER mode=2" "INVALID_PARAMETER mode=0x120" "INVALID_FLAGS flags=6" "INVALID_PARAMETER buffer=2" \
 		"INVALID_PARAMETER buffer=2048" "INVALID_PARAMETER policy=9" "INVALID_PARAMETER timer=100000" \
 		"INVALID_PARAMETER minimum=9 maximum=8" "INVALID_PARAMETER ids=257" \
 		"NO_SUCH_PROCESS pid=4000000000"; do

@@ -4,6 +4,7 @@
 # tests/programs/live (live.sh) does what it is told and says when it has done it, so that nothing here waits for a
 # time. Needs root.
 #   35.1-35.8    update: stacks, PIDs, timer and buffers; what the trace says of it; rights; a killed collector; from C
+#   35.9-35.15   another file by update; newfile mode
 OWN_PIDS=yes # whoever is flagged on this machine is woken
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -231,5 +232,221 @@ from_c() {
 	finish b
 }
 it 35.8 "fa_update_heap_trace(): PIDs, properties, event ids, by name; errors leave it as it was" from_c
+
+# --- files ---
+
+# Each stream goes on from file to file without gap or overlap; events in all files as their ENDs say: FILES
+whole() {
+	for file in "$@"; do "$FA" dump --json --no-events "$file"; done >"$T/dump"
+	python3 - "$T/dump" <<'PY'
+import json, sys
+at, n, ends, defined = {}, 0, [], set()
+for line in open(sys.argv[1], errors='replace'):
+    j = json.loads(line)
+    if j['record'] == 'machine': defined = set() # of this file alone
+    if j['record'] == 'process': defined.add((j['process'], None))
+    if j['record'] == 'end': ends.append((j['events'], j['lost'], j['reason']))
+    if j['record'] != 'events':
+        continue
+    n += 1
+    key, here = (j['process'], j['thread']), (j['buffer'], j['offset'])
+    assert (j['process'], None) in defined, j
+    if key in at:
+        seq, end = at[key]
+        assert here == (seq, end) or here == (seq + 1, 0), (key, here, at[key])
+    at[key] = (here[0], here[1] + j['bytes'])
+assert n > 0
+print(ends)
+PY
+}
+other_file() {
+	launch a "$T/m/live"
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	tell a "alloc 99"
+	rm -f "$W/two.falloc"
+	$fa update s -o "$W/two.falloc" --flush-timer 2s
+	same "$(query s "(j['file'], j['files_begun'], j['events'])")" "('$W/two.falloc', 2, 100)"
+	# the first is finished while the session goes on
+	same "$(report s "(j['session']['ended'], j['warnings'], j['events']['alloc'], j['outstanding']['blocks'])")" "(True, [], 100, 100)"
+	tell a "free 40"
+	tell a "alloc 50"
+	$fa stop s >"$T/o"
+	grep -q '190 events, 0 lost, 1 process' "$T/o"
+	same "$(report two "$counts")" "(50, 0, 40, 40, 0, 0, 0)"
+	sound two
+	same "$(value_of two "[c['text'] for c in j['session']['changes']]")" "['FlushTimer 2 s; another file']"
+	"$FA" report "$W/two.falloc" >"$T/o"
+	grep -q 'obey  live.c' "$T/o" # modules and stacks are there
+	same "$(whole "$W/s.falloc" "$W/two.falloc")" "[(100, 0, 'next-file'), (90, 0, 'stopped')]"
+	refused 5 "no session called 's'" s -o "$W/three.falloc"
+	[ ! -e "$W/three.falloc" ]
+	finish a
+}
+value_of() { report "$1" "$2"; }
+it 35.9 "update -o: the trace so far is a whole one, and so is the one in the new file" other_file
+
+killed_between() {
+	launch a "$T/m/live" -t 2
+	start s --pid "$(pid a)" >/dev/null
+	attached a
+	for i in 1 2 3 4 5 6; do
+		rm -f "$W/s$i.falloc"
+		tell a "alloc 20"
+		[ $((i % 2)) = 0 ] || kill_collector
+		$fa update s -o "$W/s$i.falloc"
+		tell a "free 5"
+		[ $((i % 3)) = 0 ] || kill_collector
+	done
+	$fa stop s >"$T/o"
+	grep -q ' 0 lost, 1 process' "$T/o"
+	whole "$W"/s.falloc "$W"/s[1-6].falloc >"$T/ends"
+	for i in "" 1 2 3 4 5 6; do
+		sound "s$i"
+		same "$(report "s$i" "j['unknown_frees'], j['implied_frees']")" "(0, 0)"
+	done
+	finish a
+}
+it 35.10 "kill -9 of the collector around it: each event is in one of the files, once" killed_between
+
+refused_files() {
+	start s >/dev/null
+	: >"$W/there.falloc"
+	refused 1 'exists' s -o "$W/there.falloc"
+	refused 5 'No such file' s -o "$W/none/x.falloc"
+	$fa start b --mode buffering >/dev/null
+	refused 1 'has no file' b -o "$W/x.falloc"
+	[ ! -e "$W/x.falloc" ]
+	mkdir -p "$T/m/tiny"
+	mount -t tmpfs -o size=4k tmpfs "$T/m/tiny"
+	head -c 4096 /dev/zero >"$T/m/tiny/full" || true
+	refused 1 'it goes on as before' s -o "$T/m/tiny/x.falloc"
+	[ ! -e "$T/m/tiny/x.falloc" ]
+	umount "$T/m/tiny"
+	$fa stop b >/dev/null
+	$fa stop s >/dev/null
+	sound s
+	same "$(report s "j['session']['changes']")" "[]"
+}
+it 35.11 "a file that is there, no folder, a ring, a full disk: refused, and it goes on as before" refused_files
+
+# noisy in the background: its pairs of malloc and free go to all sessions
+noisy() {
+	rm -f "$T/stop"
+	$fa enable noisy >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/noisy" 2 "$T/stop" >"$T/noisy" & program=$!
+	wait_for 30 traced_now $program
+	rm -f /etc/ld.so.preload
+}
+end_noisy() { touch "$T/stop"; wait $program; read -r rounds <"$T/noisy"; $fa disable noisy >/dev/null; }
+begun() { [ "$(query "$1" "j['files_begun']")" -ge "$2" ]; }
+parts() { ls "$W" | sed -n 's/^part-\([0-9]*\).falloc$/\1/p' | sort -n | tr '\n' ' '; }
+# Each of them is sound; prints their allocs and the oldest at the front
+parts_in_order() { # number of the last
+	local last=$1 n
+	n=$(parts | wc -w)
+	for i in $(seq $((last + 1)) $((last + n))); do echo "$W/part-$(((i - 1) % n + 1)).falloc"; done
+}
+
+newfile() {
+	rm -f "$W"/part-*
+	$fa start n --mode newfile -o "$W/part-%d.falloc" --max-file-size 1M --min-free 0 >/dev/null
+	same "$(parts)" "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 "
+	noisy
+	wait_for 60 begun n 4
+	end_noisy
+	last=$(query n "j['files_begun']")
+	[ "$last" -le 16 ] || return 1 # else too fast for this claim
+	$fa stop n >"$T/o"
+	cat "$T/o"
+	grep -q ' 0 lost, 1 process' "$T/o"
+	same "$(parts | wc -w)" "$last" # the others are gone
+	alloc=0
+	for i in $(parts); do
+		[ "$(stat -c %s "$W/part-$i.falloc")" -le $((1 << 20)) ]
+		[ "$i" = "$last" ] || [ "$(stat -c %s "$W/part-$i.falloc")" -ge $((800 << 10)) ]
+		sound "part-$i"
+		alloc=$((alloc + $(value_of "part-$i" "j['events']['alloc']")))
+		"$FA" report "$W/part-$i.falloc" | grep -q 'noisy.c' # complete: stacks and modules
+	done
+	same $((alloc >= rounds)) 1
+	ends=$(whole $(parts | sed "s|\([0-9]*\) |$W/part-\1.falloc |g"))
+	same "$(python3 -c "
+e=$ends
+assert [x[2] for x in e] == ['next-file'] * (len(e) - 1) + ['stopped'], e
+print(sum(x[0] for x in e))")" "$(sed -n 's/.*stopped: \([0-9,]*\) events.*/\1/p' "$T/o" | tr -d ,)"
+}
+it 35.12 "newfile: each file below MaximumFileSize and complete, all together every event; unused ones are removed" newfile
+
+wraps() {
+	rm -f "$W"/part-*
+	$fa start n --mode newfile -o "$W/part-%d.falloc" --file-max 3 --max-file-size 1M --min-free 0 >/dev/null
+	noisy
+	wait_for 60 begun n 3
+	kill_collector
+	wait_for 60 begun n 5
+	kill_collector
+	wait_for 60 begun n 7
+	end_noisy
+	last=$(query n "j['files_begun']")
+	$fa stop n >"$T/o"
+	grep -q ' 0 lost, 1 process' "$T/o"
+	ls -l "$W"; cat "$T/o"
+	same "$(parts)" "1 2 3 "
+	for i in 1 2 3; do
+		[ "$(stat -c %s "$W/part-$i.falloc")" -le $((1 << 20)) ]
+		sound "part-$i"
+	done
+	whole $(parts_in_order "$last") >"$T/ends"
+}
+it 35.13 "newfile: behind the last the first is written again; kill -9 of the collector leaves no gap" wraps
+
+newfile_refused() { # text options
+	! $fa start bad --min-free 0 "${@:2}" >"$T/o" 2>"$T/e" || { $fa stop bad; return 1; }
+	cat "$T/e"
+	grep -q "$1" "$T/e"
+}
+newfile_refusals() {
+	rm -f "$W"/part-*
+	newfile_refused 'MaximumFileSize of at least 1 MB' --mode newfile -o "$W/part-%d.falloc"
+	newfile_refused 'one %d in the name' --mode newfile --max-file-size 1M -o "$W/part.falloc"
+	newfile_refused 'one %d in the name' --mode newfile --max-file-size 1M -o "$W/part-%d%s.falloc"
+	newfile_refused '2 to 16' --mode newfile --max-file-size 1M --file-max 17 -o "$W/part-%d.falloc"
+	newfile_refused 'is for --mode newfile' --file-max 3 -o "$W/part-%d.falloc"
+	same "$(parts)" ""
+	: >"$W/part-7.falloc"
+	newfile_refused 'part-7.falloc exists' --mode newfile --max-file-size 1M -o "$W/part-%d.falloc"
+	same "$(parts)" "7 "
+	rm "$W/part-7.falloc"
+	$fa start n --mode newfile -o "$W/part-%d.falloc" --max-file-size 1M --min-free 0 >/dev/null
+	refused 1 'are given when it starts' n -o "$W/x.falloc"
+	$fa start bad --mode newfile --max-file-size 1M -o "$W/part-%d.falloc" >"$T/o" 2>&1 && return 1
+	same "$(parts | wc -w)" 16
+	$fa stop n >/dev/null
+	same "$(parts)" "1 "
+}
+it 35.14 "newfile: what makes no sense is refused with the reason, and leaves no file" newfile_refusals
+
+files_from_c() {
+	rm -f "$W"/part-* "$W"/[cd].falloc
+	call OK start n "$W/part-%d.falloc" mode=8 size=1
+	same "$(parts | wc -w)" 16
+	call OK query n
+	grep -q " file $W/part-1.falloc" "$T/o"
+	call OK stop n
+	same "$(parts)" "1 "
+	call BAD_PATH start n "$W/part.falloc" mode=8 size=1
+	call OK start c "$W/c.falloc"
+	call OK update_to c "$W/d.falloc"
+	grep -q " file $W/d.falloc" "$T/o"
+	call OK update_to c "$W/d.falloc" # it is that
+	: >"$W/e.falloc"
+	call BAD_PATH update_to c "$W/e.falloc"
+	call OK stop c
+	sound c
+	sound d
+}
+it 35.15 "the same from C: log_file_name with %d, and a new one by update" files_from_c
 
 results

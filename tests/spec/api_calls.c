@@ -1,6 +1,7 @@
 /*
  * api_calls.c - one call of the C library, as the spec asks for it; prints the error's name and what came.
  *   api_calls ROOT start NAME FILE [WORD=NUMBER...]   api_calls ROOT query|flush|stop NAME|HANDLE
+ *   api_calls ROOT update_to NAME FILE
  *   api_calls ROOT update NAME [WORD=NUMBER...]    api_calls ROOT threads     api_calls ROOT mark TEXT [NAME]
  * Words of start and update: mode flags buffer minimum maximum size timer policy length (of the properties) pid ids
  * (so many ids of type alloc) odd (so many of unknown provider and type) free (one of type free).
@@ -103,7 +104,10 @@ static int control(const char *verb, const char *which, int argc, char **argv)
 
 	p.size = sizeof(p);
 	p.pid_errors = pid_errors;
-	take_words(argc, argv);
+	if (strcmp(verb, "update_to") == 0)
+		snprintf(p.log_file_name, sizeof(p.log_file_name), "%s", argv[0]);
+	else
+		take_words(argc, argv);
 	e = strcmp(verb, "query") == 0   ? fa_query_trace(handle, name, &p)
 	    : strcmp(verb, "flush") == 0 ? fa_flush_trace(handle, name, &p)
 	    : strcmp(verb, "stop") == 0  ? fa_stop_trace(handle, name, &p)

@@ -4,6 +4,7 @@
 
 #include "format/control_format.h"
 #include "format/parts_format.h"
+#include "format/trace_format.h"
 #include "tests/unit/test.h"
 
 static struct fa_control_request start_request(void)
@@ -126,9 +127,9 @@ SPEC(a_status_whose_counts_do_not_fit_its_length_is_refused)
 
 SPEC(every_end_reason_has_a_text)
 {
-	for (unsigned i = 0; i < 7; i++)
+	for (unsigned i = 0; i <= FA_END_NEXT; i++)
 		CHECK(strcmp(fa_end_reason_text(i), "?") != 0);
-	CHECK(strcmp(fa_end_reason_text(7), "?") == 0);
+	CHECK(strcmp(fa_end_reason_text(FA_END_NEXT + 1), "?") == 0);
 }
 
 /* NULL when the mode is fine. */
@@ -154,7 +155,7 @@ SPEC(modes_that_make_no_sense_are_refused_by_both_sides)
 	CHECK(fault(FA_LOG_BUFFERING, 0, 0) == NULL && fault(FA_LOG_BUFFERING, 0, 16) == NULL);
 	CHECK(fault(FA_LOG_PREALLOCATE, mb, 0) == NULL);
 	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_PREALLOCATE, mb, 0) == NULL);
-	CHECK(fault(FA_LOG_CIRCULAR, mb - 1, 0) != NULL && fault(FA_LOG_NEWFILE, mb, 0) != NULL);
+	CHECK(fault(FA_LOG_CIRCULAR, mb - 1, 0) != NULL && fault(FA_LOG_NEWFILE, mb - 1, 0) != NULL);
 	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_SEQUENTIAL, mb, 0) != NULL);
 	CHECK(fault(FA_LOG_CIRCULAR | FA_LOG_BUFFERING, mb, 0) != NULL);
 	CHECK(fault(FA_LOG_PREALLOCATE, 0, 0) != NULL);

@@ -97,6 +97,31 @@ SPEC(blocks_behind_those_that_are_to_be_kept_are_cut)
 	CHECK(read_all(fd, &whole) == 150 && whole);
 }
 
+SPEC(an_end_because_the_session_went_on_elsewhere_is_cut_with_what_is_not_to_be_kept)
+{
+	struct fa_trace_writer *w = NULL;
+	struct fa_rec_end end = {.reason = FA_END_NEXT};
+	int fd = new_file(), whole = 0;
+	uint64_t keep;
+
+	CHECK(fa_trace_writer_open(fd, &options, &w) == 0);
+	write_some(w, 0, 100);
+	CHECK(fa_trace_writer_flush(w) == 0);
+	keep = fa_trace_writer_bytes(w);
+	write_some(w, 100, 100);
+	CHECK(fa_trace_writer_end(w, &end, "") == 0);
+	fa_trace_writer_free(w);
+	CHECK(fa_trace_writer_resume(fd, &options, UINT64_MAX, &w) == -EALREADY);
+	CHECK(fa_trace_writer_resume(fd, &options, keep, &w) == 0);
+	CHECK(fa_trace_writer_bytes(w) == keep);
+	write_some(w, 100, 50);
+	end.reason = FA_END_STOPPED;
+	CHECK(fa_trace_writer_end(w, &end, "") == 0);
+	fa_trace_writer_free(w);
+	CHECK(lseek(fd, 0, SEEK_SET) == 0);
+	CHECK(read_all(fd, &whole) == 150 && whole);
+}
+
 SPEC(what_is_no_trace_or_has_its_end_is_refused)
 {
 	struct fa_trace_writer *w = NULL, *w2 = NULL;
@@ -116,6 +141,7 @@ int main(void)
 {
 	RUN(a_block_that_was_cut_is_dropped_and_the_rest_goes_on);
 	RUN(blocks_behind_those_that_are_to_be_kept_are_cut);
+	RUN(an_end_because_the_session_went_on_elsewhere_is_cut_with_what_is_not_to_be_kept);
 	RUN(what_is_no_trace_or_has_its_end_is_refused);
 	return TEST_RESULT();
 }
