@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,8 @@ void fa_close(int *fd)
 #ifdef FA_FAULTS
 /*
  * Only in test builds (make: tests/faults). FA_FAULT="N ERRNO SUFFIX": of this process's writes to files
- * whose names end so, the N-th writes half of its bytes, and all later ones fail.
+ * whose names end so, the N-th writes half of its bytes, and all later ones fail. ERRNO below 0: a slow disk; the
+ * N-th and all after it take so many milliseconds.
  */
 static ssize_t write_some(int fd, const void *data, size_t len)
 {
@@ -47,6 +49,10 @@ static ssize_t write_some(int fd, const void *data, size_t len)
 	    strlen(file) < strlen(suffix) ||
 	    strcmp(file + strlen(file) - strlen(suffix), suffix) != 0 || ++count < nth)
 		return write(fd, data, len);
+	if (error < 0) {
+		(void)poll(NULL, 0, -error);
+		return write(fd, data, len);
+	}
 	if (count == nth && len > 1)
 		return write(fd, data, len / 2);
 	errno = error;

@@ -9,6 +9,9 @@
  *   4. by stream, in the order of its buffers, copy, walk and write the bytes; a FULL buffer goes back;
  *   5. lost counts, then PASS.
  *
+ * A sweep may be done in parts, so that what is read goes back while a slow disk still takes the rest: step 4 is
+ * interrupted and gone on with, up to what looks 1 and 2 saw.
+ *
  * Of the last buffer of a stream only what look 1 saw is written, of those before it all. So every
  * event that was committed before the sweep began is in it, and a stream has no gap.
  *
@@ -294,20 +297,21 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bo
 	return at;
 }
 
-/* Buffers f->work[from, to) are one stream, in order. Returns the bytes read. */
-static uint64_t read_stream(struct fa_family *f, size_t from, size_t to)
+/* Buffers f->work[work_at, to) are one stream, or what is left of it, in order. Returns the bytes read. */
+static uint64_t read_stream(struct fa_family *f, size_t to, uint64_t until)
 {
 	uint64_t bytes = 0;
 	size_t last = to;
 
 	/* The last one that look 1 saw something new of. */
-	for (size_t i = from; i < to; i++) {
+	for (size_t i = f->work_at; i < to; i++) {
 		const struct fa_reading *r = &f->reading[f->work[i]];
 
 		if (r->state1 == FA_BUFFER_FULL || r->limit1 != r->read)
 			last = i;
 	}
-	for (size_t i = from; i < to && last < to && i <= last; i++) {
+	while (f->work_at < to && last < to && f->work_at <= last) {
+		size_t i = f->work_at++;
 		struct fa_reading *r = &f->reading[f->work[i]];
 		uint8_t state = i < last ? r->state2 : r->state1;
 
@@ -316,7 +320,10 @@ static uint64_t read_stream(struct fa_family *f, size_t from, size_t to)
 					     state == FA_BUFFER_FULL);
 		if (state == FA_BUFFER_FULL)
 			family_free_buffer(f, f->work[i], false);
+		if (until != FA_NO_HURRY && fa_mono_ns() >= until)
+			return bytes;
 	}
+	f->work_at = to;
 	return bytes;
 }
 
@@ -364,10 +371,8 @@ int fa_family_doubt(struct fa_family *f, const struct fa_sink *sink)
 
 int fa_family_skip(struct fa_family *f)
 {
-	int64_t n;
+	int64_t n = fa_family_drain(f, NULL);
 
-	f->sink = NULL;
-	n = family_sweep(f);
 	for (size_t i = 0; i < f->process_count; i++) {
 		struct fa_process *p = f->processes[i];
 
@@ -387,13 +392,15 @@ static void write_pass(struct fa_family *f, uint64_t stamp)
 	family_emit(f, FA_TAG_PASS, &r, sizeof(r), NULL, 0, NULL, 0);
 }
 
-int64_t family_sweep(struct fa_family *f)
+int family_begin_sweep(struct fa_family *f)
 {
-	uint64_t stamp = fa_drain_stamp(f->header.clock_source), bytes = 0;
-	bool any = look_once(f);
-	size_t count = 0;
+	bool any;
 	int r;
 
+	f->sweep_stamp = fa_drain_stamp(f->header.clock_source);
+	f->sweep_bytes = 0;
+	f->work_count = f->work_at = 0;
+	any = look_once(f);
 	for (uint32_t i = 0; any && i < f->used_buffers; i++) {
 		struct fa_reading *d = &f->reading[i];
 
@@ -401,23 +408,41 @@ int64_t family_sweep(struct fa_family *f)
 	}
 	r = family_adopt_processes(f);
 	if (r < 0)
-		return r; /* out of memory: nothing was taken, the next sweep tries again */
+		return r;
 	if (any)
-		count = gather_work(f);
+		f->work_count = gather_work(f);
 	family_write_modules(f);
 	family_write_nodes(f);
-	if (count > 1)
-		qsort_r(f->work, count, sizeof(*f->work), compare_work, f);
-	for (size_t from = 0, to = 0; from < count; from = to) {
-		while (to < count &&
-		       same_stream(&f->reading[f->work[from]], &f->reading[f->work[to]]))
+	if (f->work_count > 1)
+		qsort_r(f->work, f->work_count, sizeof(*f->work), compare_work, f);
+	f->sweeping = true;
+	return 0;
+}
+
+int64_t family_continue_sweep(struct fa_family *f, uint64_t until)
+{
+	uint64_t bytes = 0;
+
+	while (f->sweeping && f->work_at < f->work_count) {
+		size_t to = f->work_at + 1;
+
+		if (until != FA_NO_HURRY && bytes > 0 && fa_mono_ns() >= until)
+			break;
+		while (to < f->work_count && same_stream(&f->reading[f->work[f->work_at]],
+							 &f->reading[f->work[to]]))
 			to++;
-		bytes += read_stream(f, from, to);
+		bytes += read_stream(f, to, until);
 	}
+	f->sweep_bytes += bytes;
+	if (!f->sweeping || f->work_at < f->work_count)
+		return (int64_t)bytes;
+	f->sweeping = false;
 	write_lost(f);
 	write_untraced(f);
-	if (bytes > 0)
-		write_pass(f, stamp);
+	if (f->sweep_bytes > 0)
+		write_pass(f, f->sweep_stamp);
+	if (f->reap.on)
+		family_finish_reap(f);
 	return (int64_t)bytes;
 }
 
@@ -442,14 +467,31 @@ unsigned fa_family_pace(const struct fa_family *f, bool *ret_dense)
 	return ms > PACE_MOST ? PACE_MOST : ms;
 }
 
-int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink)
+int64_t fa_family_drain_until(struct fa_family *f, const struct fa_sink *sink, uint64_t until)
 {
-	int64_t n;
+	int64_t n = 0, more;
 
 	f->sink = sink;
 	f->error = 0;
-	n = family_sweep(f);
-	note_pace(f, n);
+	/* What was seen before is not all that there is now. */
+	if (f->sweeping && until == FA_NO_HURRY)
+		n = family_continue_sweep(f, until);
+	more = f->sweeping ? 0 : family_begin_sweep(f);
+	if (more == 0)
+		more = family_continue_sweep(f, until);
+	note_pace(f, n + more);
 	f->sink = NULL;
-	return f->error < 0 ? f->error : n;
+	if (f->error < 0 || more < 0)
+		return f->error < 0 ? f->error : more;
+	return n + more;
+}
+
+int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink)
+{
+	return fa_family_drain_until(f, sink, FA_NO_HURRY);
+}
+
+bool fa_family_is_sweeping(const struct fa_family *f)
+{
+	return f->sweeping;
 }

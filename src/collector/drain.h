@@ -128,6 +128,13 @@ int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink) FA_MUST
  */
 unsigned fa_family_pace(const struct fa_family *f, bool *ret_dense);
 
+/*
+ * The same in parts: until then (fa_mono_ns()), or the sweep is over. What was read can be released after each part.
+ * drain without a limit ends a sweep that is under way, and makes another.
+ */
+int64_t fa_family_drain_until(struct fa_family *f, const struct fa_sink *sink, uint64_t until) FA_MUST_USE;
+bool fa_family_is_sweeping(const struct fa_family *f);
+
 /* All definitions so far (processes, modules, nodes), for a session that begins now. */
 int fa_family_describe(struct fa_family *f, const struct fa_sink *sink) FA_MUST_USE;
 
@@ -140,6 +147,8 @@ int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gon
 
 /* How much memory its processes have is written each second by fa_family_reap(): by the next one in any case. */
 void fa_family_sample_soon(struct fa_family *f);
+/* The same in parts. It begins when no sweep is under way (1: not yet), and what it found is done when its sweep is over. */
+int fa_family_reap_until(struct fa_family *f, const struct fa_sink *sink, uint64_t until) FA_MUST_USE;
 
 /* A process of this family (collector's pid) ended with this wait status. */
 void fa_family_exited(struct fa_family *f, int32_t pid, int32_t status);

@@ -93,6 +93,13 @@ enum fa_done {
 	FA_DONE_ORPHANED = 2, /* taken from a dead owner */
 };
 
+/* Who was gone before the sweep that is under way: ended when it is over. */
+struct fa_reap {
+	bool on, all_gone, main_gone, threads_gone;
+	bool gone[FA_ARENA_PROCESSES];
+	uint64_t now;
+};
+
 struct fa_family {
 	struct fa_segment segment[FA_ARENA_SEGMENTS];
 	unsigned segments;
@@ -134,6 +141,11 @@ struct fa_family {
 	struct fa_arena_module *module; /* copies, by id; state 2: written */
 	struct fa_reading *reading;     /* by buffer id */
 	uint32_t *work;                 /* buffer ids, room for all */
+	/* A sweep that is under way: work[work_at, work_count) is still to be read, up to what was seen when it began. */
+	bool sweeping;
+	size_t work_count, work_at;
+	uint64_t sweep_stamp, sweep_bytes;
+	struct fa_reap reap;
 	const struct fa_sink *sink;     /* of the call that is under way, NULL: thrown away */
 	int error;                      /* of that sink */
 	unsigned char scratch[FA_BUFFER_DATA + 8]; /* the private copy that is walked and written */
@@ -213,7 +225,12 @@ int family_remember_process(struct fa_family *f, struct fa_process *p) FA_MUST_U
 bool family_take_module(struct fa_family *f, uint32_t id); /* false: not there yet, or taken already */
 
 /* drain.c */
-int64_t family_sweep(struct fa_family *f) FA_MUST_USE;
+#define FA_NO_HURRY UINT64_MAX
+/* -ENOMEM: nothing was taken, the next one tries again. */
+int family_begin_sweep(struct fa_family *f) FA_MUST_USE;
+/* Until it is over or this time (fa_mono_ns()) has come. Returns how many bytes of events. */
+int64_t family_continue_sweep(struct fa_family *f, uint64_t until);
+void family_finish_reap(struct fa_family *f); /* reap.c */
 /* extents.c: if it is time. */
 void family_sample(struct fa_family *f, struct fa_process *p, uint64_t now);
 /* A slot of the process table is free again. */

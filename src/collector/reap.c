@@ -220,41 +220,70 @@ static void note_emptiness(struct fa_family *f, bool all_gone, bool main_gone, u
 		f->empty_since_ns = now;
 }
 
-int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone)
+/* Who is gone now has committed all that he ever will: it is in the sweep that begins next. */
+static void look_for_gone(struct fa_family *f, bool all_gone)
 {
-	bool gone[FA_ARENA_PROCESSES] = {false}, main_gone, threads_gone = false;
-	unsigned full;
-	uint64_t now = fa_mono_ns();
-	int64_t n;
+	struct fa_reap *r = &f->reap;
 
-	f->sink = sink;
-	f->error = 0;
+	*r = (struct fa_reap){.on = true, .all_gone = all_gone, .now = fa_mono_ns()};
 	if (!all_gone)
-		find_unknown(f, now);
-	main_gone = all_gone || f->main_exited || fa_procfs_gone(f->info.pid, f->main_start_time);
+		find_unknown(f, r->now);
+	r->main_gone = all_gone || f->main_exited ||
+		       fa_procfs_gone(f->info.pid, f->main_start_time);
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		if (f->slot[i] == NULL)
 			continue;
-		gone[i] = all_gone || is_gone(f, f->slot[i]);
-		if (gone[i])
+		r->gone[i] = all_gone || is_gone(f, f->slot[i]);
+		if (r->gone[i])
 			continue;
-		threads_gone |= look_at_threads(f, f->slot[i], now);
-		family_sample(f, f->slot[i], now);
+		r->threads_gone |= look_at_threads(f, f->slot[i], r->now);
+		family_sample(f, f->slot[i], r->now);
 	}
-	n = family_sweep(f);
-	if (n < 0) {
-		f->sink = NULL;
-		return (int)n;
-	}
+}
+
+void family_finish_reap(struct fa_family *f)
+{
+	struct fa_reap *r = &f->reap;
+	unsigned full;
+
+	r->on = false;
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		/* all_gone: also those whom the sweep has just met */
-		if (f->slot[i] != NULL && (gone[i] || all_gone))
+		if (f->slot[i] != NULL && (r->gone[i] || r->all_gone))
 			end_process(f, f->slot[i]);
-		else if (f->slot[i] != NULL && threads_gone)
+		else if (f->slot[i] != NULL && r->threads_gone)
 			end_threads(f, f->slot[i]);
 	}
-	note_emptiness(f, all_gone, main_gone, now);
+	note_emptiness(f, r->all_gone, r->main_gone, r->now);
 	f->kept_buffers = family_count_taken(f, &f->kept_slots, &full);
+}
+
+static int reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone, uint64_t until)
+{
+	int e;
+
+	f->sink = sink;
+	f->error = 0;
+	if (f->sweeping)
+		(void)family_continue_sweep(f, until);
+	e = f->sweeping ? 1 : 0;
+	if (e == 0) {
+		look_for_gone(f, all_gone);
+		e = family_begin_sweep(f);
+		f->reap.on = e == 0;
+	}
+	if (e == 0)
+		(void)family_continue_sweep(f, until);
 	f->sink = NULL;
-	return f->error;
+	return f->error < 0 ? f->error : e;
+}
+
+int fa_family_reap(struct fa_family *f, const struct fa_sink *sink, bool all_gone)
+{
+	return reap(f, sink, all_gone, FA_NO_HURRY);
+}
+
+int fa_family_reap_until(struct fa_family *f, const struct fa_sink *sink, uint64_t until)
+{
+	return reap(f, sink, false, until);
 }

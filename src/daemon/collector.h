@@ -24,6 +24,7 @@ enum {
 	SLOWEST_MS = 16, /* an idle family is looked at so often */
 	SLOWEST_TABLE_MS = 4, /* one that keeps a table: it may ask for room without recording an event */
 	REAP_EVERY_MS = 100,
+	TURN_MS = 200, /* so long a turn reads at most, however slow the disks: programs wait for a second */
 };
 
 struct collector;
@@ -51,6 +52,7 @@ struct family {
 	bool told;        /* how, or that it executed another program */
 	unsigned interval_ms;
 	uint64_t due_ns;
+	bool reap_due; /* not begun: a sweep was under way */
 	uint64_t events, lost[FA_LOST_CAUSES]; /* counted into sessions so far */
 	unsigned asked;        /* segment that was asked for, 0: none */
 	uint64_t asked_ns;

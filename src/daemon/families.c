@@ -135,15 +135,26 @@ static void note_release(struct family *fam)
 		fam->dirty = fam->c->commit_due = true;
 }
 
-int64_t family_drain(struct family *fam)
+static int64_t drain_until(struct family *fam, uint64_t until)
 {
 	struct fa_sink sink = sink_of(fam);
-	int64_t n = fa_family_drain(fam->f, &sink);
+	int64_t n = fa_family_drain_until(fam->f, &sink, until);
 
 	note_release(fam);
 	family_count(fam);
 	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
 	return n;
+}
+
+int64_t family_drain(struct family *fam)
+{
+	return drain_until(fam, UINT64_MAX);
+}
+
+/* Each family has its part of a turn. */
+static uint64_t until_when(const struct collector *c)
+{
+	return fa_mono_ns() + TURN_MS * 1000000ull / (c->families != 0 ? c->families : 1);
 }
 
 static void say_drained(struct collector *c, uint64_t handle)
@@ -409,6 +420,26 @@ void family_gone(struct collector *c, const struct fa_msg_gone *gone)
 		crashes_late(c, gone);
 }
 
+static int reap_until(struct family *fam, uint64_t until)
+{
+	struct fa_sink sink = sink_of(fam);
+	int e = fa_family_reap_until(fam->f, &sink, until);
+
+	fam->reap_due = e == 1;
+	note_release(fam);
+	if (e < 0)
+		log_line("pid %d: reading its arena failed: %s", (int)fam->info.pid,
+			 fa_strerror(e));
+	family_count(fam);
+	atomic_store(&fam->c->beat->alive_ns, fa_mono_ns());
+	return e;
+}
+
+int family_reap(struct family *fam)
+{
+	return reap_until(fam, UINT64_MAX);
+}
+
 unsigned families_turn(struct collector *c, uint64_t now)
 {
 	unsigned wait_ms = BEAT_EVERY_MS;
@@ -421,8 +452,11 @@ unsigned families_turn(struct collector *c, uint64_t now)
 		if (now >= fam->due_ns) {
 			family_tell(fam);
 			family_ask_segment(fam, now);
-			if (family_drain(fam) > 0)
-				fam->interval_ms = fa_family_pace(fam->f, &dense);
+			if (fam->reap_due && !fa_family_is_sweeping(fam->f))
+				(void)reap_until(fam, until_when(c));
+			else if (drain_until(fam, until_when(c)) > 0)
+				fam->interval_ms =
+					fa_family_is_sweeping(fam->f) ? 1 : fa_family_pace(fam->f, &dense);
 			else if (fam->interval_ms < (fam->table ? SLOWEST_TABLE_MS : SLOWEST_MS))
 				fam->interval_ms++;
 			fam->due_ns = now + fam->interval_ms * 1000000u;
@@ -432,19 +466,6 @@ unsigned families_turn(struct collector *c, uint64_t now)
 			wait_ms = left == 0 ? 1 : (unsigned)left;
 	}
 	return wait_ms;
-}
-
-int family_reap(struct family *fam)
-{
-	struct fa_sink sink = sink_of(fam);
-	int e = fa_family_reap(fam->f, &sink, false);
-
-	note_release(fam);
-	if (e < 0)
-		log_line("pid %d: reading its arena failed: %s", (int)fam->info.pid,
-			 fa_strerror(e));
-	family_count(fam);
-	return e;
 }
 
 bool family_lives(const struct family *fam)
@@ -492,7 +513,7 @@ void families_reap(struct collector *c)
 			i++;
 			continue;
 		}
-		(void)family_reap(fam);
+		(void)reap_until(fam, until_when(c));
 		crashes_turn(fam, now);
 		/* Its end is to stand in the traces for good before the arena goes. */
 		fam->going = family_is_over(fam, now) && !family_is_kept_dead(c, fam, now);

@@ -5,6 +5,7 @@
 # time. Needs root.
 #   35.1-35.8    update: stacks, PIDs, timer and buffers; what the trace says of it; rights; a killed collector; from C
 #   35.9-35.15   another file by update; newfile mode
+#   35.16-35.17  a burst into a slow disk; BURST: pairs of each of two threads, for tests/long
 OWN_PIDS=yes # whoever is flagged on this machine is woken
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -448,5 +449,49 @@ files_from_c() {
 	sound d
 }
 it 35.15 "the same from C: log_file_name with %d, and a new one by update" files_from_c
+
+# --- a slow disk ---
+
+# A daemon whose writes to traces take MS milliseconds each: MS
+slow_daemon() {
+	kill "$(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null)" 2>/dev/null || true
+	wait_for 20 test ! -e "$R/run/firstalloc/control"
+	FA_FAULT="3 -$1 .falloc" "$B/tests/faults/firstallocd" --root "$R"
+}
+# burst PAIRS options of start: two threads at full speed; $made events, in the trace $in_trace, counted as lost $lost
+burst() {
+	rm -f "$W/b.falloc"
+	$fa enable burst --starts 100 >/dev/null
+	$fa start b -o "$W/b.falloc" --min-free 0 "${@:2}" >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	made=$("$P/burst" 2 "$1")
+	rm -f /etc/ld.so.preload
+	$fa query b
+	$fa stop b
+	"$FA" report --json --tolerate-lost "$W/b.falloc" >"$T/r.json" 2>/dev/null
+	in_trace=$(json "$T/r.json" "sum(j['events'].values())")
+	lost=$(json "$T/r.json" "j['lost']")
+	same "$(json "$T/r.json" "(j['session']['ended'], j['lost_unknown'])")" "(True, False)"
+	echo "made $made in the trace $in_trace lost $lost"
+}
+few=20000 many=${BURST:-1000000}
+loses_nothing() {
+	slow_daemon 5
+	burst $few
+	more=$((in_trace - made)) # of threads that begin and end
+	[ $more -ge 0 ] && [ $more -le 100 ] && [ "$lost" = 0 ]
+	burst "$many" --policy wait
+	same "$in_trace $lost" "$((made + more)) 0"
+}
+it 35.16 "policy wait: a burst at full speed into a slow disk loses nothing" loses_nothing
+
+counts_exactly() {
+	burst $few
+	more=$((in_trace - made))
+	burst "$many" --policy count --maximum-buffers 32
+	[ "$lost" -gt 0 ]
+	same "$((in_trace + lost))" "$((made + more))"
+}
+it 35.17 "policy count: what is in the trace and what is counted as lost is what was made, exactly" counts_exactly
 
 results

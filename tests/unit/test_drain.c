@@ -598,6 +598,37 @@ SPEC(what_is_no_arena_is_refused)
 	fake_done(&f);
 }
 
+/* Buffers of two streams, each part with time for one: what was read goes back before the rest is read. */
+SPEC(a_sweep_in_parts_reads_what_was_there_when_it_began_and_says_pass_once)
+{
+	struct fake f = fake_new(FA_ARENA_MIN);
+	struct fake_writer a = fake_writer(&f, 0, 1, getpid()), b = fake_writer(&f, 0, 2, getpid());
+	uint64_t seen = 0;
+	int parts = 0;
+
+	CHECK(fake_adopt(&f) == 0);
+	for (int i = 0; i < 8000; i++)
+		CHECK(fake_alloc(&a, 0x10000 + (uint64_t)i * 16, 8, 1000 + (uint64_t)i, 0) &&
+		      fake_alloc(&b, 0x90000000 + (uint64_t)i * 16, 8, 1000 + (uint64_t)i, 0));
+	CHECK(fa_family_drain_until(f.family, &sink, 1) > 0); /* 1: that is over */
+	CHECK(fa_family_is_sweeping(f.family) && keeper_count(&out, FA_TAG_EVENTS) == 1);
+	CHECK(fake_buffer(&f, 0)->state == FA_BUFFER_FREE && fake_buffer(&f, 1)->state != FA_BUFFER_FREE);
+	CHECK(fake_alloc(&b, 0x20000000, 8, 9000, 0)); /* after its look: of the next sweep */
+	CHECK(fa_family_reap_until(f.family, &sink, 1) == 1); /* not now */
+	while (fa_family_is_sweeping(f.family) && ++parts < 100) {
+		CHECK(keeper_count(&out, FA_TAG_PASS) == 0);
+		CHECK(fa_family_drain_until(f.family, &sink, 1) > 0);
+	}
+	CHECK(parts > 2 && keeper_count(&out, FA_TAG_PASS) == 1);
+	for (size_t i = 0; i < keeper_count(&out, FA_TAG_EVENTS); i++)
+		seen += ((const struct fa_rec_events *)head_of(FA_TAG_EVENTS, i))->count;
+	CHECK(seen == 16000);
+	CHECK(fa_family_reap_until(f.family, &sink, UINT64_MAX) == 0);
+	CHECK(((const struct fa_rec_events *)head_of(FA_TAG_EVENTS, keeper_count(&out, FA_TAG_EVENTS) - 1))->count == 1);
+	keeper_clear(&out);
+	fake_done(&f);
+}
+
 SPEC(an_error_of_the_sink_is_returned_and_buffers_go_back_all_the_same)
 {
 	struct fake f = fake_new(FA_ARENA_MIN);
@@ -709,6 +740,7 @@ int main(void)
 	RUN(a_segment_that_the_file_has_is_adopted_at_once);
 	RUN(a_file_that_is_allocated_has_its_blocks);
 	RUN(what_is_no_arena_is_refused);
+	RUN(a_sweep_in_parts_reads_what_was_there_when_it_began_and_says_pass_once);
 	RUN(an_error_of_the_sink_is_returned_and_buffers_go_back_all_the_same);
 	RUN(an_arena_that_is_scribbled_on_meanwhile_harms_nobody);
 	RUN(machine_and_clock_records_are_whole);
