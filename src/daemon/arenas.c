@@ -138,11 +138,24 @@ bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret)
 
 	pthread_mutex_lock(&d->lock);
 	a = door_arena_at(d, handle);
-	known = a != NULL && a->info.block != 0 && a->info.session == 0;
+	known = a != NULL && a->info.block != 0 && fa_arena_is_flagged(&a->info);
 	if (known)
 		*ret = (struct fa_attach){.block = a->info.block, .nonce = a->info.block_nonce};
 	pthread_mutex_unlock(&d->lock);
 	return known;
+}
+
+void door_arena_flagged(struct door *d, uint64_t handle)
+{
+	struct door_arena *a;
+
+	pthread_mutex_lock(&d->lock);
+	a = door_arena_at(d, handle);
+	if (a != NULL && !a->info.flagged) {
+		a->info.flagged = 1;
+		kept_put(d, &a->info);
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 static int send_locked(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1)

@@ -212,9 +212,9 @@ bool pidfd_alive(int pidfd)
 
 static bool is_for(const struct fa_want *w, const struct fa_msg_arena *info)
 {
-	if (info->session != 0)
-		return w->id == info->session;
-	return !w->named_only && (w->uid == FA_USER_ANY || (w->uid == info->uid && !info->guarded));
+	if (w->id == info->session)
+		return true;
+	return fa_arena_is_flagged(info) && !w->named_only && (w->uid == FA_USER_ANY || (w->uid == info->uid && !info->guarded));
 }
 
 /* Does a session want it, and with which policy? WAIT wins: no session may lose because another would

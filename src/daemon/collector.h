@@ -190,6 +190,7 @@ void families_let_all_go(struct collector *c); /* switched off */
 /* `fam` may be in no session yet. */
 void family_name(struct collector *c, struct session *s, uint64_t handle);
 void families_tell(struct collector *c, const struct session *s); /* family_tell() of those in it */
+void families_flagged(struct collector *c, uint64_t handle); /* a rule wants it from now on */
 /* Its processes that live end in this trace; why: enum fa_process_end_reason. */
 void family_end_in(struct collector *c, const struct family *fam, struct session *s, uint32_t why);
 /* The PIDs of a session are replaced: between the two, the new ones are named. end: how many left. */

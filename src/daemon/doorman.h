@@ -135,6 +135,7 @@ void door_resend_all(struct door *d);
 bool door_arena_grow(struct door *d, uint64_t handle, unsigned segment);
 bool read_block_words(int fd, uint64_t *ret_block, uint64_t *ret_nonce);
 /* Where its processes have their block. false: it is not known, or not flagged. */
+void door_arena_flagged(struct door *d, uint64_t handle); /* a rule wants it from now on */
 bool door_arena_block(struct door *d, uint64_t handle, struct fa_attach *ret);
 int door_send(struct door *d, struct fa_part_msg *m, unsigned type, int fd0, int fd1);
 /* The segments that an arena has got already, for the limits. */

@@ -46,7 +46,7 @@ bool family_is_wanted(const struct session *s, const struct family *fam)
 {
 	if (s->used && !s->ended && (fam->named >> s->index & 1) != 0)
 		return true;
-	return fam->info.session == 0 && fa_family_has_events(fam->f) &&
+	return fa_arena_is_flagged(&fam->info) && fa_family_has_events(fam->f) &&
 	       session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name);
 }
 
@@ -384,7 +384,7 @@ void family_adopt(struct collector *c, const struct fa_msg_arena *info, int aren
 		uint32_t reason = c->info.off != 0 ? FA_REASON_OFF : FA_REASON_NO_SESSION;
 
 		fa_family_answer(fam->f, FA_ANSWER_DETACHED, FA_POLICY_COUNT, reason);
-		if (info->session == 0)
+		if (fa_arena_is_flagged(info))
 			dormant_add(c, info, fam->exec_name, FA_STATUS_WAITING, reason);
 		family_let_go(c, c->families - 1);
 		return;

@@ -120,6 +120,10 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 	cl->reply.woken = w->error == 0 && !w->attached && !(s == NULL && is_woken(c, w->info.pid));
 	if (s == NULL && cl->reply.woken && !cl->asked_table)
 		wake_flagged(c, &w->info);
+	else if (s == NULL && w->error == 0 && w->attached)
+		families_flagged(c, w->info.handle);
+	if (w->attached) /* a successor knows of it, too, when it is answered */
+		journal_commit(c);
 	client_answer(cl);
 }
 
@@ -155,7 +159,7 @@ void live_leave_children(struct collector *c, const struct family *fam)
 		struct fa_family_process p;
 
 		fa_family_process_at(fam->f, i, &p);
-		if (!p.live || p.pid == fam->info.pid || c->peer_fd < 0 || fam->info.session != 0)
+		if (!p.live || p.pid == fam->info.pid || c->peer_fd < 0 || !fa_arena_is_flagged(&fam->info))
 			continue;
 		m.u.sleeps.pid = p.pid;
 		if (msg_send(c->peer_fd, &m, FA_MSG_SLEEPS, NULL, 0) == 0) {

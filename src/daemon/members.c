@@ -37,6 +37,17 @@ void family_name(struct collector *c, struct session *s, uint64_t handle)
 	}
 }
 
+/* Until now it was only in sessions that named it. */
+void families_flagged(struct collector *c, uint64_t handle)
+{
+	for (size_t i = 0; i < c->families; i++)
+		if (c->family[i]->info.handle == handle)
+			c->family[i]->info.flagged = 1;
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && !c->session[i].ended)
+			(void)families_join(c, &c->session[i]);
+}
+
 uint32_t families_join(struct collector *c, struct session *s)
 {
 	uint32_t n = 0;
@@ -82,7 +93,7 @@ static bool leave_one(struct collector *c, size_t i, struct session *s, uint32_t
 		family_tell(fam);
 		return false;
 	}
-	if (family_lives(fam) && fam->info.session == 0)
+	if (family_lives(fam) && fa_arena_is_flagged(&fam->info))
 		dormant_add(c, &fam->info, fam->exec_name, FA_STATUS_WAITING, reason);
 	family_let_go(c, i);
 	return true;

@@ -76,7 +76,7 @@ void sleepers_add_arena(const struct fa_msg_arena *info, int pidfd)
 			    .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED,
 			    .attach = {.block = info->block, .nonce = info->block_nonce}};
 
-	if (info->session == 0 && info->block != 0)
+	if (fa_arena_is_flagged(info) && info->block != 0)
 		sleepers_add(&s);
 }
 
@@ -114,7 +114,7 @@ void retire(const struct door_arena *a)
 	give_back(a->fd, FA_ARENA_PAGE); /* its children may live when it does not */
 	if (a->pidfd < 0 || !pidfd_alive(a->pidfd))
 		return;
-	if (a->info.session == 0 && a->info.block != 0) {
+	if (fa_arena_is_flagged(&a->info) && a->info.block != 0) {
 		struct sleeper s = {.pid = a->info.pid,
 				    .pidfd = a->pidfd,
 				    .flags = FA_WAKE_KEEP | FA_WAKE_FLAGGED,

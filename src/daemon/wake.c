@@ -238,6 +238,8 @@ static int write_flag(struct order *o, const struct fa_process_block *b)
 		      "two words");
 	if (!put(o, offsetof(struct fa_process_block, tracing_flags), words, sizeof(words)))
 		return -ESRCH;
+	if (o->info.handle != 0) /* it will sleep when it has left its sessions */
+		return 0;
 	o->who.pid = o->info.pid;
 	o->who.flags = FA_WAKE_FLAGGED | (o->who.attach.rule_id == 0 ? FA_WAKE_KEEP : 0u);
 	sleepers_add(&o->who);
@@ -277,10 +279,13 @@ static int begin(struct door *d, struct order *o)
 	o->info.handle = bell_attached(d, o->proc_fd, b.arena);
 	if (!pidfd_alive(o->who.pidfd))
 		return -ESRCH;
-	if (o->info.handle != 0)
-		return 1;
+	o->info.flagged = o->ask.kind == FA_WAKE_FLAG || (b.tracing_flags & FA_TRACING_HEAP) != 0;
+	if (o->info.handle != 0 && o->ask.kind == FA_WAKE_FLAG)
+		door_arena_flagged(d, o->info.handle);
 	if (o->ask.kind == FA_WAKE_FLAG)
 		return write_flag(o, &b) < 0 ? -ESRCH : 1;
+	if (o->info.handle != 0)
+		return 1;
 	return write_order(o, &b);
 }
 
@@ -311,6 +316,8 @@ static bool look(struct door *d, struct order *o)
 			tell_refusal(d, o, b.reason);
 		return true;
 	}
+	/* It may have been flagged since the order was written. */
+	o->info.flagged |= (b.tracing_flags & FA_TRACING_HEAP) != 0;
 	return bell_take(d, o->proc_fd, o->who.pidfd, o->who.attach.nonce, &o->info) == 0;
 }
 

@@ -65,12 +65,20 @@ struct fa_msg_arena {
 	uint32_t adopted; /* 1: sent again to a collector that was restarted */
 	uint32_t guarded; /* 1: from its own user: only system sessions may have it */
 	uint32_t woken;   /* 1: it ran already */
+	uint32_t flagged; /* with session: 1: a rule wants it as well */
+	uint32_t reserved;
 	uint64_t session; /* id of the one that named it, 0: it is flagged */
 	uint64_t wake;    /* with session: number of the WAKE that did */
 	/* Where its process block lies, as it said when it came; 0: it did not. They decide nothing by themselves (wake.c). */
 	uint64_t block, block_nonce;
 	char exe[1024]; /* "" unknown */
 };
+
+/* May sessions have it that did not name it? */
+static inline int fa_arena_is_flagged(const struct fa_msg_arena *a)
+{
+	return a->session == 0 || a->flagged;
+}
 
 enum fa_msg_wake_kind {
 	FA_WAKE_NAMED = 0,   /* into `session`: by who asks, with his rights */

@@ -5,6 +5,7 @@
 # time. Needs root.
 #   35.1-35.8    update: stacks, PIDs, timer and buffers; what the trace says of it; rights; a killed collector; from C
 #   35.9-35.15   another file by update; newfile mode
+#   35.18-35.20  any order of flag and session (ORDERS: so many steps); 8 sessions of one process; 64 at once
 #   35.16-35.17  a burst into a slow disk; BURST: pairs of each of two threads, for tests/long
 OWN_PIDS=yes # whoever is flagged on this machine is woken
 . "$(dirname "$0")/machine.sh"
@@ -493,5 +494,131 @@ counts_exactly() {
 	same "$((in_trace + lost))" "$((made + more))"
 }
 it 35.17 "policy count: what is in the trace and what is counted as lost is what was made, exactly" counts_exactly
+
+# --- many ---
+kill "$(cat "$R/run/firstalloc/firstallocd.pid" 2>/dev/null)" 2>/dev/null
+wait_for 20 test ! -e "$R/run/firstalloc/control"
+"$B/firstallocd" --root "$R"
+
+# Which of the sessions s0 to s3 wants the process is kept here beside, in words of its two requirements; each step is
+# followed by one allocation, which must stand in the traces of exactly those.
+# orders STEPS SEED
+orders() {
+	local flagged=0 step i what
+	declare -A kind events
+	RANDOM=$2
+	launch a "$T/m/live"
+	for step in $(seq "$1"); do
+		i=$((RANDOM % 4))
+		what=$((RANDOM % 8))
+		case ${kind[$i]:-none}/$what in
+		none/[0-2]) start s$i >/dev/null; kind[$i]=flagged events[$i]=0 ;;
+		none/[3-5]) start s$i --pid "$(pid a)" >/dev/null; kind[$i]=named events[$i]=0 ;;
+		none/*) [ $flagged = 1 ] || { $fa enable live --live >/dev/null; $fa disable live >/dev/null; flagged=1; } ;;
+		*/[0-2])
+			$fa stop s$i >"$T/o"
+			same "$(report s$i "sum(j['events'].values())")" "${events[$i]}"
+			sound s$i
+			kind[$i]=none ;;
+		*/[34]) $fa update s$i --pid "$(pid a)" >/dev/null; kind[$i]=named ;;
+		*/5) $fa update s$i --pid 0 >/dev/null; kind[$i]=flagged ;;
+		*/6) $fa update s$i --pid 0,"$(pid a)" >/dev/null; kind[$i]=named ;;
+		*) kill_collector; known ;;
+		esac
+		echo "step $step: s$i ${kind[$i]:-none} $what, flagged $flagged"
+		tell a "alloc 1"
+		want=0
+		for i in 0 1 2 3; do
+			case ${kind[$i]:-none}$flagged in
+			named?|flagged1) events[$i]=$((events[$i] + 1)); want=1 ;;
+			esac
+		done
+		[ $want = 0 ] || wait_for 10 is_traced "$(pid a)"
+		[ $((step % 8)) != 0 ] || wait_for 5 counted || { echo "expected ${!events[*]}: ${events[*]}"; json "$T/st.json" "[(s['name'], s['events']) for s in j['sessions']]"; return 1; }
+	done
+	for i in 0 1 2 3; do
+		[ "${kind[$i]:-none}" = none ] || $fa stop s$i >/dev/null
+		[ "${kind[$i]:-none}" = none ] || same "$(report s$i "sum(j['events'].values())")" "${events[$i]}"
+	done
+	finish a
+}
+counted() {
+	local i all=
+	for i in 0 1 2 3; do
+		[ "${kind[$i]:-none}" = none ] || all="$all('s$i', ${events[$i]}), "
+	done
+	$fa status --json >"$T/st.json"
+	[ "$(json "$T/st.json" "sorted((s['name'], s['events']) for s in j['sessions']) == [$all]")" = true ]
+}
+# A successor of a killed collector has the families of its sessions.
+known() { wait_for 10 is_settled; }
+is_settled() { [ "$want" = 0 ] || is_traced "$(pid a)"; }
+want=0
+it 35.18 "flag and session, by PID and by rule, started, stopped, updated, in any order: who is wanted is traced, by whom he is" orders "${ORDERS:-24}" "${SEED:-1}"
+
+eight() {
+	rm -f "$W"/m*.falloc "$W"/part-*
+	launch a "$T/m/live"
+	$fa enable live --live >/dev/null
+	$fa start m1 -o "$W/m1.falloc" --min-free 0 --pid "$(pid a)" >/dev/null
+	$fa start m2 -o "$W/m2.falloc" --min-free 0 >/dev/null
+	$fa start m3 -o "$W/m3.falloc" --min-free 0 --image live --stacks none >/dev/null
+	$fa start m4 -o "$W/m4.falloc" --min-free 0 --image other >/dev/null
+	$fa start m5 -o "$W/m5.falloc" --min-free 0 --image other --image live --stacks free --policy count >/dev/null
+	$fa start m6 -o "$W/m6.falloc" --min-free 0 --user --mode circular --max-file-size 1M >/dev/null
+	$fa start m7 -o "$W/part-%d.falloc" --min-free 0 --mode newfile --max-file-size 1M --pid 0,"$(pid a)" >/dev/null
+	$fa start m8 --min-free 0 --mode buffering --ring-size 1M >/dev/null
+	tell a "alloc 1" # wakes it
+	all_have() { $fa status --json >"$T/st.json"; same "$(json "$T/st.json" "sorted(s['events'] for s in j['sessions'])")" "[0, 1, 1, 1, 1, 1, 1, 1]"; }
+	wait_for 10 all_have || all_have
+	tell a "alloc 299"
+	tell a "free 41"
+	tell a "old 20"
+	tell a "grow"
+	$fa save m8 -o "$W/m8.falloc" >/dev/null
+	for i in 1 2 3 4 5 6 7 8; do $fa stop m$i >/dev/null; done
+	mv "$W/part-1.falloc" "$W/m7.falloc"
+	same "$(parts)" ""
+	for i in 1 2 3 5 6 7 8; do
+		sound m$i
+		same "$(report m$i "$counts")" "(300, 1, 61, 21, 0, 0, 0)"
+		# m5 wants stacks of frees, others those of the rest: together all of them, for all
+		same "$(stacks_of "$W/m$i.falloc" | sed 's/free.*//')" "alloc 300+0 realloc 1+0 "
+		"$FA" report "$W/m$i.falloc" | grep -q 'obey  live.c'
+	done
+	sound m4
+	same "$(report m4 "len(j['processes'])")" 0
+	finish a
+	$fa disable live >/dev/null
+}
+it 35.19 "a process in 8 sessions, with other filters, stacks, modes and policies: each file is complete" eight
+
+sixty_four() {
+	rm -f "$W"/n*.falloc
+	$fa stop --all >/dev/null # of a claim that failed
+	$fa enable live >/dev/null
+	for i in $(seq 64); do $fa start n$i -o "$W/n$i.falloc" --min-free 0 >/dev/null; done
+	refused_start() { $fa start n65 -o "$W/n65.falloc" --min-free 0; }
+	! refused_start >"$T/o" 2>&1 || return 1
+	[ ! -e "$W/n65.falloc" ]
+	launch a "$T/m/live"
+	tell a "alloc 200"
+	tell a "free 50"
+	kill_collector
+	tell a "alloc 7"
+	finish a
+	$fa stop --all >"$T/o"
+	grep -q '64 sessions stopped: .* 0 lost, 64 processes' "$T/o"
+	for i in $(seq 64); do
+		"$FA" report --json "$W/n$i.falloc" >"$T/r.json"
+		json "$T/r.json" "(j['session']['ended'], j['warnings'], len(j['processes']), $counts[3:], j['outstanding']['blocks'], j['outstanding']['bytes'])"
+	done | sort | uniq -c >"$T/o"
+	cat "$T/o"
+	same "$(wc -l <"$T/o")" 1
+	# 100 blocks that it begins with, and 157
+	grep -q '^ *64 (True, \[\], 1, (0, 0, 0, 0), 257, 93400)' "$T/o"
+	$fa disable live >/dev/null
+}
+it 35.20 "64 sessions with one process in all of them, through a kill of the collector: 64 equal traces, and no 65th" sixty_four
 
 results
