@@ -13,9 +13,8 @@ static struct {
 	const char *view;
 	const char *by;
 	const char *range;
+	const char *at;
 } options;
-
-static struct fa_left left; /* for the views of what was not freed, block by block */
 
 static enum fa_report_view chosen_view(void)
 {
@@ -30,13 +29,18 @@ static enum fa_report_view chosen_view(void)
 	return FA_VIEW_SUMMARY;
 }
 
+/* Views of single blocks at a moment, which --at names. */
+static bool is_of_moment(void)
+{
+	return chosen_view() >= FA_VIEW_SIZES;
+}
+
 static int write_report(struct fa_reading *reading, const struct fa_replay *replay,
-			const char *path)
+			const struct fa_live *live, const char *path)
 {
 	const struct fa_report report = {
 		.replay = replay,
 		.resolver = reading->resolver,
-		.left = &left,
 		.path = path,
 		.view = chosen_view(),
 		.by_function = options.by != NULL && strcmp(options.by, "function") == 0,
@@ -47,6 +51,8 @@ static int write_report(struct fa_reading *reading, const struct fa_replay *repl
 		.top = fa_reading_options.top,
 		.width = fa_terminal_width(),
 		.color = reading->cli->color,
+		.live = live,
+		.moment = options.at != NULL ? options.at : "end",
 	};
 	int r = reading->cli->json ? fa_report_json(&report, stdout)
 				   : fa_report_text(&report, stdout);
@@ -57,23 +63,20 @@ static int write_report(struct fa_reading *reading, const struct fa_replay *repl
 	return FA_EXIT_OK;
 }
 
-/* Of each block; `ctx` is the reading. */
-static void take_life(void *ctx, const struct fa_process *p, const struct fa_block *block, uint64_t freed)
-{
-	(void)ctx;
-	(void)p;
-	fa_left_take(&left, block, freed);
-}
-
 static int report_file(struct fa_reading *reading, const char *path)
 {
+	struct fa_moment moment = {.kind = FA_MOMENT_END};
 	struct fa_replay *replay = NULL;
-	int status, r;
+	struct fa_live live = {0};
+	int status = FA_EXIT_OK, r;
 
-	if (chosen_view() >= FA_VIEW_SIZES)
-		reading->filter.life = take_life;
+	if (options.at != NULL)
+		status = fa_moment_parse(reading->cli, "at", options.at, path, &moment);
+	if (status != FA_EXIT_OK)
+		return status;
 	fa_reading_begin(reading);
-	r = fa_replay_run(path, &reading->filter, &replay);
+	r = is_of_moment() ? fa_live_read(path, &reading->filter, &moment, 1, &live, &replay)
+			   : fa_replay_run(path, &reading->filter, &replay);
 	fa_reading_end(reading);
 	if (r < 0)
 		return fa_reading_failed(path, r);
@@ -83,10 +86,11 @@ static int report_file(struct fa_reading *reading, const char *path)
 			fa_warn("%s: %" PRIu64 " events were lost: no number is exact", path,
 				replay->lost);
 		fa_reading_damage(path, replay);
-		status = write_report(reading, replay, path);
+		status = write_report(reading, replay, &live, path);
 	}
 	if (status == FA_EXIT_OK)
 		status = fa_reading_status(replay);
+	fa_live_done(&live);
 	fa_replay_free(replay);
 	return status;
 }
@@ -98,16 +102,16 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 	if (argc != 1)
 		return fa_usage(cli, argc == 0 ? "which trace file?" : "one trace file at a time");
+	if (is_of_moment() ? options.range != NULL : options.at != NULL)
+		return fa_usage(cli, "--at is for the views sizes, ages and modules, --range for the "
+				     "others");
 	status = fa_reading_init(&reading, cli);
 	if (status == FA_EXIT_OK)
 		status = fa_range_parse(cli, options.range, argv[0], &reading.filter.range_lo,
 					&reading.filter.range_hi);
-	if (status == FA_EXIT_OK && options.range != NULL && chosen_view() >= FA_VIEW_SIZES)
-		status = fa_usage(cli, "sizes, ages and modules are of the end of the trace: without --range");
 	if (status == FA_EXIT_OK)
 		status = report_file(&reading, argv[0]);
 	fa_reading_done(&reading);
-	fa_left_done(&left);
 	return status;
 }
 
@@ -118,6 +122,8 @@ static const struct fa_option report_options[] = {
 	 "stack|function"},
 	FA_READING_FILTERS,
 	FA_READING_LIFETIME,
+	{0, "at", "MOMENT", FA_OPT_STRING, &options.at,
+	 "sizes, ages, modules: of what is live then: end (default), peak, a time, mark:TEXT", NULL},
 	{0, "range", "T1,T2", FA_OPT_STRING, &options.range,
 	 "from T1 up to T2 since the trace began: 2s,10s or 500ms, or mark:TEXT,mark:TEXT", NULL},
 	FA_READING_STACKS,
@@ -138,10 +144,10 @@ const struct fa_command fa_cmd_report = {
 		"reserved and committed, by stack); extents (second by second, what was live "
 		"beside "
 		"what the process had of the kernel: committed is all private writable memory, so "
-		"stacks of threads and data of libraries, too); what was never freed by size, "
-		"age, or module (sizes, ages, modules); locks (of programs that were traced with "
-		"--flags lock: who waited for mutexes and rwlocks, how long, and who had "
-		"them).\n\n"
+		"stacks of threads and data of libraries, too); what was never freed, or was live "
+		"at the moment that --at names, by size, age, or module of the innermost frame "
+		"(sizes, ages, modules); locks (of programs that were traced with --flags lock: "
+		"who waited for mutexes and rwlocks, how long, and who had them).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "
 		"same. What a child inherited at fork is shown beside its own blocks.\n\n"

@@ -1,6 +1,7 @@
-/* left.c - see left.h: rows by size, age and module, as text and as JSON. */
-#include "report/left.h"
-
+/*
+ * left.c - the blocks that were live at a moment, by size, age, or the module that allocated them, as text and as
+ * JSON. At the end: what was never freed; of a snapshot, what is live.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,30 +24,7 @@ struct rows {
 	size_t count;
 };
 
-void fa_left_take(struct fa_left *l, const struct fa_block *block, uint64_t freed)
-{
-	if (freed != UINT64_MAX || (block->thread & FA_BLOCK_INHERITED) != 0 || l->failed)
-		return;
-	if (l->count == l->room) {
-		size_t room = l->room == 0 ? 4096 : l->room * 2;
-		struct fa_left_block *more = reallocarray(l->block, room, sizeof(*more));
-
-		l->failed = more == NULL;
-		if (l->failed)
-			return;
-		l->block = more;
-		l->room = room;
-	}
-	l->block[l->count++] = (struct fa_left_block){block->size, block->stamp, block->site, 0};
-}
-
-void fa_left_done(struct fa_left *l)
-{
-	free(l->block);
-	*l = (struct fa_left){0};
-}
-
-static void count(struct row *row, const struct fa_left_block *b)
+static void count(struct row *row, const struct fa_block *b)
 {
 	row->amount.blocks++;
 	row->amount.bytes += b->size;
@@ -86,11 +64,10 @@ static const struct {
 	{604800000000000, "1 day to 1 week"}, {UINT64_MAX, "a week or more"},
 };
 
-static unsigned age_class(const struct fa_replay *replay, uint64_t stamp)
+static unsigned age_class(const struct fa_report *r, uint64_t stamp)
 {
-	uint64_t ns = stamp < replay->end_stamp
-			      ? fa_replay_ticks_ns(replay, replay->end_stamp - stamp)
-			      : 0;
+	uint64_t now = r->live->stamp;
+	uint64_t ns = stamp < now ? fa_replay_ticks_ns(r->replay, now - stamp) : 0;
 	unsigned i = 0;
 
 	while (i + 1 < AGES && ns >= ages[i].below_ns)
@@ -106,10 +83,10 @@ static int by_class(const struct fa_report *r, struct rows *ret)
 	ret->row = calloc(ret->count, sizeof(*ret->row));
 	if (ret->row == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < r->left->count; i++) {
-		const struct fa_left_block *b = &r->left->block[i];
+	for (size_t i = 0; i < r->live->count; i++) {
+		const struct fa_block *b = &r->live->block[i];
 
-		count(&ret->row[by_age ? age_class(r->replay, b->stamp) : size_class(b->size)], b);
+		count(&ret->row[by_age ? age_class(r, b->stamp) : size_class(b->size)], b);
 	}
 	for (unsigned i = 0; i < ret->count; i++) {
 		if (by_age)
@@ -150,8 +127,8 @@ static int by_module(const struct fa_report *r, struct rows *ret)
 {
 	const struct fa_model *m = &r->replay->model;
 
-	for (size_t i = 0; i < r->left->count; i++) {
-		const struct fa_left_block *b = &r->left->block[i];
+	for (size_t i = 0; i < r->live->count; i++) {
+		const struct fa_block *b = &r->live->block[i];
 		const struct fa_site *site = &m->sites[b->site];
 		uint32_t chain = fa_resolver_chain(r->resolver, site->arena, site->stack);
 		struct row *row = row_of(ret, chain == 0 ? NULL : fa_resolver_module(r->resolver, chain));
@@ -168,8 +145,6 @@ static int by_module(const struct fa_report *r, struct rows *ret)
 static int make_rows(const struct fa_report *r, struct rows *ret)
 {
 	*ret = (struct rows){0};
-	if (r->left == NULL || r->left->failed)
-		return -ENOMEM;
 	return r->view == FA_VIEW_MODULES ? by_module(r, ret) : by_class(r, ret);
 }
 
@@ -179,7 +154,11 @@ int fa_text_left(const struct fa_report *r, FILE *out)
 	struct rows rows;
 	int e = make_rows(r, &rows);
 
-	(void)fprintf(out, "\n%11s %14s  not freed\n", "bytes", "blocks");
+	(void)fprintf(out, "\n%11s %14s  ", "bytes", "blocks");
+	if (strcmp(r->moment, "end") != 0)
+		(void)fputs("live, ", out);
+	fa_text_clean(out, strcmp(r->moment, "end") == 0 ? "not freed" : r->moment);
+	(void)fputc('\n', out);
 	for (size_t i = 0; i < rows.count && e == 0; i++) {
 		const struct row *row = &rows.row[i];
 
@@ -200,6 +179,8 @@ int fa_json_left(struct fa_json *j, const struct fa_report *r)
 	struct rows rows;
 	int e = make_rows(r, &rows);
 
+	fa_json_string(j, "moment", r->moment);
+	fa_report_json_amount(j, "sum", r->live->sum);
 	fa_json_array(j, "rows");
 	for (size_t i = 0; i < rows.count && e == 0; i++) {
 		if (rows.row[i].amount.blocks == 0)

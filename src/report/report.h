@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "analysis/live.h"
 #include "analysis/replay.h"
 #include "base/attr.h"
 #include "base/buf.h"
-#include "report/left.h"
 #include "report/resolve.h"
 
 enum fa_report_view {
@@ -25,7 +25,7 @@ enum fa_report_view {
 	FA_VIEW_THREADS,
 	FA_VIEW_VM,
 	FA_VIEW_EXTENTS,
-	FA_VIEW_SIZES,   /* these three need `left` */
+	FA_VIEW_SIZES,   /* these three are of `live` */
 	FA_VIEW_AGES,
 	FA_VIEW_MODULES,
 	FA_VIEW_LOCKS,
@@ -34,7 +34,8 @@ enum fa_report_view {
 struct fa_report {
 	const struct fa_replay *replay;
 	struct fa_resolver *resolver;
-	const struct fa_left *left; /* what the replay left over, NULL: not gathered */
+	const struct fa_live *live; /* of some views: the blocks at a moment */
+	const char *moment;         /* in the user's words */
 	const char *path; /* of the trace, for the title */
 	enum fa_report_view view;
 	bool by_function;

@@ -20,7 +20,7 @@ daemon_fds() {
 	done
 	echo $n
 }
-arenas() { awk '/^3fa[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
+arenas() { awk '/^3fa0[0-9a-f]*-/ { n++; on = 1; next } /^[0-9a-f]+-[0-9a-f]+ / { on = 0 } on && $1 == "Rss:" { rss += $2 } END { print n + 0, rss + 0 }' "/proc/$1/smaps"; }
 is_given_back() { [ "$(arenas "$1")" = "1 0" ]; }
 has_maps() { [ "$(wc -l <"/proc/$1/maps")" -le "$2" ]; }
 

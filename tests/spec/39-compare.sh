@@ -6,6 +6,8 @@
 #   39.8-39.10  growth over three runs, and of one run each so much time
 #   39.11-39.12 growth and diff between marks of a service that runs (a private machine)
 #   39.13       leaks of five programs: what valgrind says of them
+#   39.18       diff and growth of snapshots
+#   39.19       report of what is live at a moment, by size, age and module
 #   39.14-39.17 leaks: the program goes on, by name, of one that was there before, refusals
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -185,6 +187,25 @@ every() {
 }
 it 39.10 "with --every each moment has what diff says is live then" every
 
+groups() {
+	"$FA" report "$T/new.falloc" --view sizes --json >"$T/j"
+	same "$(json "$T/j" '[(r["name"], r["blocks"], r["bytes"]) for r in j["rows"]]')" \
+		"[('above 32 B, up to 64 B', 500, 24000), ('above 512 B, up to 1.0 KiB', 100, 100000), ('above 4.0 KiB, up to 8.0 KiB', 1, 8000)]"
+	"$FA" report "$T/new.falloc" --view sizes --at peak --json >"$T/j"
+	"$FA" report "$T/new.falloc" --json >"$T/r"
+	same "$(json "$T/j" 'j["sum"]["bytes"], sum(r["blocks"] for r in j["rows"])')" "$(json "$T/r" 'j["peak"]["bytes"], j["peak"]["blocks"]')"
+	"$FA" report "$T/new.falloc" --view ages --function '^log_request$' --json >"$T/j"
+	same "$(json "$T/j" 'sum(r["blocks"] for r in j["rows"]), j["sum"]')" "(500, {'blocks': 500, 'bytes': 24000})"
+	"$FA" report "$T/new.falloc" --view modules >"$T/out"
+	grep -Eq '^ *128.9 KiB +601  .*/v2/grower$' "$T/out"
+	local r=0
+	"$FA" report "$T/new.falloc" --view ages --range 1s, 2>"$T/out" || r=$?
+	same "$r" 2
+	r=0; "$FA" report "$T/new.falloc" --at peak 2>"$T/out" || r=$?
+	same "$r" 2
+}
+it 39.19 "report of the blocks that are live at a moment, by size, age and module" groups
+
 private_machine 39.11 "growth of a service that runs"
 mkfifo "$T/in"
 requests() { # so many, all handled; then a mark: N NAME
@@ -205,7 +226,14 @@ service() {
 	exec 8>&-
 	wait $!
 }
-by_name grower "$T/service.falloc" service
+# Each allocation with a time of its own: those of one thread alone are else too early by up to seven.
+$fa enable grower --starts 1000 --stamp all >/dev/null
+$fa start spec -o "$T/service.falloc" --min-free 0 >/dev/null
+echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+service
+rm -f /etc/ld.so.preload
+$fa stop spec >/dev/null
+$fa disable grower >/dev/null
 marks() {
 	local at=(--at mark:one --at mark:three --at mark:full --at mark:two)
 	"$FA" growth "$T/service.falloc" "${at[@]}" --json >"$T/j"
@@ -380,4 +408,34 @@ refusals() {
 	kill $pid
 }
 it 39.17 "refused: not traced, not allowed, not there" refusals
+
+snapshots() {
+	$fa start nothing -o "$T/nothing.falloc" --image nobody --min-free 0 >/dev/null
+	$fa snapshot config grower enable >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$P/grower" <"$T/in" >"$T/done" & pid=$!
+	exec 8>"$T/in"
+	n=0
+	local all=0 count
+	for count in 100 50 60; do
+		all=$((all + count))
+		echo $count >&8
+		n=$((n + 1))
+		wait_for 30 handled
+		rm -f /etc/ld.so.preload
+		$fa snapshot take --pid $pid -o "$T/snap$n.falloc" >/dev/null
+	done
+	exec 8>&-
+	wait $pid
+	"$FA" growth "$T"/snap?.falloc --json >"$T/j"
+	same "$(json "$T/j" '[[a["bytes"] // 16 for a in r["at"]] for r in j["rows"]]')" "[[300, 450, 630], [100, 150, 210]]"
+	same "$(row_functions 0)" "['log_request', 'main', '_start']"
+	"$FA" diff "$T/snap1.falloc" "$T/snap3.falloc" --json >"$T/j"
+	same "$(json "$T/j" '[(r["what"], r["change"], [r["of_blocks"][k]["blocks"] for k in ("added", "removed", "kept")]) for r in j["rows"]]')" \
+		"[('grown', {'blocks': 110, 'bytes': 5280}, [110, 0, 100]), ('grown', {'blocks': 0, 'bytes': 1760}, [1, 1, 0])]"
+	same "$(json "$T/j" 'j["by_block"], j["of_blocks"]["kept"]["blocks"]')" "(True, 200)"
+	$fa snapshot config grower disable >/dev/null
+	$fa stop nothing >/dev/null
+}
+it 39.18 "snapshots of one process: the leak grows, the cache does not; blocks are the same in both" snapshots
 results
