@@ -418,11 +418,12 @@ static FA_NOINLINE bool again(struct fa_writer *w, const struct fa_regs *regs)
 static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 {
 	w->tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
-	fa_arena_say_own(fa_thread_bytes() + fa_unwind_bytes());
-	if (fa_arena_is_over())
+	if (fa_arena_is_over()) { /* its pages have been given back, and are not to be touched */
 		fa_wake_end(FA_REASON_ENDED);
-	else
-		fa_stack_follow(self);
+		return;
+	}
+	fa_arena_say_own(fa_thread_bytes() + fa_unwind_bytes());
+	fa_stack_follow(self);
 }
 
 static FA_INLINE bool ticked(const struct fa_writer *w)
