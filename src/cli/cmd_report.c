@@ -18,10 +18,11 @@ static struct {
 
 static enum fa_report_view chosen_view(void)
 {
-	static const char *const names[] = {"summary",   "outstanding", "peak",    "total",
-					    "temporary", "processes",   "threads", "vm",
-					    "extents",   "sizes",	"ages",	   "modules",
-					    "locks"};
+	static const char *const names[] = {"summary", "outstanding", "peak",
+					    "total",   "temporary",   "processes",
+					    "threads", "vm",          "extents",
+					    "locks",   "sizes",       "ages",
+					    "modules"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(options.view, names[i]) == 0)
@@ -117,7 +118,8 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|sizes|ages|modules|locks"},
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|locks|"
+	 "sizes|ages|modules"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
 	FA_READING_FILTERS,

@@ -25,10 +25,10 @@ enum fa_report_view {
 	FA_VIEW_THREADS,
 	FA_VIEW_VM,
 	FA_VIEW_EXTENTS,
+	FA_VIEW_LOCKS,
 	FA_VIEW_SIZES,   /* these three are of `live` */
 	FA_VIEW_AGES,
 	FA_VIEW_MODULES,
-	FA_VIEW_LOCKS,
 };
 
 struct fa_report {
