@@ -78,7 +78,8 @@ struct fa_snapshot {
 /*
  * The live blocks of the process that made the arena (format/table_format.h), and all that they refer to, as
  * records: PROCESS, THREAD, MODULE, NODES, SNAPSHOT, BLOCKS, SNAPSHOT_END, LOST. Stops nobody. sink NULL: only
- * count. dead: it has ended. 0; -ENOENT: it keeps no table; -ENOMEM, -errno of the sink.
+ * count. dead: it has ended. 0; -ENOENT: it keeps no table;
+ * -EBADMSG: what stands for one is none; -ENOMEM, -errno of the sink.
  */
 int fa_family_snapshot(struct fa_family *f, const struct fa_sink *sink, bool dead,
 		       struct fa_snapshot *ret) FA_MUST_USE;

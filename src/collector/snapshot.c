@@ -115,6 +115,7 @@ static int read_levels(struct look *l)
 {
 	uint32_t levels = arena_load(&family_header(l->f)->table.levels);
 	const uint64_t unmix = inverse(FA_TABLE_MIX);
+	uint64_t buffers = 0;
 	int r = 0;
 
 	arena_copy(&l->table, &family_header(l->f)->table, sizeof(l->table));
@@ -122,6 +123,10 @@ static int read_levels(struct look *l)
 		const struct fa_arena_level *level = &l->table.level[i];
 		const struct fa_table_buffer *b = level_at(l->f, level);
 
+		/* No buffer is of two levels: a process that says so would have us read without end. */
+		buffers += b != NULL ? 1u << level->log2 : 0;
+		if (buffers > l->f->buffers)
+			return -EBADMSG;
 		for (uint32_t n = 0; b != NULL && n < 1u << level->log2 && r == 0; n++)
 			r = read_buffer(l, b + n, n >> (level->log2 - FA_TABLE_LEAST_LOG2), unmix);
 		l->table_bytes += b != NULL ? (uint64_t)FA_BUFFER_SIZE << level->log2 : 0;

@@ -5,12 +5,16 @@
  *   0 OFFSET(4) LENGTH(1) bytes   write them there          3 describe
  *   1 drain                       2 reap                    4 tick and answer
  *   5 adopt (first step that needs a family does it, too)   6 the first process ended
+ *   7 a snapshot of its table of live blocks
  *
  * libs: collector format base
  */
 #include "../unit/fake_shim.h"
 
+#include <errno.h>
 #include <stdint.h>
+
+enum { ARENA_SIZE = 1 << 20 }; /* with room for a level of a table */
 
 struct input {
 	const uint8_t *at;
@@ -65,6 +69,15 @@ static void check_events(const struct fa_rec_events *r, const unsigned char *p, 
 		abort();
 }
 
+static void check_blocks(const struct fa_rec_blocks *r, const struct fa_trace_block *b, size_t len)
+{
+	if (len != r->count * sizeof(*b))
+		abort();
+	for (uint32_t i = 1; i < r->count; i++)
+		if (b[i].since < b[i - 1].since || (b[i].since == b[i - 1].since && b[i].addr <= b[i - 1].addr))
+			abort();
+}
+
 static int check(void *ctx, unsigned tag, const void *head, size_t head_len, const void *tail,
 		 size_t tail_len, const void *tail2, size_t tail2_len)
 {
@@ -75,7 +88,24 @@ static int check(void *ctx, unsigned tag, const void *head, size_t head_len, con
 		check_nodes(head, tail, tail_len);
 	else if (tag == FA_TAG_EVENTS)
 		check_events(head, tail, tail_len);
+	else if (tag == FA_TAG_BLOCKS)
+		check_blocks(head, tail, tail_len);
 	return 0;
+}
+
+static void snapshot(struct fake *f, const struct fa_sink *sink)
+{
+	struct fa_drain_ids ids = {1, 1};
+	struct fa_snapshot found;
+	struct fa_family *view;
+	int r;
+
+	if (fa_family_view(f->fd, f->size, &f->info, &ids, &view) < 0)
+		return;
+	r = fa_family_snapshot(view, sink, false, &found);
+	if (r < 0 && r != -ENOENT && r != -EBADMSG)
+		abort();
+	fa_family_free(view);
 }
 
 static void step(struct fake *f, unsigned what)
@@ -95,6 +125,8 @@ static void step(struct fake *f, unsigned what)
 		fa_family_answer(f->family, FA_ANSWER_ATTACHED, FA_POLICY_WAIT, 0);
 	if (what == 6)
 		fa_family_exited(f->family, f->info.pid, 0);
+	if (what == 7)
+		snapshot(f, &sink);
 	if (fa_family_wants_segments(f->family) > FA_ARENA_SEGMENTS ||
 	    fa_family_full(f->family, &reap) > f->g.buffers)
 		abort();
@@ -103,7 +135,7 @@ static void step(struct fake *f, unsigned what)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fake f = fake_new(FA_ARENA_MIN);
+	struct fake f = fake_new(ARENA_SIZE);
 	struct input in = {data, size};
 
 	for (int steps = 0; in.left > 0 && steps < 64; steps++) {
