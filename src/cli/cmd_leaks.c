@@ -496,7 +496,7 @@ const struct fa_command fa_cmd_leaks = {
 	.description =
 		"Stops the process with ptrace, with your own rights, for as long as it takes to "
 		"copy its "
-		"registers and the memory that it has written (about a second for some gigabytes; "
+		"registers and the memory that it has written (about a second for a gigabyte; "
 		"it "
 		"says how long), and lets it go on. Then it looks in the copy for pointers to the "
 		"blocks that were live at that moment, which the trace tells: that of a session of "

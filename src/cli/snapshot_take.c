@@ -59,6 +59,15 @@ static bool has_name(const struct fa_option_list *names, const char *image)
 	return false;
 }
 
+/* A process that executed another program may be there twice. */
+static bool has_pid(const struct take *t, int32_t pid)
+{
+	for (unsigned i = 0; i < t->pids; i++)
+		if (t->pid[i] == pid)
+			return true;
+	return false;
+}
+
 /* Who runs under these names now. 0 or an exit status. */
 static int find_named(struct take *t)
 {
@@ -73,7 +82,8 @@ static int find_named(struct take *t)
 		return fa_client_fail(t->cli, e);
 	for (uint32_t i = 0; i < s.h.processes && t->pids < FA_SNAPSHOT_PIDS; i++)
 		if (s.process[i].state == FA_STATUS_TRACED &&
-		    has_name(&t->given->names, s.process[i].image))
+		    has_name(&t->given->names, s.process[i].image) &&
+		    !has_pid(t, s.process[i].pid))
 			t->pid[t->pids++] = s.process[i].pid;
 	fa_client_status_done(&s);
 	return 0;

@@ -63,7 +63,7 @@ static bool may_see(const struct client *cl, const struct family *fam)
 	return cl->system || (fam->info.uid == cl->uid && !fam->info.guarded);
 }
 
-/* Of those with this number the living one, else the one that died last. */
+/* Of those with this number the living one, else the one that came last: a process may have executed several programs. */
 static struct family *find(struct collector *c, const struct client *cl, int32_t pid)
 {
 	struct family *found = NULL;
@@ -73,9 +73,9 @@ static struct family *find(struct collector *c, const struct client *cl, int32_t
 
 		if (fam->info.pid != pid || !may_see(cl, fam))
 			continue;
-		if (found == NULL || found->gone_ns != 0)
-			found = fam;
-		if (fam->gone_ns > found->gone_ns && found->gone_ns != 0)
+		if (found == NULL || (has_ended(found) && !has_ended(fam)) ||
+		    (has_ended(found) == has_ended(fam) &&
+		     fam->info.when_mono > found->info.when_mono))
 			found = fam;
 	}
 	return found;

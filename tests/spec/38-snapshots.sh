@@ -35,6 +35,25 @@ by_name() {
 }
 it 38.1 "by name: a snapshot has each block that lived throughout once, under 8 threads of churn; the program goes on" by_name
 
+another() { # of the same process: its old table is kept for a minute
+	snapshot config live enable >/dev/null
+	launch b "$T/m/live"
+	take b --name live
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	tell b "exec $T/m/live x"
+	rm /etc/ld.so.preload
+	tell b "alloc 321"
+	take b --name live >"$T/o"
+	cat "$T/o"
+	grep -q "pid $(pid b) (live): .*; its table" "$T/o"
+	same "$(grep -c "^pid" "$T/o")" 1
+	! grep -q ended "$T/o" || return 1
+	same "$(report b "j['outstanding']['blocks'] >= 321")" true
+	finish b
+	snapshot config live disable >/dev/null
+}
+it 38.19 "a process that executed another program: the table is that one's" another
+
 parts_killed() {
 	local part
 	for part in collector doorman; do
