@@ -250,9 +250,9 @@ static void died(struct keeper *k, enum part_name which, int status, uint64_t no
 	p->faults = quick && (crashed || p->was_silent) ? p->faults + 1 : 0;
 	p->crashes = quick && crashed ? p->crashes + 1 : 0;
 	/* At once, unless it dies at once again and again: then each time later, and much later where the
-	 * fault is its own, for programs may wait for it. */
+	 * fault is its own, for programs may wait for it. The first few within the second that they do. */
 	times = p->quick_deaths > 20 ? 20 : p->quick_deaths;
-	p->start_at_ns = now + (times > 1 ? times * (p->faults > 1 ? 200 : 10) * 1000000ull : 0);
+	p->start_at_ns = now + (times > 1 ? times * (p->faults > 4 ? 200 : p->faults > 1 ? 100 : 10) * 1000000ull : 0);
 	k->restarts++;
 	if (WIFSIGNALED(status))
 		log_line("the %s was killed by signal %d", names[which], WTERMSIG(status));

@@ -202,15 +202,34 @@ static int choose_file(struct collector *c, struct session *s, const struct fa_m
 	return s->fd < 0 ? -EBADF : 0;
 }
 
+static void flush(struct collector *c, struct session *s, bool sync)
+{
+	int e;
+
+	if (s->error != 0)
+		return;
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = fa_trace_writer_flush(s->w);
+	if (e == 0 && sync)
+		fa_trace_writer_sync(s->w);
+	atomic_store(&c->beat->writing_ns, 0);
+	if (e < 0)
+		s->error = e;
+}
+
 static int open_trace(struct collector *c, struct session *s, const struct fa_msg_session *want)
 {
 	uint64_t keep = UINT64_MAX;
-	int e = choose_file(c, s, want, &keep);
+	int e;
 
+	/* A disk, or who serves its files, may take its time with these, too. */
+	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	e = choose_file(c, s, want, &keep);
 	if (e == 0)
 		e = session_preallocate(s);
 	if (e == 0)
 		e = session_open_writer(c, s, want->resumed, keep);
+	atomic_store(&c->beat->writing_ns, 0);
 	if (e < 0)
 		return e;
 	s->block_size = fa_trace_writer_block_size(s->w);
@@ -218,8 +237,7 @@ static int open_trace(struct collector *c, struct session *s, const struct fa_ms
 		s->paid = fa_trace_writer_bytes(s->w);
 		session_write_preface(c, s);
 	}
-	if (s->error == 0) /* shows at once whether the disk takes it */
-		s->error = fa_trace_writer_flush(s->w);
+	flush(c, s, false); /* shows at once whether the disk takes it */
 	return s->error;
 }
 
@@ -242,10 +260,7 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fil
 	s->in_memory = want->in_memory != 0;
 	memcpy(s->files, files, sizeof(s->files));
 	*ret_what = "its trace file";
-	/* A disk, or who serves its files, may take its time with these, too. */
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
 	e = open_trace(c, s, want);
-	atomic_store(&c->beat->writing_ns, 0);
 	if (e < 0) {
 		fa_trace_writer_free(s->w);
 		if (files[want->file] < 0)
@@ -258,21 +273,6 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fil
 	s->used = true;
 	*ret = s;
 	return 0;
-}
-
-static void flush(struct collector *c, struct session *s, bool sync)
-{
-	int e;
-
-	if (s->error != 0)
-		return;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
-	e = fa_trace_writer_flush(s->w);
-	if (e == 0 && sync)
-		fa_trace_writer_sync(s->w);
-	atomic_store(&c->beat->writing_ns, 0);
-	if (e < 0)
-		s->error = e;
 }
 
 /*
