@@ -339,9 +339,13 @@ int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec)
 
 void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before)
 {
+	/* What a thread lost before the session came to its process is not the session's. */
+	bool is_its_own = t->met || !t->process->incomplete;
+
+	t->met = true;
 	if (lost_before <= t->lost_before)
 		return;
-	t->process->lost_seen += lost_before - t->lost_before;
+	t->process->lost_seen += is_its_own ? lost_before - t->lost_before : 0;
 	t->lost_before = lost_before;
 }
 

@@ -169,6 +169,7 @@ struct fa_thread {
 	struct fa_amount total;
 	struct fa_amount outstanding; /* allocated by this thread, freed by nobody */
 	uint64_t lost_before;
+	bool met; /* events of it were */
 };
 
 /* A flagged program that could not be traced. */

@@ -219,6 +219,33 @@ SPEC(after_a_loss_the_missing_free_is_not_waited_for)
 	fa_replay_free(r);
 }
 
+static uint64_t lost_of(bool incomplete)
+{
+	struct fa_rec_process p = {.process = 7, .pid = 700, .incomplete = incomplete};
+	struct fa_replay *r;
+	uint64_t lost;
+
+	begin(1);
+	tb_process(&t, &p, "/late");
+	sb_init(&s[0], &t, 7, 1);
+	s[0].lost_before = 100;
+	sb_alloc(&s[0], 10, 0x10, 100, 0);
+	sb_flush(&s[0]);
+	s[0].lost_before = 103;
+	sb_alloc(&s[0], 20, 0x20, 100, 0);
+	sb_flush(&s[0]);
+	r = replay(100);
+	lost = r->lost;
+	fa_replay_free(r);
+	return lost;
+}
+
+SPEC(what_was_lost_before_the_session_came_is_not_counted)
+{
+	CHECK(lost_of(false) == 103);
+	CHECK(lost_of(true) == 3);
+}
+
 SPEC(a_free_of_a_block_older_than_the_trace_is_no_error)
 {
 	begin(1);
@@ -703,6 +730,7 @@ int main(void)
 	RUN(a_sweep_may_hold_an_effect_whose_cause_comes_in_the_next_one);
 	RUN(a_free_that_is_missing_is_implied_and_one_that_is_late_frees_nothing_new);
 	RUN(after_a_loss_the_missing_free_is_not_waited_for);
+	RUN(what_was_lost_before_the_session_came_is_not_counted);
 	RUN(a_free_of_a_block_older_than_the_trace_is_no_error);
 	RUN(processes_are_address_spaces_of_their_own_and_the_peak_is_of_all_together);
 	RUN(a_child_inherits_what_lived_at_the_fork_and_does_not_count_it_as_its_own);

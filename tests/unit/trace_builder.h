@@ -29,6 +29,7 @@ struct stream_builder {
 	uint32_t process;
 	uint32_t thread;
 	uint32_t offset; /* of the next byte in the buffer */
+	uint64_t lost_before;
 	uint32_t count;
 	uint32_t len;
 	struct fa_event_state state, first;
@@ -154,6 +155,7 @@ static inline void sb_flush(struct stream_builder *s)
 					.thread = s->thread,
 					.buffer_offset = s->offset - s->len,
 					.count = s->count,
+					.lost_before = s->lost_before,
 					.codec = FA_EVENT_CODEC,
 					.state = s->first};
 
