@@ -157,7 +157,8 @@ const struct fa_command fa_cmd_on = {
 	.group = "Machine",
 	.summary = "lift the kill switch",
 	.synopsis = "",
-	.description = "Undoes 'firstalloc off' and removes /etc/firstalloc/off. The word "
+	.description = "Undoes 'firstalloc off' and removes /etc/firstalloc/off. A firstallocd that runs "
+		       "sees it within a second. The word "
 		       "firstalloc=off on the kernel's command line it cannot take away: it then "
 		       "ends with 1.",
 	.examples = "sudo firstalloc on\n",

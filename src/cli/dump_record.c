@@ -1,6 +1,6 @@
 /*
  * dump_record.c - one trace record as a line: "time kind key=value ..." or a JSON object with the
- * same keys. Each kind of record has one function, which says its fields once for both.
+ * same keys. Each kind of record has one function, which says its fields once for both: that makes it long.
  *
  * Strings come from traced programs: what could move a terminal's cursor is escaped.
  */

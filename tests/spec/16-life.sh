@@ -135,7 +135,17 @@ broken_registry() {
 	$fa on >/dev/null
 	same "$(off_now)" "[]"
 	[ ! -e "$R/etc/firstalloc/off" ]
+	session
+	wait_for 20 traced_again # the keeper looks each second
+	$fa stop s >/dev/null
 	$fa disable faller >/dev/null
+}
+traced_again() {
+	local why
+	faller 600000
+	why=$(reason)
+	ended
+	[ "$why" = TRACED ]
 }
 it 16.7 "with a damaged registry 'off' makes the file; 'on' removes it" broken_registry
 
