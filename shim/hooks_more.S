@@ -7,7 +7,8 @@
 
 	.text
 
-/* regs: the register in which the hook takes the struct fa_regs. */
+/* regs: the register in which the hook takes the struct fa_regs; none where all six are arguments: then it is the
+ * seventh, on the stack. */
 .macro MORE flag, name, regs
 	.globl	\name
 	.type	\name, @function
@@ -20,32 +21,13 @@
 	jmp	*.Lslot_\name(%rip)
 1:
 	LAY_DOWN
-	movq	%rsp, \regs
-	subq	$8, %rsp
-	.cfi_adjust_cfa_offset 8
-	call	fa_hook_\name
-	addq	$72, %rsp
-	.cfi_adjust_cfa_offset -72
-	ret
-	.cfi_endproc
-	.size	\name, .-\name
-.endm
-
-/* Of six arguments: the hook takes the struct fa_regs as the seventh, on the stack. */
-.macro MORE6 flag, name
-	.globl	\name
-	.type	\name, @function
-	.p2align 4
-\name:
-	.cfi_startproc
-	endbr64
-	testb	$\flag, fa_beside(%rip)
-	jne	1f
-	jmp	*.Lslot_\name(%rip)
-1:
-	LAY_DOWN
+	.ifb \regs
 	movq	%rsp, %rax
 	pushq	%rax
+	.else
+	movq	%rsp, \regs
+	subq	$8, %rsp
+	.endif
 	.cfi_adjust_cfa_offset 8
 	call	fa_hook_\name
 	addq	$72, %rsp
@@ -55,8 +37,8 @@
 	.size	\name, .-\name
 .endm
 
-	MORE6 FA_BESIDE_VM, mmap
-	MORE6 FA_BESIDE_VM, mmap64
+	MORE FA_BESIDE_VM, mmap
+	MORE FA_BESIDE_VM, mmap64
 	MORE FA_BESIDE_VM, munmap, %rdx
 	MORE FA_BESIDE_VM, mremap, %r9
 	MORE FA_BESIDE_VM, brk, %rsi

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include <fcntl.h>
+#include <limits.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -56,7 +57,7 @@ struct run {
 	uint32_t printed;
 	pid_t child;   /* 0: none */
 	int status;    /* of it */
-	char path[64]; /* of its trace, "": it has none any more */
+	char path[PATH_MAX]; /* of its trace, "": it has none any more */
 	uint64_t looked_ns;
 	struct termios before;
 };
@@ -145,14 +146,22 @@ static _Noreturn void be_command(struct run *r, char **argv, int argc)
 static int open_command(struct run *r, char **argv, int argc)
 {
 	FA_CLEANUP(fa_close) int fd = -1;
+	const char *folder = getenv("TMPDIR");
 	int e;
 
 	if (argc == 0)
 		return fa_usage(r->cli, "no command to run");
-	(void)snprintf(r->path, sizeof(r->path), "/tmp/firstalloc-top.XXXXXX");
-	fd = mkostemp(r->path, O_CLOEXEC);
-	if (fd < 0)
-		return fa_fail(FA_EXIT_FAILED, "/tmp: %s", strerror(errno));
+	if (folder == NULL || folder[0] == '\0')
+		folder = "/tmp";
+	e = fa_path_join(r->path, sizeof(r->path), folder, "/firstalloc-top.XXXXXX");
+	if (e == 0) {
+		fd = mkostemp(r->path, O_CLOEXEC);
+		e = fd < 0 ? -errno : 0;
+	}
+	if (e < 0) {
+		r->path[0] = '\0'; /* there is nothing to be removed */
+		return fa_fail((int)fa_exit_of(e), "%s: %s", folder, fa_strerror(e));
+	}
 	r->title = argv[0];
 	e = fa_trace_live_open(fa_take_fd(&fd), &r->live);
 	if (e == 0)
@@ -394,7 +403,7 @@ const struct fa_command fa_cmd_top = {
 		"the other, and with --json each is a line.\n"
 		"\n"
 		"With -- CMD the command is run and traced as by 'firstalloc run', without root or "
-		"daemon; its trace is read while it is written and not kept (a file in /tmp that has no name). Its "
+		"daemon; its trace is read while it is written and not kept (a file without a name in $TMPDIR, or /tmp). Its "
 		"output goes to stderr, or nowhere while a table is on the screen. When top is left first, CMD gets "
 		"a SIGTERM; else top ends with CMD, and with its exit status.\n"
 		"\n"

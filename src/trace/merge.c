@@ -8,7 +8,8 @@
  * times. A trace that has its next sweep only much later had nothing to tell meanwhile: it is not waited
  * for.
  *
- * Each trace is read twice: first what it is and how many numbers it uses, then its records.
+ * Each trace is read twice: first what it is and how many numbers it uses, then its records. One file, though long:
+ * both readings share what is known of each trace.
  */
 #include "trace/merge.h"
 
