@@ -203,11 +203,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	struct session *s;
 	int e;
 
-	/* Whoever serves the file's folder may take his time with the answer. */
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
 	what = refuse_start_files(c, cl, o, files);
-	atomic_store(&c->beat->writing_ns, 0);
-
 	if (what == NULL)
 		what = refuse_ring(c, cl, o);
 	o->flags &= FA_SESSION_USER | FA_SESSION_PIDS;
@@ -513,6 +509,8 @@ void control_read(struct collector *c, struct client *cl)
 {
 	struct fa_control_request q;
 	int files[FA_FILES_MAX], out[FA_FILES_MAX];
+	bool with_file;
+	uint64_t waiting;
 	ssize_t n;
 
 	if (cl->fd < 0)
@@ -527,10 +525,14 @@ void control_read(struct collector *c, struct client *cl)
 		close_fds(&cl->fd, 1);
 		return;
 	}
+	with_file = files[0] >= 0;
+	waiting = with_file ? beat_wait(c->beat) : 0;
 	if (do_request(c, cl, &q, (size_t)n, files, out))
 		send_reply(cl, out, FA_FILES_MAX);
 	close_fds(out, FA_FILES_MAX);
 	close_fds(files, FA_FILES_MAX);
+	if (with_file)
+		beat_go_on(c->beat, waiting);
 }
 
 void control_turn(struct collector *c, uint64_t now)

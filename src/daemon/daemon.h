@@ -30,7 +30,7 @@ enum {
 /* Shared with the keeper. A part can only harm itself by writing nonsense here. */
 struct beat {
 	_Atomic uint64_t alive_ns;   /* CLOCK_MONOTONIC of the last turn of the main loop */
-	_Atomic uint64_t writing_ns; /* not 0: in a write to a trace since then */
+	_Atomic uint64_t writing_ns; /* not 0: with a trace's file, and whoever serves it, since then */
 	_Atomic uint64_t busy_ns[BELL_WORKERS_MAX]; /* doorman: a worker holds an open since then */
 };
 
@@ -63,6 +63,13 @@ int collector_main(const struct part_start *start);
 /* util.c */
 void log_name(const char *part); /* stands before every line */
 void log_line(const char *format, ...) FA_PRINTF(1, 2);
+
+/*
+ * Around what touches a trace's file: its disk, or who serves it, may keep a part waiting for longer than the keeper is
+ * patient with silence. They may be nested: what the first returns, the second takes.
+ */
+uint64_t beat_wait(struct beat *beat) FA_MUST_USE;
+void beat_go_on(struct beat *beat, uint64_t before);
 
 /* Send without ever waiting. fds: up to MSG_FDS, -1 for none. 0, -EAGAIN (full), -errno. */
 int msg_send(int sock, struct fa_part_msg *m, unsigned type, const int *fds, int fd_count);

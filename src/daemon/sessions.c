@@ -61,6 +61,7 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 		    size_t tail2_len)
 {
 	_Alignas(8) unsigned char copy[SHIFTED_MAX];
+	uint64_t waiting;
 	int e;
 
 	if (s->error != 0 || s->w == NULL)
@@ -68,10 +69,9 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 	head = session_ids(s, tag, head, head_len, copy);
 	if (s->consumers != 0)
 		consumers_record(s, tag, head, head_len, tail, tail_len, tail2, tail2_len);
-	/* A disk may keep us waiting for longer than the keeper's patience with silence. */
-	atomic_store(&beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(beat);
 	e = fa_trace_write(s->w, tag, head, head_len, tail, tail_len, tail2, tail2_len);
-	atomic_store(&beat->writing_ns, 0);
+	beat_go_on(beat, waiting);
 	if (e < 0)
 		s->error = e;
 }
@@ -204,15 +204,16 @@ static int choose_file(struct collector *c, struct session *s, const struct fa_m
 
 static void flush(struct collector *c, struct session *s, bool sync)
 {
+	uint64_t waiting;
 	int e;
 
 	if (s->error != 0)
 		return;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(c->beat);
 	e = fa_trace_writer_flush(s->w);
 	if (e == 0 && sync)
 		fa_trace_writer_sync(s->w);
-	atomic_store(&c->beat->writing_ns, 0);
+	beat_go_on(c->beat, waiting);
 	if (e < 0)
 		s->error = e;
 }
@@ -220,16 +221,16 @@ static void flush(struct collector *c, struct session *s, bool sync)
 static int open_trace(struct collector *c, struct session *s, const struct fa_msg_session *want)
 {
 	uint64_t keep = UINT64_MAX;
+	uint64_t waiting;
 	int e;
 
-	/* A disk, or who serves its files, may take its time with these, too. */
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(c->beat);
 	e = choose_file(c, s, want, &keep);
 	if (e == 0)
 		e = session_preallocate(s);
 	if (e == 0)
 		e = session_open_writer(c, s, want->resumed, keep);
-	atomic_store(&c->beat->writing_ns, 0);
+	beat_go_on(c->beat, waiting);
 	if (e < 0)
 		return e;
 	s->block_size = fa_trace_writer_block_size(s->w);
@@ -283,6 +284,7 @@ int session_move(struct collector *c, uint64_t id, int fd)
 {
 	struct fa_part_msg m = {.u.file.session = id};
 	struct session *s = NULL;
+	uint64_t waiting;
 	int e = 0;
 
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
@@ -292,10 +294,9 @@ int session_move(struct collector *c, uint64_t id, int fd)
 	if (s == NULL)
 		return -ENOENT;
 	flush(c, s, false);
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(c->beat);
 	e = s->error != 0 ? s->error : fa_copy_file(s->fd, fd);
-	atomic_store(&c->beat->writing_ns, 0);
-	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	beat_go_on(c->beat, waiting);
 	if (e < 0)
 		return e;
 	tell_keeper(c, &m, FA_MSG_FILE, -1);
@@ -343,17 +344,17 @@ static uint32_t reason_of(int error)
 
 int session_end_file(struct collector *c, struct session *s, const struct fa_rec_end *end)
 {
+	uint64_t waiting;
 	int e;
 
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(c->beat);
 	e = fa_trace_writer_end(s->w, end, fa_end_reason_text(end->reason));
-	atomic_store(&c->beat->writing_ns, 0);
-	atomic_store(&c->beat->alive_ns, fa_mono_ns());
 	if (e < 0) {
 		s->blocks_lost++;
 		log_line("session %s: its trace has no proper end: %s", s->o.name, fa_strerror(e));
 	}
 	trim(s);
+	beat_go_on(c->beat, waiting);
 	return e;
 }
 
@@ -367,6 +368,7 @@ static void end_trace(struct collector *c, struct session *s)
 		.reason = s->end_reason,
 		.error = s->end_error,
 	};
+	uint64_t waiting;
 	int e;
 
 	if (s->error == 0)
@@ -378,7 +380,9 @@ static void end_trace(struct collector *c, struct session *s)
 	sessions_update_bytes(s);
 	fa_trace_writer_free(s->w);
 	s->w = NULL;
+	waiting = beat_wait(c->beat);
 	session_close_files(s);
+	beat_go_on(c->beat, waiting);
 }
 
 int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_bytes)
@@ -389,6 +393,7 @@ int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_b
 		.lost = s->lost,
 		.reason = FA_END_SAVED,
 	};
+	uint64_t waiting;
 	int e;
 
 	families_drain_session(c, s);
@@ -396,11 +401,10 @@ int session_save(struct collector *c, struct session *s, int fd, uint64_t *ret_b
 	flush(c, s, false);
 	if (s->error != 0)
 		return s->error;
-	atomic_store(&c->beat->writing_ns, fa_mono_ns());
+	waiting = beat_wait(c->beat);
 	e = fa_trace_save(s->fd, fd, session_minimum_free(c, &s->o, fd), &end,
 			  fa_end_reason_text(FA_END_SAVED), ret_bytes);
-	atomic_store(&c->beat->writing_ns, 0);
-	atomic_store(&c->beat->alive_ns, fa_mono_ns());
+	beat_go_on(c->beat, waiting);
 	return e;
 }
 

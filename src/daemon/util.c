@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/paths.h"
 #include "base/socket.h"
 #include "daemon/daemon.h"
@@ -24,6 +26,22 @@ static const char *part_name = "firstallocd";
 void log_name(const char *part)
 {
 	part_name = part;
+}
+
+uint64_t beat_wait(struct beat *beat)
+{
+	uint64_t before = atomic_load(&beat->writing_ns);
+
+	if (before == 0)
+		atomic_store(&beat->writing_ns, fa_mono_ns());
+	return before;
+}
+
+/* It lives, first: else it would have been silent for as long as it waited. */
+void beat_go_on(struct beat *beat, uint64_t before)
+{
+	atomic_store(&beat->alive_ns, fa_mono_ns());
+	atomic_store(&beat->writing_ns, before);
 }
 
 /*

@@ -1,7 +1,7 @@
 /*
  * fuse_server - serves a folder with one file in it (FUSE by hand, no library), from one thread, and uses the heap for
  * each request; for the first BURSTS writes so much that no arena holds it. Prints its heap calls when it is unmounted.
- * fuse_server DIR BACKING BURSTS CALLS
+ * fuse_server DIR BACKING BURSTS CALLS [NAME MS]   who is called NAME gets each answer MS late
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,8 @@
 enum { ROOT = 1, FILE_NODE = 2, MOST = 1 << 20 };
 
 static int device, backing, exists;
-static unsigned long heap_calls, bursts, burst_calls;
+static unsigned long heap_calls, bursts, burst_calls, slow_ms;
+static const char *slow_for;
 
 static void use_heap(unsigned long calls)
 {
@@ -27,6 +28,20 @@ static void use_heap(unsigned long calls)
 		free(p);
 		heap_calls += 2;
 	}
+}
+
+static int is_slow_for(uint32_t pid)
+{
+	char path[64], name[32] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	(void)!fscanf(f, "%31s", name);
+	(void)fclose(f);
+	return strcmp(name, slow_for) == 0;
 }
 
 static void answer(const struct fuse_in_header *in, int error, const void *data, size_t len)
@@ -86,6 +101,8 @@ static void handle(const struct fuse_in_header *in)
 	const void *arg = in + 1;
 
 	use_heap(2);
+	if (slow_for != NULL && is_slow_for(in->pid))
+		(void)usleep(slow_ms * 1000);
 	switch (in->opcode) {
 	case FUSE_INIT: {
 		const struct fuse_init_in *i = arg;
@@ -161,11 +178,15 @@ int main(int argc, char **argv)
 	ssize_t n;
 
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	backing = argc == 5 ? open(argv[2], O_RDWR | O_CREAT | O_TRUNC, 0600) : -1;
+	backing = argc == 5 || argc == 7 ? open(argv[2], O_RDWR | O_CREAT | O_TRUNC, 0600) : -1;
 	if (device < 0 || backing < 0)
 		return 1;
 	bursts = strtoul(argv[3], NULL, 0);
 	burst_calls = strtoul(argv[4], NULL, 0);
+	if (argc == 7) {
+		slow_for = argv[5];
+		slow_ms = strtoul(argv[6], NULL, 0);
+	}
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", device);
 	if (mount("fuse_server", argv[1], "fuse.spec", MS_NOSUID | MS_NODEV, options) < 0)
 		return 2;

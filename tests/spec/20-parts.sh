@@ -200,8 +200,7 @@ keeper_killed() {
 		begin k
 		pids="$(part doorman) $(part collector)"
 		kill -9 "$(part keeper)"
-		gone() { for p in $pids; do ! kill -0 $p 2>/dev/null || grep -q '^State:.Z' /proc/$p/status || return 1; done; }
-		wait_for 20 gone
+		for p in $pids; do wait_for 20 ended $p; done
 		touch "$T/stop"
 		wait $program
 		read -r rounds slowest <"$T/steady"

@@ -248,9 +248,8 @@ keeper_killed() {
 	"$gate" -n 10 >"$T/o2"
 	us=$(sed -n 's/^answer.* us \([0-9]*\).*/\1/p' "$T/o2")
 	[ "$us" -lt 2000000 ]
-	gone() { ! kill -0 $1 2>/dev/null || grep -q '^State:.Z' /proc/$1/status; }
-	wait_for 20 gone $1
-	wait_for 20 gone $2
+	wait_for 20 ended $1
+	wait_for 20 ended $2
 	let_go
 	[ "$(events y)" -ge 700 ]
 	"$FA" dump "$W/y.falloc" | tail -1 | grep -q 'end .*reason='

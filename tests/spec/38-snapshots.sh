@@ -115,7 +115,6 @@ killed() {
 	grep -q 'it has ended' "$T/o"
 	known a
 }
-ended() { ! kill -0 "$1" 2>/dev/null; }
 it 38.4 "of one that was killed: what it left is there, when it is asked for as such" killed
 snapshot config churned disable >/dev/null
 

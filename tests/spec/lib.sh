@@ -55,6 +55,9 @@ executes() { [ "/proc/$1/exe" -ef "$2" ]; }
 # asleep PID: a `sleep` is at its work, with all that is loaded into it
 asleep() { grep -Eq '^(35|230) ' "/proc/$1/syscall"; } # nanosleep, clock_nanosleep
 
+# ended PID: there is none, or it waits only for its parent
+ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
+
 # wait_for SECONDS command: until it succeeds
 wait_for() {
 	local tries=$(($1 * 20))
