@@ -289,6 +289,7 @@ static void stop(struct keeper *k)
 	part_stop_all(k);
 	autologgers_finish(k);
 	place_leave(k);
+	rules_turn(k, fa_mono_ns()); /* what is still late */
 	fa_registry_close(&k->registry);
 	fa_rule_list_done(&k->rules);
 }

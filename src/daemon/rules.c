@@ -53,14 +53,21 @@ int rules_open(struct keeper *k)
 	return e;
 }
 
+static bool is_busy(int e)
+{
+	return e == -EBUSY || e == -ETIMEDOUT;
+}
+
 /* -ENOENT: there is none; -EBUSY, -ETIMEDOUT: not known. */
 static int find_rule(struct keeper *k, uint32_t id, const struct fa_rule **ret)
 {
 	uint64_t generation;
 	int e;
 
-	/* A rule may be younger than our last look. Busy: the start is then not counted. */
-	(void)!fa_registry_check(k->registry);
+	/* A rule may be younger than our last look. */
+	e = fa_registry_check(k->registry);
+	if (is_busy(e))
+		return e;
 	generation = fa_registry_generation(k->registry);
 	if (generation != k->rules_generation || k->rules.rule == NULL) {
 		struct fa_rule_list list = {0};
@@ -96,32 +103,73 @@ static bool concerns(const struct fa_rule *r, const struct fa_msg_started *m)
 	       is_image(r->image, m->exec_name, sizeof(m->exec_name));
 }
 
+/* What was told while the registry was busy: tried again each second. */
+enum { LATE = 64, LATE_PER_USER = 16 };
+static struct {
+	struct fa_msg_started m;
+	uint32_t starts; /* 0: disarm it */
+} late[LATE];
+static unsigned lates;
+static bool late_told; /* that there was no room: once until all are done */
+
+static bool same_start(const struct fa_msg_started *a, const struct fa_msg_started *b)
+{
+	return a->rule_id == b->rule_id && a->uid == b->uid &&
+	       memcmp(a->image, b->image, sizeof(a->image)) == 0 &&
+	       memcmp(a->exec_name, b->exec_name, sizeof(a->exec_name)) == 0;
+}
+
+/* A start, or none: to be disarmed. */
+static void put_off(const struct fa_msg_started *m, uint32_t starts)
+{
+	unsigned of_user = 0;
+
+	for (unsigned i = 0; i < lates; i++) {
+		of_user += late[i].m.uid == m->uid;
+		if (starts == 0 || late[i].starts == 0 || !same_start(&late[i].m, m))
+			continue;
+		late[i].starts += late[i].starts != UINT32_MAX;
+		return;
+	}
+	if (lates < LATE && of_user < LATE_PER_USER) {
+		late[lates].m = *m;
+		late[lates++].starts = starts;
+		return;
+	}
+	if (!late_told)
+		log_line("rule %u, user %u: %s, the registry is busy", m->rule_id, m->uid,
+			 starts != 0 ? "a start was not counted" : "not disarmed");
+	late_told = true;
+}
+
 /*
  * The rule's number and the executed path are what the process says; the name of its executable is
  * the kernel's. So a program that lies may use up a rule "for N starts" of another image, but only
  * one that holds for its user, and nothing else comes of it. A script's rule names the script.
+ * -EBUSY, -ETIMEDOUT: nothing was done yet.
  */
-void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
+static int count(struct keeper *k, const struct fa_msg_started *m, uint32_t starts)
 {
 	const struct fa_rule *r;
 	uint32_t left;
-	int e;
+	int e = find_rule(k, m->rule_id, &r);
 
-	if (!have_registry(k, fa_mono_ns()))
-		return;
-	if (find_rule(k, m->rule_id, &r) < 0 || r->starts_left == 0 || !concerns(r, m))
-		return;
-	e = fa_registry_count_start(k->registry, m->rule_id, &left);
+	if (e < 0 || r->starts_left == 0 || !concerns(r, m))
+		return e;
+	e = fa_registry_count_starts(k->registry, m->rule_id, starts, &left);
 	k->rules_generation = 0;
 	if (e == 0 && left == 0)
 		log_line("rule %u has had its starts and is removed", m->rule_id);
-	else if (e < 0 && e != -ENOENT)
+	else if (e < 0 && e != -ENOENT && !is_busy(e))
 		log_line("a start of rule %u was not counted: %s", m->rule_id, fa_strerror(e));
+	return e;
 }
 
-static bool is_busy(int e)
+/* While there are late ones it is not waited for the registry once more for each. */
+void rules_count_start(struct keeper *k, const struct fa_msg_started *m)
 {
-	return e == -EBUSY || e == -ETIMEDOUT;
+	if (lates > 0 || !have_registry(k, fa_mono_ns()) || is_busy(count(k, m, 1)))
+		put_off(m, 1);
 }
 
 /* -EBUSY, -ETIMEDOUT: nothing was done yet. */
@@ -152,30 +200,27 @@ static int disarm(struct keeper *k, const struct fa_msg_started *m)
 	return e;
 }
 
-enum { LATE = 16 };
-/* Those for which the registry was busy: tried again each second. rule_id 0: free. */
-static struct fa_msg_started late[LATE];
-
 /* See crashes.c: for the user whose starts crashed, and for nobody else. */
 void rules_disarm(struct keeper *k, const struct fa_msg_started *m)
 {
-	if (!is_busy(disarm(k, m)))
-		return;
-	for (int i = 0; i < LATE; i++)
-		if (late[i].rule_id == 0) {
-			late[i] = *m;
-			return;
-		}
-	log_line("rule %u, user %u: not disarmed, the registry is busy", m->rule_id, m->uid);
+	if (is_busy(disarm(k, m)))
+		put_off(m, 0);
 }
 
-static void disarm_late(struct keeper *k)
+/* In their order; one patience a turn. */
+static void do_late(struct keeper *k)
 {
-	for (int i = 0; i < LATE; i++)
-		if (late[i].rule_id != 0 && !is_busy(disarm(k, &late[i])))
-			late[i].rule_id = 0;
-		else if (late[i].rule_id != 0)
-			return; /* one patience a turn */
+	unsigned done = 0;
+	bool busy = false;
+
+	while (done < lates && !busy) {
+		busy = is_busy(late[done].starts != 0 ? count(k, &late[done].m, late[done].starts)
+						      : disarm(k, &late[done].m));
+		done += !busy;
+	}
+	lates -= done;
+	memmove(late, late + done, lates * sizeof(late[0]));
+	late_told = late_told && lates > 0;
 }
 
 void rules_turn(struct keeper *k, uint64_t now)
@@ -186,7 +231,7 @@ void rules_turn(struct keeper *k, uint64_t now)
 		return;
 	e = fa_registry_check(k->registry);
 	if (e >= 0)
-		disarm_late(k);
+		do_late(k);
 	if (e >= 0 || is_busy(e))
 		return;
 	log_line("registry: %s", fa_strerror(e));

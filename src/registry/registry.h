@@ -111,11 +111,11 @@ int fa_registry_history(struct fa_registry *reg, const char *image, uint32_t lim
 			struct fa_history_list *ret) FA_MUST_USE;
 
 /*
- * A process of this rule started (only rules with starts_left are counted). The last start removes
+ * So many processes of this rule started (only rules with starts_left are counted). The last start removes
  * the rule; *ret_left is then 0. -ENOENT: there is no such rule, or it is not limited.
  */
-int fa_registry_count_start(struct fa_registry *reg, uint32_t rule_id,
-			    uint32_t *ret_left) FA_MUST_USE;
+int fa_registry_count_starts(struct fa_registry *reg, uint32_t rule_id, uint32_t count,
+			     uint32_t *ret_left) FA_MUST_USE;
 
 /*
  * For this user's processes the rule stands from now on but traces nothing (FA_RULE_DISARMED), with

@@ -277,16 +277,18 @@ int fa_registry_list(struct fa_registry *reg, const struct fa_rule_filter *filte
 	return 0;
 }
 
-struct start {
+struct starts {
 	uint32_t id;
+	uint32_t count;
 	uint32_t left;
 };
 
-static int last_start(struct fa_registry *reg, void *arg)
+static int last_starts(struct fa_registry *reg, void *arg)
 {
-	const struct start *start = arg;
-	int r = fa_db_run(reg->db, "DELETE FROM rule WHERE id = ?1 AND starts_left = 1", "i",
-			  (int64_t)start->id);
+	const struct starts *s = arg;
+	int r = fa_db_run(reg->db,
+			  "DELETE FROM rule WHERE id = ?1 AND starts_left BETWEEN 1 AND ?2", "ii",
+			  (int64_t)s->id, (int64_t)s->count);
 
 	if (r < 0)
 		return r;
@@ -295,17 +297,17 @@ static int last_start(struct fa_registry *reg, void *arg)
 	return fa_db_run(reg->db,
 			 "UPDATE history SET action = 'starts' WHERE action = 'disable' AND "
 			 "signer IS NULL AND rule = ?1",
-			 "i", (int64_t)start->id);
+			 "i", (int64_t)s->id);
 }
 
 /* One statement, no publication: what the gate reads does not change. */
-static int earlier_start(struct fa_registry *reg, struct start *start)
+static int earlier_starts(struct fa_registry *reg, struct starts *s)
 {
 	FA_CLEANUP(fa_db_finish) struct fa_stmt *st = NULL;
 	int r = fa_db_query(reg->db, &st,
-			    "UPDATE rule SET starts_left = starts_left - 1 WHERE id = ?1 AND "
-			    "starts_left > 1 RETURNING starts_left",
-			    "i", (int64_t)start->id);
+			    "UPDATE rule SET starts_left = starts_left - ?2 WHERE id = ?1 AND "
+			    "starts_left > ?2 RETURNING starts_left",
+			    "ii", (int64_t)s->id, (int64_t)s->count);
 
 	if (r == 0)
 		r = fa_db_step(st);
@@ -313,24 +315,25 @@ static int earlier_start(struct fa_registry *reg, struct start *start)
 		return r;
 	if (r == 0)
 		return -ENOENT;
-	start->left = (uint32_t)fa_db_int(st, 0);
+	s->left = (uint32_t)fa_db_int(st, 0);
 	return fa_db_step(st);
 }
 
-int fa_registry_count_start(struct fa_registry *reg, uint32_t rule_id, uint32_t *ret_left)
+int fa_registry_count_starts(struct fa_registry *reg, uint32_t rule_id, uint32_t count,
+			     uint32_t *ret_left)
 {
-	struct start start = {.id = rule_id};
+	struct starts starts = {.id = rule_id, .count = count};
 	int r = fa_registry_lock(reg);
 
 	if (r < 0)
 		return r;
-	r = earlier_start(reg, &start);
+	r = earlier_starts(reg, &starts);
 	fa_registry_unlock(reg);
 	if (r == -ENOENT)
-		r = fa_registry_change(reg, "firstalloc", last_start, &start);
+		r = fa_registry_change(reg, "firstalloc", last_starts, &starts);
 	if (r < 0)
 		return r;
-	*ret_left = start.left;
+	*ret_left = starts.left;
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 # 16 - the life of an installed firstalloc: switched off and on, disarmed after crashes, updated, killed
 # while it installs, damaged by hand. In a private mount namespace; needs root.
 #   16.1 to 16.7    the kill switch, three ways
-#   16.8 to 16.11, 16.16, 16.17, 16.27 and 16.28   crash loops
+#   16.8 to 16.11, 16.16, 16.17, 16.27 and 16.28   crash loops; 16.29 starts that are counted
 #   16.12 to 16.15  doctor of a program, a process, a unit
 #   16.16 to 16.20  rules that end or change while programs start; another version
 #   16.21 to 16.26  the whole machine: update, load, kill -9, files removed by hand
@@ -200,23 +200,43 @@ earlier() {
 	wait_for 20 is_rules "[('root', True), ('any', False)]"
 }
 it 16.28 "three in a row are so by their starts: one that began before them and ends well between does not count" earlier
-busy_registry() {
-	begin
-	crash 11 2
+# Descriptor 7 and a shell of sqlite3, which has it for itself.
+hold_registry() {
+	rm -f "$T/locker" "$T/locked"
 	mkfifo "$T/locker"
 	sqlite3 -cmd ".timeout 10000" "$R/var/lib/firstalloc/registry.db" <"$T/locker" >"$T/locked" 2>&1 &
-	local locker=$!
+	locker=$!
 	exec 7>"$T/locker"
 	printf 'BEGIN EXCLUSIVE;\nSELECT 1;\n' >&7
 	wait_for 20 grep -q 1 "$T/locked"
-	crash 11 1
+}
+let_registry_go() {
 	sleep 0.5 # longer than the keeper has patience
 	echo 'COMMIT;' >&7
 	exec 7>&-
 	wait $locker
+}
+busy_registry() {
+	begin
+	crash 11 2
+	hold_registry
+	crash 11 1
+	let_registry_go
 	wait_for 20 is_rules "[('root', True), ('any', False)]"
 }
 it 16.27 "so when somebody holds the registry for a while" busy_registry
+starts_left() { $fa images --json >"$T/j"; same "$(json "$T/j" "[r['starts_left'] for r in j['images'] if r['image'] == 'faller']")" "$1"; }
+late_starts() {
+	begin
+	$fa enable faller --starts 4 >/dev/null
+	hold_registry
+	crash 0 3
+	let_registry_go
+	wait_for 20 starts_left "[1]"
+	crash 0 1
+	wait_for 20 starts_left "[]"
+}
+it 16.29 "a start of a rule for N starts is counted then, too" late_starts
 harmless() {
 	begin
 	crash 9 4

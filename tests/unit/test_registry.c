@@ -283,17 +283,21 @@ SPEC(a_rule_ends_with_its_last_start)
 	CHECK(fa_registry_put(reg, &rule, NULL, NULL, &id) == 0);
 	uint64_t before = fa_registry_generation(reg);
 
-	CHECK(fa_registry_count_start(reg, id, &left) == 0 && left == 2);
-	CHECK(fa_registry_count_start(reg, id, &left) == 0 && left == 1);
+	CHECK(fa_registry_count_starts(reg, id, 1, &left) == 0 && left == 2);
+	CHECK(fa_registry_count_starts(reg, id, 1, &left) == 0 && left == 1);
 	CHECK(fa_registry_check(reg) == 0 && fa_registry_generation(reg) == before);
-	CHECK(fa_registry_count_start(reg, id, &left) == 0 && left == 0);
+	CHECK(fa_registry_count_starts(reg, id, 1, &left) == 0 && left == 0);
 	CHECK(rules_in_index() == 0);
-	CHECK(fa_registry_count_start(reg, id, &left) == -ENOENT);
+	CHECK(fa_registry_count_starts(reg, id, 1, &left) == -ENOENT);
 	CHECK(fa_registry_history(reg, "git", 1, &h) == 0);
 	CHECK(h.count == 1 && strcmp(h.entry[0].action, "starts") == 0);
 	fa_history_list_done(&h);
 	CHECK(put(reg, "nginx") == 0);
-	CHECK(fa_registry_count_start(reg, id + 1, &left) == -ENOENT);
+	CHECK(fa_registry_count_starts(reg, id + 1, 1, &left) == -ENOENT);
+	CHECK(fa_registry_put(reg, &rule, NULL, NULL, &id) == 0); /* several at once: late ones */
+	CHECK(fa_registry_count_starts(reg, id, 2, &left) == 0 && left == 1);
+	CHECK(fa_registry_count_starts(reg, id, 5, &left) == 0 && left == 0);
+	CHECK(fa_registry_count_starts(reg, id, 1, &left) == -ENOENT);
 	drop_root();
 }
 
