@@ -25,6 +25,7 @@
 #include "base/paths.h"
 #include "client/client.h"
 #include "client/process_block.h"
+#include "collector/procfs.h"
 #include "collector/unseen.h"
 #include "format/arena_format.h"
 #include "format/index_format.h"
@@ -177,15 +178,29 @@ void fa_attach_flag(int sock, const struct fa_attach *as, int32_t pid, struct fa
 	attach(sock, &q, pid, ret);
 }
 
+/*
+ * A fork child that has not used the heap yet: its block is a copy that says what its parent was. What became of the
+ * arena that it would join the daemon knows.
+ */
+static bool is_late_child(int32_t pid, const struct fa_process_block *b)
+{
+	struct fa_procfs_status st;
+
+	return b->reason == FA_REASON_TRACED && b->rule_id != 0 && b->pid != pid &&
+	       fa_procfs_status(pid, &st) == 0 && st.own_pid != b->pid;
+}
+
 /* Flagged, and not traced for no reason of its own. */
 static bool sleeps(int32_t pid)
 {
 	struct fa_process_block b;
 
-	return fa_process_block_read(pid, &b) == 0 && (b.tracing_flags & FA_TRACING_HEAP) != 0 &&
-	       b.dormant != 0 &&
-	       (b.reason == FA_REASON_NO_SESSION || b.reason == FA_REASON_NO_COLLECTOR ||
-		b.reason == FA_REASON_ENDED);
+	if (fa_process_block_read(pid, &b) < 0 || (b.tracing_flags & FA_TRACING_HEAP) == 0)
+		return false;
+	if (b.dormant == 0)
+		return is_late_child(pid, &b);
+	return b.reason == FA_REASON_NO_SESSION || b.reason == FA_REASON_NO_COLLECTOR ||
+	       b.reason == FA_REASON_ENDED;
 }
 
 /* Were its rules ours? Those of a container that has a firstallocd of its own were not. */

@@ -22,7 +22,8 @@ void fa_attach_pid(int sock, uint64_t session_id, int32_t pid, struct fa_attache
 void fa_attach_flag(int sock, const struct fa_attach *as, int32_t pid, struct fa_attached *ret);
 
 /* All processes that were flagged at their start by the rules below `root` and sleep, as far as the caller may look:
- * flagged anew, so that a session gets them which firstallocd was not there to hear of. Returns how many. */
+ * flagged anew, so that a session gets them which firstallocd was not there to hear of; and fork children that had not
+ * used the heap when their session stopped, whom nobody has seen. Returns how many. */
 unsigned fa_attach_flagged(int sock, const char *root);
 
 #endif

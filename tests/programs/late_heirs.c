@@ -1,14 +1,13 @@
 /*
- * late_heirs FILE GENERATIONS CHILDREN - forks GENERATIONS times in a row, each parent ending at once, the first child
+ * late_heirs FILE GENERATIONS CHILDREN [END] - forks GENERATIONS times in a row, each parent ending at once, the first child
  * in a session of its own; the last one forks CHILDREN - 1 more. When FILE is there each of these mallocs and frees 77
- * bytes 1000 times; until then nobody but the first process has used the heap.
+ * bytes 1000 times, and stays until END is there, too; until then nobody but the first process has used the heap.
  */
 #include <stdlib.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-	(void)argc;
 	free(malloc(1));
 	for (int i = 0; i < atoi(argv[2]); i++) {
 		if (fork() != 0)
@@ -24,5 +23,7 @@ int main(int argc, char **argv)
 		usleep(10000);
 	for (int i = 0; i < 1000; i++)
 		free(malloc(77));
+	while (argc > 4 && access(argv[4], F_OK) != 0)
+		usleep(10000);
 	_exit(0);
 }

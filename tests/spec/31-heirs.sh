@@ -22,7 +22,7 @@ fork_off() {
 	${as:-} "$T/m/late" "$T/go" "$@" || return 1
 	rm -f /etc/ld.so.preload
 }
-heirs() { find "$T/m/proc"/[0-9]*/exe -maxdepth 0 -lname "$T/m/late" | grep -o '[0-9]*/exe' | cut -d / -f 1; }
+heirs() { find "$T/m/proc"/[0-9]*/exe -maxdepth 0 -lname "$T/m/late" 2>/dev/null | grep -o '[0-9]*/exe' | cut -d / -f 1; }
 living() { same "$(heirs | wc -l)" "$1"; }
 # Of which the doorman keeps the descriptor.
 arenas() { same "$(find "$T/m/proc/$doorman/fd" -lname '/dev/zero*' | wc -l)" "$1"; }
@@ -138,6 +138,29 @@ hidden() {
 }
 it 31.7 "where it cannot be told whether there are some, the arena goes, and the trace says that loss is unknown" hidden
 
+all_traced() { for p in $(heirs); do is_traced "$p" || return 1; done; }
+# They have not used the heap when their session stops, so nobody has seen them: who starts the next one does.
+outlive() {
+	start k
+	rm -f "$T/end"
+	fork_off 2 3 "$T/end"
+	wait_for 20 living 3
+	$fa stop k >/dev/null
+	same "$(whole k)" "(0, False, 1)"
+	rm -f "$T/go"
+	$fa start m -o "$T/m.falloc" --min-free 0 >"$T/o"
+	grep -q '^3 running were woken' "$T/o"
+	$fa status --json >"$T/st.json"
+	same "$(json "$T/st.json" "sorted(p['pid'] for p in j['processes'])")" "[$(heirs | sort -n | paste -sd , | sed 's/,/, /g')]"
+	touch "$T/go"
+	wait_for 20 all_traced
+	touch "$T/end"
+	wait_for 20 living 0
+	same "$(blocks m)" 3000
+	same "$(whole m)" "(0, False, 3)"
+}
+it 31.11 "a child that has not used the heap when its session stops is woken and traced by the next" outlive
+
 # Where the arena says that the process's block lies: overwritten, as a program may.
 scribble() { # pid
 	local at
@@ -160,9 +183,10 @@ remembered() {
 	wait_for 20 runs doorman "$doorman"
 	tell a "alloc 5" # recorded, so what the doorman did not know it has been told
 	$fa stop f >/dev/null
-	$fa disable late >/dev/null # who starts a session looks for processes of rules: here only those who slept are left
+	$fa disable late >/dev/null
 	tell a "alloc 1"
-	start g
+	# Who starts a session looks for sleeping processes, too: this one sees none.
+	unshare -m sh -c "mount -t tmpfs none /proc && $fa start g -o $T/g.falloc --min-free 0" >/dev/null
 	tell a "alloc 3"
 	wait_for 20 is_traced "$(pid a)"
 	$fa stop g >/dev/null
