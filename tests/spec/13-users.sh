@@ -399,7 +399,7 @@ written() {
 	[ $sum -ge 1048576 ]
 	[ $sum -lt 6000000 ] # and what was in the arenas
 	for s in one two; do
-		"$FA" dump "$W/$s.falloc" | tail -n 1 | grep -q 'end .*reason=written-limit'
+		"$FA" dump --no-events "$W/$s.falloc" | tail -n 1 | grep -q 'end .*reason=written-limit'
 	done
 	same "$(status_of as $ALICE $fa start three -o "$W/three.falloc" --min-free 0)" 1
 	grep -q 'as much for you as it may' "$T/e"

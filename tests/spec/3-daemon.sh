@@ -188,7 +188,7 @@ size_limit() {
 	[ "$(stat -c %s "$W/z.falloc")" -le 204800 ]
 	$fa stop z 2>"$T/o"
 	grep -q 'size limit' "$T/o"
-	"$FA" dump "$W/z.falloc" | tail -1 | grep -q 'end .*reason='
+	"$FA" dump --no-events "$W/z.falloc" | tail -1 | grep -q 'end .*reason='
 }
 it 3.13 "a session ends properly at its size limit, and status says so" size_limit
 
@@ -252,7 +252,7 @@ keeper_killed() {
 	wait_for 20 ended $2
 	let_go
 	[ "$(events y)" -ge 700 ]
-	"$FA" dump "$W/y.falloc" | tail -1 | grep -q 'end .*reason='
+	"$FA" dump --no-events "$W/y.falloc" | tail -1 | grep -q 'end .*reason='
 	start y2
 	"$gate" -n 10 | grep -q 'answer 1 '
 	$fa stop y2
@@ -266,7 +266,7 @@ sigterm() {
 	kill $pid
 	wait_for 20 test ! -e "$R/run/firstalloc/control"
 	same "$(events t)" 1234
-	"$FA" dump "$W/t.falloc" | tail -1 | grep -q 'end .*reason='
+	"$FA" dump --no-events "$W/t.falloc" | tail -1 | grep -q 'end .*reason='
 }
 it 3.18 "SIGTERM ends all sessions properly" sigterm
 

@@ -68,7 +68,7 @@ symbols() {
 it 32.4 "the report names the programs' functions and lines" symbols
 
 ended() {
-	"$FA" dump "$LOG/boot.falloc.0001" | tail -n 1 | tee "$T/end"
+	"$FA" dump --no-events "$LOG/boot.falloc.0001" | tail -n 1 | tee "$T/end"
 	grep -q 'end .*reason=stopped' "$T/end"
 	grep -q '^Status = 0$' "$G/var/lib/firstalloc/autologger/boot.status"
 }
@@ -141,7 +141,7 @@ killed 2"
 	same "$(json "$RES/in-memory.json" "[(s['name'], s['file']) for s in j['sessions']]")" "[('boot', '(memory)')]"
 	same "$(ls "$LOG")" ""
 	same "$(guest_counts "$G/srv/log/boot.falloc.0001")" "$(guest_own "$RES")"
-	"$FA" dump "$G/srv/log/boot.falloc.0001" | tail -n 1 | grep -q 'reason=stopped'
+	"$FA" dump --no-events "$G/srv/log/boot.falloc.0001" | tail -n 1 | grep -q 'reason=stopped'
 }
 it 32.9 "a folder that is mounted late: the trace begins in memory and loses nothing, killed collectors included" memory
 

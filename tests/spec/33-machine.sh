@@ -64,7 +64,7 @@ first_process() {
 it 33.4 "PID 1 is in the trace" first_process
 
 ended() {
-	"$FA" dump "$T/out/firstalloc/boot.falloc" | tail -n 1 | tee "$T/end"
+	"$FA" dump --no-events "$T/out/firstalloc/boot.falloc" | tail -n 1 | tee "$T/end"
 	grep -q 'end .*reason=stopped' "$T/end"
 	grep -q '^Text = started$' "$T/out/autologger/boot.status"
 	grep -q '^Status = 0$' "$T/out/autologger/boot.status"
