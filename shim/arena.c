@@ -200,6 +200,7 @@ static void describe(const struct fa_start *start, const struct fa_wish *wish, i
 	fa_arena.nonce = fa_clock_mono_ns();
 	fa_arena.euid = start->euid;
 	fa_arena.clock_source = (uint8_t)fa_clock_source();
+	fa_arena.by_tsc = fa_arena.clock_source == FA_CLOCK_TSC && wish->stamp_mode != FA_STAMP_NONE;
 	fa_arena.run_mode = start->run_dir != NULL;
 }
 

@@ -39,6 +39,7 @@ struct fa_arena {
 	uint64_t table_most; /* bytes that the table of live blocks may take, 0: as many as there are */
 	bool run_mode; /* segments lie in a file made in run_dir */
 	uint8_t clock_source;
+	bool by_tsc; /* stamps are read from the TSC */
 	uint32_t euid;
 	uint64_t nonce;
 	uint64_t address_limit; /* RLIMIT_AS, when it may not be asked; 0: ask */
@@ -128,14 +129,12 @@ static FA_INLINE uint64_t fa_rdtsc(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
+uint64_t fa_stamp_otherwise(void);
+
 /* A stamp, never 0. Images that may not read a clock get the time of the collector's last tick. */
 static FA_INLINE uint64_t fa_stamp(void)
 {
-	if (FA_UNLIKELY(fa_arena.wish.stamp_mode == FA_STAMP_NONE))
-		return __atomic_load_n(&fa_arena_head()->answer.now, __ATOMIC_RELAXED) | 1;
-	if (FA_LIKELY(fa_arena.clock_source == FA_CLOCK_TSC))
-		return fa_rdtsc();
-	return fa_clock_mono_ns() | 1;
+	return FA_LIKELY(fa_arena.by_tsc) ? fa_rdtsc() : fa_stamp_otherwise();
 }
 
 #endif

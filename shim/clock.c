@@ -83,3 +83,10 @@ uint64_t fa_clock_real_seconds(void)
 {
 	return read_clock(CLOCK_REALTIME, 1);
 }
+
+uint64_t fa_stamp_otherwise(void)
+{
+	if (fa_arena.wish.stamp_mode == FA_STAMP_NONE)
+		return __atomic_load_n(&fa_arena_head()->answer.now, __ATOMIC_RELAXED) | 1;
+	return fa_clock_mono_ns() | 1;
+}

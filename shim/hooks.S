@@ -6,8 +6,8 @@
  * called with a pointer to it as its last argument. Callee-saved registers keep their values in C,
  * so nothing is restored.
  *
- * What is most common goes a shorter way while the process is active: malloc, and free when frees take
- * no stacks, for which rip and rsp are enough.
+ * What is most common goes a shorter way while the process is active: malloc, calloc, realloc, and free when frees
+ * take no stacks, for which rip and rsp are enough.
  */
 #define FA_ACTIVE 2 /* state.h: the state, and behind it a byte that is 0 where there is no table */
 #define FA_WISH_STACKS 24 /* arena.h */
@@ -17,28 +17,59 @@
 
 	.text
 
-/* malloc: call it, record what it gave. %rbx, which was laid down, keeps the size meanwhile. */
-.macro QUICK_MALLOC
+/* malloc, calloc: call it, record what it gave. %rbx, which was laid down, keeps the size meanwhile. */
+.macro QUICK_ALLOC real, record, is_calloc
 	cmpw	$FA_ACTIVE, fa_state_page(%rip)
 	jne	2f
 	.cfi_remember_state
 	LAY_DOWN
 	.cfi_rel_offset %rbx, 24
 	movq	%rdi, %rbx
+	.if \is_calloc
+	imulq	%rsi, %rbx /* where that is too much, there is nothing to be recorded */
+	.endif
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
-	call	*fa_real+0(%rip)
+	call	*\real(%rip)
 	testq	%rax, %rax
 	je	3f
 	movq	%rax, %rdi
 	movq	%rbx, %rsi
 	leaq	8(%rsp), %rdx
-	call	fa_record_malloc_quick
+	call	\record
 3:
 	movq	32(%rsp), %rbx
 	addq	$72, %rsp
 	.cfi_adjust_cfa_offset -72
 	.cfi_restore %rbx
+	ret
+	.cfi_restore_state
+.endm
+
+/* realloc: the same, with the block in %rbx and the size in %r12. */
+.macro QUICK_REALLOC
+	cmpw	$FA_ACTIVE, fa_state_page(%rip)
+	jne	2f
+	.cfi_remember_state
+	LAY_DOWN
+	.cfi_rel_offset %rbx, 24
+	.cfi_rel_offset %r12, 32
+	movq	%rdi, %rbx
+	movq	%rsi, %r12
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	*fa_real+24(%rip)
+	movq	%rax, %rdi
+	movq	%rbx, %rsi
+	movq	%r12, %rdx
+	leaq	8(%rsp), %rcx
+	call	fa_record_realloc_quick
+	movq	32(%rsp), %rbx
+	movq	40(%rsp), %r12
+	addq	$72, %rsp
+	.cfi_adjust_cfa_offset -72
+	.cfi_restore %rbx
+	.cfi_restore %r12
 	ret
 	.cfi_restore_state
 .endm
@@ -69,7 +100,7 @@
 	.cfi_restore_state
 .endm
 
-.macro HOOK name, real, hook, regs, quick=
+.macro HOOK name, real, hook, regs, quick:vararg
 	.globl	\name
 	.type	\name, @function
 	.p2align 4
@@ -94,10 +125,10 @@
 	.size	\name, .-\name
 .endm
 
-	HOOK malloc, fa_real+0, fa_hook_malloc, %rsi, QUICK_MALLOC
+	HOOK malloc, fa_real+0, fa_hook_malloc, %rsi, QUICK_ALLOC fa_real+0, fa_record_malloc_quick, 0
 	HOOK free, fa_real+8, fa_hook_free, %rsi, QUICK_FREE
-	HOOK calloc, fa_real+16, fa_hook_calloc, %rdx
-	HOOK realloc, fa_real+24, fa_hook_realloc, %rdx
+	HOOK calloc, fa_real+16, fa_hook_calloc, %rdx, QUICK_ALLOC fa_real+16, fa_record_calloc_quick, 1
+	HOOK realloc, fa_real+24, fa_hook_realloc, %rdx, QUICK_REALLOC
 	HOOK reallocarray, fa_real+32, fa_hook_reallocarray, %rcx
 	HOOK posix_memalign, fa_real+40, fa_hook_posix_memalign, %rcx
 	HOOK aligned_alloc, fa_real+48, fa_hook_aligned_alloc, %rdx

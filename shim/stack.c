@@ -3,11 +3,11 @@
 
 #include "shim/arena.h"
 
-/* Are these the settings that fa_record_malloc_quick() is for? Without them no walk is recalled. */
+/* Are these settings that the quick ways are for? Without them no walk is recalled: those take for given that what is
+ * recalled is wanted. With each event stamped each is walked, which is what the others can be held against. */
 static FA_INLINE bool is_common(void)
 {
-	return fa_arena.wish.stamp_mode == FA_STAMP_ALLOC &&
-	       fa_arena.clock_source == FA_CLOCK_TSC &&
+	return fa_arena.wish.stamp_mode != FA_STAMP_ALL &&
 	       (fa_arena.wish.stacks & FA_STACK_ALLOC) != 0;
 }
 
@@ -174,7 +174,6 @@ uint32_t fa_stack_changed(struct fa_thread *t, const struct fa_regs *regs)
 		return walk(t, regs);
 	if (t->recalled != NULL)
 		fa_recall_learn(t->recalled, e);
-	/* Not where the clock was forbidden since. */
 	t->recalled = is_common() ? e : NULL;
 	return e->id;
 }

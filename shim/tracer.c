@@ -209,7 +209,7 @@ static FA_INLINE uint32_t stamp_again(void)
 /* What alloc_in begins with then. */
 static FA_INLINE int32_t alloc_again(void)
 {
-	return fa_arena.wish.stamp_mode == FA_STAMP_ALLOC ? MOST_BARE + 1 : 1;
+	return fa_arena.wish.stamp_mode == FA_STAMP_ALL ? 1 : MOST_BARE + 1;
 }
 
 /*
@@ -611,9 +611,8 @@ int32_t fa_tracer_tid(void)
 
 /* --- the common events ---------------------------------------------------------------------
  *
- * The two functions below do what fa_record_free() and fa_record_alloc() do where there is nothing out
- * of the ordinary; whatever is, they leave to those, from the beginning on. Nothing of theirs needs
- * a register that must be saved.
+ * The functions below do what fa_record_free(), fa_record_alloc() and fa_record_realloc() do where there is nothing out
+ * of the ordinary; whatever is, they leave to those, from the beginning on.
  */
 
 /* We have not entered. A guard that stands is another's, even if his frame was where ours is: he has left
@@ -624,10 +623,11 @@ static FA_NOINLINE void free_slowly(const void *p, const struct fa_regs *regs)
 		fa_record_free(regs, p, false);
 }
 
-static FA_NOINLINE void *malloc_slowly(void *p, size_t size, const struct fa_regs *regs)
+/* fn: enum fa_alloc_function. */
+static FA_NOINLINE void *alloc_slowly(void *p, size_t size, const struct fa_regs *regs, unsigned fn)
 {
 	if (fa_active())
-		fa_record_alloc(regs, p, size, FA_FN_MALLOC, 0);
+		fa_record_alloc(regs, p, size, fn, 0);
 	return p;
 }
 
@@ -638,10 +638,11 @@ static FA_NOINLINE void free_otherwise(const void *p, const struct fa_regs *regs
 	free_slowly(p, regs);
 }
 
-static FA_NOINLINE void *malloc_otherwise(void *p, size_t size, const struct fa_regs *regs)
+static FA_NOINLINE void *alloc_otherwise(void *p, size_t size, const struct fa_regs *regs,
+					 unsigned fn)
 {
 	leave(&self->writer[0], regs);
-	return malloc_slowly(p, size, regs);
+	return alloc_slowly(p, size, regs, fn);
 }
 
 /* Of `regs`, rip and rsp are valid, nothing else. */
@@ -724,23 +725,9 @@ otherwise:
 	stacked_slowly(p, regs);
 }
 
-static FA_NOINLINE void *leave_disowned(void *p, struct fa_writer *w, const struct fa_regs *regs)
+/* An allocation was put, stamp 0: it went bare. */
+static FA_INLINE void count_stamp(struct fa_writer *w, uint64_t stamp)
 {
-	leave(w, regs);
-	return p;
-}
-
-/* stamp 0: it goes bare. */
-static FA_INLINE void *put_malloc(void *p, size_t size, const struct fa_regs *regs,
-				  struct fa_writer *w, bool has_stack, uint32_t stack,
-				  uint64_t stamp)
-{
-	unsigned char *at;
-
-	if (FA_UNLIKELY(!may_put(w, regs)))
-		return malloc_otherwise(p, size, regs);
-	at = w->at;
-	at += fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, has_stack, stack);
 	if (stamp == 0) {
 		/* As one instruction: a handler may have set it to 0. */
 		__asm__ volatile("decl %0" : "+m"(w->alloc_in));
@@ -748,17 +735,41 @@ static FA_INLINE void *put_malloc(void *p, size_t size, const struct fa_regs *re
 		w->stamp_in = stamp_again();
 		w->alloc_in = alloc_again();
 	}
+}
+
+static FA_NOINLINE void *leave_disowned(void *p, struct fa_writer *w, const struct fa_regs *regs)
+{
+	leave(w, regs);
+	return p;
+}
+
+/* stamp 0: it goes bare. */
+static FA_INLINE void *put_alloc(void *p, size_t size, const struct fa_regs *regs, unsigned fn,
+				 struct fa_writer *w, bool has_stack, uint32_t stack,
+				 uint64_t stamp)
+{
+	unsigned char *at;
+
+	if (FA_UNLIKELY(!may_put(w, regs)))
+		return alloc_otherwise(p, size, regs, fn);
+	at = w->at;
+	if (fn == FA_FN_MALLOC)
+		at += fa_event_put_alloc(at, &w->state, (uint64_t)p, size, stamp, has_stack, stack);
+	else
+		at += fa_event_put_alloc_fn(at, &w->state, (uint64_t)p, size, stamp, has_stack,
+					    stack, fn, 0);
+	count_stamp(w, stamp);
 	if (FA_UNLIKELY(!commit(w, regs, at)))
-		return malloc_otherwise(p, size, regs);
+		return alloc_otherwise(p, size, regs, fn);
 	if (FA_UNLIKELY(w->guard != (uint64_t)regs))
 		return leave_disowned(p, w, regs);
 	w->guard = 0;
 	return p;
 }
 
-/* The stack is not foreseen, or asks for modules, or settings are not the common. */
+/* The stack is not foreseen, or asks for modules, or none is wanted. */
 static FA_NOINLINE void *record_unforeseen(void *p, size_t size, const struct fa_regs *regs,
-					   struct fa_writer *w)
+					   unsigned fn, struct fa_writer *w)
 {
 	struct fa_thread *t = self;
 	uint32_t stack = 0;
@@ -767,37 +778,87 @@ static FA_NOINLINE void *record_unforeseen(void *p, size_t size, const struct fa
 		stack = t->recalled == NULL || t->recalled->next->modules != 0
 				? fa_stack_take(t, false, regs)
 				: fa_stack_changed(t, regs);
-	return put_malloc(p, size, regs, w, stack != 0, stack, goes_bare(w) ? 0 : fa_stamp());
+	return put_alloc(p, size, regs, fn, w, stack != 0, stack, goes_bare(w) ? 0 : fa_stamp());
 }
 
 /* What is quickest: the stack that is foreseen, recalled, without modules to be asked about. */
-void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
+static FA_INLINE void *record_quick(void *p, size_t size, const struct fa_regs *regs, unsigned fn)
 {
 	struct fa_thread *t = self;
 	struct fa_recall *before, *e;
 	struct fa_writer *w;
 
 	if (FA_UNLIKELY(t == NULL || t->writer[0].guard != 0))
-		return malloc_slowly(p, size, regs);
+		return alloc_slowly(p, size, regs, fn);
 	w = set_guard(t, regs);
 	if (FA_UNLIKELY(ticked(w) || w->at >= w->end))
-		return malloc_otherwise(p, size, regs);
+		return alloc_otherwise(p, size, regs, fn);
 	before = t->recalled;
 	if (before == NULL)
-		return record_unforeseen(p, size, regs, w);
+		return record_unforeseen(p, size, regs, fn, w);
 	e = before->next;
 	if (e->modules != 0 || !fa_recall_has_words(e, regs))
-		return record_unforeseen(p, size, regs, w);
+		return record_unforeseen(p, size, regs, fn, w);
 	before->sure = 1;
 	t->recalled = e;
 	if (FA_LIKELY(goes_bare(w)))
-		return put_malloc(p, size, regs, w, true, e->id, 0);
-	return put_malloc(p, size, regs, w, true, e->id, fa_rdtsc());
+		return put_alloc(p, size, regs, fn, w, true, e->id, 0);
+	return put_alloc(p, size, regs, fn, w, true, e->id, fa_stamp());
+}
+
+void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs)
+{
+	return record_quick(p, size, regs, FA_FN_MALLOC);
+}
+
+void *fa_record_calloc_quick(void *p, size_t size, const struct fa_regs *regs)
+{
+	return record_quick(p, size, regs, FA_FN_CALLOC);
+}
+
+/* NULL means failure, but for realloc(p, 0): then the block is gone. */
+static FA_NOINLINE void *realloc_slowly(void *p, void *old, size_t size, const struct fa_regs *regs)
+{
+	if ((p != NULL || (old != NULL && size == 0)) && fa_active())
+		fa_record_realloc(regs, (uint64_t)old, p, size, 0);
+	return p;
+}
+
+void *fa_record_realloc_quick(void *p, void *old, size_t size, const struct fa_regs *regs)
+{
+	struct fa_thread *t = self;
+	struct fa_writer *w;
+	unsigned char *at;
+	uint64_t stamp;
+	uint32_t stack;
+
+	if (FA_UNLIKELY(p == NULL || t == NULL || t->writer[0].guard != 0))
+		return realloc_slowly(p, old, size, regs);
+	w = set_guard(t, regs);
+	if (FA_UNLIKELY(ticked(w) || w->at >= w->end ||
+			(fa_arena.wish.stacks & FA_STACK_REALLOC) == 0))
+		goto otherwise;
+	stack = quick_stack(t, regs);
+	stamp = goes_bare(w) ? 0 : fa_stamp();
+	if (FA_UNLIKELY(!may_put(w, regs)))
+		goto otherwise;
+	at = w->at;
+	at += fa_event_put_realloc(at, &w->state, (uint64_t)old, (uint64_t)p, size, stamp,
+				   stack != 0, stack, 0);
+	count_stamp(w, stamp);
+	if (FA_UNLIKELY(!commit(w, regs, at)))
+		goto otherwise;
+	leave(w, regs);
+	return p;
+otherwise:
+	leave(w, regs);
+	return realloc_slowly(p, old, size, regs);
 }
 
 void fa_tracer_forbid_clock(void)
 {
 	fa_arena.wish.stamp_mode = FA_STAMP_NONE;
+	fa_arena.by_tsc = false;
 	fa_clock_forbid();
 	if (self != NULL) {
 		fa_stack_forget(self);

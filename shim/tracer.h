@@ -57,10 +57,13 @@ uint64_t fa_tracer_stack(const struct fa_regs *regs, uint32_t event);
 int32_t fa_tracer_tid(void); /* the calling thread's, after that */
 
 /* The common events, of a process that is ACTIVE as far as the entry point saw. A free without a stack:
- * of *regs only rip and rsp are valid. An allocation by malloc; returns p. */
+ * of *regs only rip and rsp are valid. An allocation by malloc, and by calloc; returns p. What a realloc gave,
+ * NULL as well. */
 void fa_record_free_quick(const void *p, const struct fa_regs *regs);
 void fa_record_free_stacked(const void *p, const struct fa_regs *regs); /* with one: all of them are */
 void *fa_record_malloc_quick(void *p, size_t size, const struct fa_regs *regs);
+void *fa_record_calloc_quick(void *p, size_t size, const struct fa_regs *regs);
+void *fa_record_realloc_quick(void *p, void *old, size_t size, const struct fa_regs *regs);
 
 /* From here on this thread, and those that it starts, may read no clock. */
 void fa_tracer_forbid_clock(void);

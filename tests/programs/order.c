@@ -2,9 +2,11 @@
  * order THREADS PAIRS TABLE [late] - heap calls that know their own order.
  *
  * Each thread allocates, puts the block into a slot that all share, and frees what was there. It takes a
- * global ticket before and after each malloc and before each free, and writes into TABLE what the ticket
+ * global ticket before and after each allocation and before each free, and writes into TABLE what the ticket
  * was taken for: struct entry, by ticket. So whatever TABLE says to be over before something else began, was.
  * tests/spec/order_check.c holds a trace against it.
+ *
+ * Half of the allocations are by malloc, a quarter by calloc, a quarter by realloc, of no block.
  *
  * The first allocation of a thread says who it is: MARKER and its number are the size. All others have
  * 900 to 1140 bytes. The blocks that are in the slots at the end are not freed.
@@ -55,6 +57,13 @@ static void take_ticket(unsigned thread, unsigned what, unsigned size)
 	table[t] = (struct entry){(uint16_t)size, (uint8_t)thread, (uint8_t)what};
 }
 
+static void *allocate(unsigned how, size_t size)
+{
+	if (how == 0)
+		return calloc(1, size);
+	return how == 1 ? realloc(NULL, size) : malloc(size);
+}
+
 static void some(unsigned thread, uint64_t *seed, long n)
 {
 	uint64_t x = *seed;
@@ -68,7 +77,7 @@ static void some(unsigned thread, uint64_t *seed, long n)
 		x ^= x << 17;
 		size = LEAST + (unsigned)(x >> 40) % 16 * STEP;
 		take_ticket(thread, BEFORE_ALLOC, size);
-		b = malloc(size);
+		b = allocate((unsigned)(x >> 50) & 3, size);
 		if (b == NULL)
 			abort();
 		b->allocated = __rdtsc();

@@ -18,9 +18,11 @@ grind() { # how, kind, N
 	case $1 in
 	native) instructions "${vg[@]}" ;;
 	dormant) instructions env LD_PRELOAD="$SHIM" "${vg[@]}" ;;
-	traced)
+	traced | untimed)
+		local time=()
+		[ "$1" = traced ] || time=(--stamp none)
 		# --only: what valgrind was before it became the program is of no interest
-		instructions "$FA" run --only events -o "$T/t.falloc" -- "${vg[@]}"
+		instructions "$FA" run "${time[@]}" --only events -o "$T/t.falloc" -- "${vg[@]}"
 		"$FA" report --json "$T/t.falloc" >"$T/r.json"
 		# a process that is traced no more to the end would look cheap
 		[[ $2 == space || $2 == lock ]] || [ "$(json "$T/r.json" "sum(j['events'].values()) >= $3")" = true ]
@@ -68,12 +70,13 @@ claim 14.2 traced free "a recorded free"
 claim 14.3 traced same "an allocation from the place of the one before"
 claim 14.8 traced zeroed "the same by calloc"
 claim 14.9 traced resized "a block made smaller by realloc"
+claim 14.12 untimed same "an allocation from the place of the one before, without time"
 claim 14.4 traced similar "an allocation with three other frames than the one before"
 claim 14.5 traced known "an allocation with one of 512 stacks in turns"
 claim 14.6 traced new "an allocation with a stack that is new"
 
-claim 14.8 dormant space "a dormant munmap"
-claim 14.9 dormant lock "a dormant mutex"
+claim 14.13 dormant space "a dormant munmap"
+claim 14.14 dormant lock "a dormant mutex"
 claim 14.10 traced space "a munmap where only the heap is traced"
 claim 14.11 traced lock "a mutex where only the heap is traced"
 

@@ -181,6 +181,11 @@ static int next_event(unsigned thread, struct fa_event *ret)
 	}
 }
 
+static int is_alloc(const struct fa_event *ev)
+{
+	return ev->kind == FA_EV_ALLOC || (ev->kind == FA_EV_REALLOC && ev->old == 0);
+}
+
 static void check_alloc(uint64_t ticket, const struct entry *e, uint64_t *latest)
 {
 	struct stream *s = of_thread[e->thread];
@@ -192,7 +197,7 @@ static void check_alloc(uint64_t ticket, const struct entry *e, uint64_t *latest
 		return;
 	}
 	bare += !ev.stamped;
-	if (ev.kind != FA_EV_ALLOC || ev.size != e->size || s->bare > (s->alone ? BARE_MOST : 0)) {
+	if (!is_alloc(&ev) || ev.size != e->size || s->bare > (s->alone ? BARE_MOST : 0)) {
 		violation(ticket, "not the allocation of the table", ev.kind, ev.size);
 		return;
 	}
