@@ -119,6 +119,20 @@ struct fa_trace_properties {
 	char log_file_name[FA_TRACE_PATH_SIZE]; /* in: "" is NAME.falloc in the current folder, or NAME-%d.falloc */
 };
 
+/* What one thread recorded and lost, since firstallocd came to its process. */
+struct fa_thread_counters {
+	uint32_t size;   /* in the first: sizeof(struct fa_thread_counters) */
+	uint32_t thread; /* its number in the process, as in traces */
+	int32_t pid;
+	int32_t tid; /* 0: not known */
+	uint64_t events;
+	uint64_t events_lost;      /* by causes: */
+	uint64_t lost_no_buffer;   /* no buffer was free */
+	uint64_t lost_nested;      /* signal handlers interrupted each other */
+	uint64_t lost_damaged;     /* buffers that the program overwrote; each may have held more events */
+	char name[16];             /* "": not known */
+};
+
 /* STACK_TRACING_EVENT_ID: an event whose stack is to be recorded. */
 struct fa_stack_event_id {
 	unsigned char provider[16]; /* a GUID as it lies in memory: FA_HEAP_PROVIDER */
@@ -218,6 +232,17 @@ int fa_control_trace(fa_trace_handle handle, const char *session_name,
  */
 int fa_query_trace(fa_trace_handle handle, const char *session_name,
 		   struct fa_trace_properties *properties);
+
+/*
+ * fa_query_threads - events and losses of the threads that a session records
+ *
+ * Of each thread that lives and has used the heap, process by process. The session is named as for
+ * fa_control_trace(). counters: room for so many, the size set in the first; *ret_count: how many there are,
+ * which may be more than were written. A process may have lost more than its threads say: what is lost for want of
+ * memory has no thread yet, and of threads beyond some hundreds that lose events the process's sum alone is known.
+ */
+int fa_query_threads(fa_trace_handle handle, const char *session_name,
+		     struct fa_thread_counters *counters, uint32_t room, uint32_t *ret_count);
 
 /*
  * fa_flush_trace - have all that was recorded so far written to the trace

@@ -60,6 +60,7 @@ struct fa_thread {
 	uint32_t known;              /* node[0..known) belong to the walk before */
 	uint32_t last;               /* the walk before as a stack id, 0: not to be used */
 	uint32_t tried;              /* the last that was to be kept because it came twice in a row */
+	uint32_t loser;              /* where its losses were counted, the last time */
 	struct fa_recall *recalled;  /* the stack of the event before, if it was; else NULL */
 	uint64_t stack_lo, stack_hi; /* of the thread's own stack; lo 0: only hi is known */
 	struct fa_thread *next;
@@ -94,6 +95,8 @@ bool fa_thread_all_out(struct fa_thread *t);
 /* All begin anew, with the arena that comes now. Only while all are out. */
 void fa_thread_renew(void);
 void fa_thread_number(struct fa_thread *t, int32_t tid); /* in the arena that is there now */
+/* losers.c. It has lost an event: NO_BUFFER or NESTED. Its process's count is in it. */
+void fa_thread_count_lost(struct fa_thread *t, enum fa_lost_cause cause);
 uint64_t fa_thread_bytes(void); /* mapped for all threads so far */
 /* Threads of this process that used the heap, since it forked; those that have ended as well. A thread is counted
  * before it records anything. */

@@ -247,7 +247,7 @@ static FA_NOINLINE bool next_buffer(struct fa_thread *t, struct fa_writer *w,
 		return false;
 	if (b == NULL) {
 		w->lost++;
-		fa_arena_count_lost(FA_LOST_NO_BUFFER, 1);
+		fa_thread_count_lost(t, FA_LOST_NO_BUFFER);
 		fa_wake_unanswered();
 		return false;
 	}
@@ -374,7 +374,7 @@ static FA_NOINLINE struct fa_writer *enter_slow(const struct fa_regs *regs)
 			return w;
 		}
 	}
-	fa_arena_count_lost(FA_LOST_NESTED, 1);
+	fa_thread_count_lost(t, FA_LOST_NESTED);
 	return NULL;
 }
 

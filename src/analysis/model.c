@@ -337,6 +337,26 @@ int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec)
 	return 0;
 }
 
+int fa_model_add_thread_lost(struct fa_model *m, const struct fa_rec_thread_lost *rec)
+{
+	struct fa_process *p = fa_model_process(m, rec->process);
+	struct fa_thread *t = p != NULL ? fa_model_thread(m, p, rec->thread & 0x7fffffffu) : NULL;
+
+	if (t == NULL)
+		return p == NULL ? -EBADMSG : -ENOMEM;
+	t->lost[rec->cause < FA_LOST_CAUSES ? rec->cause : FA_LOST_CAUSES - 1] += rec->count;
+	return 0;
+}
+
+uint64_t fa_thread_lost(const struct fa_thread *t)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < FA_LOST_CAUSES; i++)
+		n += t->lost[i];
+	return n;
+}
+
 void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before)
 {
 	/* What a thread lost before the session came to its process is not the session's. */

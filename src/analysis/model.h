@@ -169,6 +169,7 @@ struct fa_thread {
 	struct fa_amount total;
 	struct fa_amount outstanding; /* allocated by this thread, freed by nobody */
 	uint64_t lost_before;
+	uint64_t lost[FA_LOST_CAUSES]; /* in its process's as well, which may have more */
 	bool met; /* events of it were */
 };
 
@@ -229,6 +230,8 @@ int fa_model_add_nodes(struct fa_model *m, const struct fa_rec_nodes *rec,
 int fa_model_add_process_end(struct fa_model *m, const struct fa_rec_process_end *rec,
 			     struct fa_process **ret) FA_MUST_USE;
 int fa_model_add_lost(struct fa_model *m, const struct fa_rec_lost *rec) FA_MUST_USE;
+int fa_model_add_thread_lost(struct fa_model *m, const struct fa_rec_thread_lost *rec) FA_MUST_USE;
+uint64_t fa_thread_lost(const struct fa_thread *t);
 /* What EVENTS records say was lost before them. The counts of LOST are the truth; these tell of losses
  * where LOST records were cut off. */
 void fa_model_saw_lost(struct fa_thread *t, uint64_t lost_before);

@@ -196,6 +196,8 @@ static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 		return fa_extents_take(e, rec->head);
 	case FA_TAG_LOST:
 		return fa_model_add_lost(m, rec->head);
+	case FA_TAG_THREAD_LOST:
+		return fa_model_add_thread_lost(m, rec->head);
 	case FA_TAG_PASS:
 		take_pass(e, ((const struct fa_rec_pass *)rec->head)->stamp);
 		return 0;

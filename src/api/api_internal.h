@@ -28,6 +28,10 @@ int fa_api_check_ids(const struct fa_stack_event_id *ids, uint32_t count, uint32
 int fa_api_attach_pids(int sock, uint64_t session, const uint32_t *pids, uint32_t count,
 		       struct fa_trace_properties *p);
 int fa_api_query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p);
+/* NULL: there is none that the caller may see; no_session says so. */
+const struct fa_status_session *fa_api_find_session(const struct fa_client_status *st, fa_trace_handle handle,
+						   const char *name);
+int fa_api_no_session(const char *name);
 
 /* update.c: what fa_control_trace() does with FA_TRACE_UPDATE */
 int fa_api_update(fa_trace_handle handle, const char *name, struct fa_trace_properties *p);

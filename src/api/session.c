@@ -289,8 +289,8 @@ static void show_session(const struct fa_client_status *st, const struct fa_stat
 }
 
 /* By name as firstallocd looks it up: the caller's own session before one of the system. */
-static const struct fa_status_session *find_session(const struct fa_client_status *st,
-						    fa_trace_handle handle, const char *name)
+const struct fa_status_session *fa_api_find_session(const struct fa_client_status *st, fa_trace_handle handle,
+						   const char *name)
 {
 	const struct fa_status_session *found = NULL;
 
@@ -305,7 +305,7 @@ static const struct fa_status_session *find_session(const struct fa_client_statu
 	return found;
 }
 
-static int no_session(const char *name)
+int fa_api_no_session(const char *name)
 {
 	if (name != NULL)
 		return fa_api_fail(FA_ERROR_NO_SUCH_SESSION, "there is no session called '%s'",
@@ -317,7 +317,7 @@ int fa_api_check_session(fa_trace_handle handle, const char *session_name)
 {
 	if (session_name != NULL)
 		return fa_api_check_name(session_name);
-	return handle != 0 ? FA_OK : no_session(NULL);
+	return handle != 0 ? FA_OK : fa_api_no_session(NULL);
 }
 
 int fa_api_query(int sock, fa_trace_handle handle, const char *name, struct fa_trace_properties *p)
@@ -325,15 +325,15 @@ int fa_api_query(int sock, fa_trace_handle handle, const char *name, struct fa_t
 	FA_CLEANUP(fa_client_status_done) struct fa_client_status st = {0};
 	const struct fa_status_session *s;
 	struct fa_control_reply reply;
-	int e = fa_client_status(sock, &reply, &st);
+	int e = fa_client_status(sock, false, &reply, &st);
 
 	if (e < 0)
 		return fa_api_fail_to_ask(e);
 	if (reply.error != 0)
 		return fa_api_fail_reply(&reply);
-	s = find_session(&st, handle, name);
+	s = fa_api_find_session(&st, handle, name);
 	if (s == NULL)
-		return no_session(name);
+		return fa_api_no_session(name);
 	if (p != NULL)
 		show_session(&st, s, p);
 	return FA_OK;
@@ -534,7 +534,7 @@ int fa_control_trace(fa_trace_handle handle, const char *session_name,
 	if (e != FA_OK)
 		return e;
 	if (session_name == NULL && handle == 0)
-		return no_session(NULL);
+		return fa_api_no_session(NULL);
 	if (control == FA_TRACE_UPDATE)
 		return fa_api_update(handle, session_name, properties);
 	sock = fa_client_connect(fa_api_root());

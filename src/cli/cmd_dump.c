@@ -95,6 +95,7 @@ static bool is_chosen(const struct chosen *c, const struct fa_trace_record *rec)
 	case FA_TAG_EXTENTS:
 	case FA_TAG_THREAD_END:
 	case FA_TAG_LOST:
+	case FA_TAG_THREAD_LOST:
 		return has_process(c, first);
 	case FA_TAG_MODULE:
 	case FA_TAG_NODES:

@@ -135,7 +135,7 @@ static int find_session(struct job *job)
 			       "leaks: no firstallocd is running that could know the blocks of %d; "
 			       "--trace FILE names the trace of `firstalloc run`",
 			       job->pid);
-	r = fa_client_status(sock, &reply, &status);
+	r = fa_client_status(sock, false, &reply, &status);
 	if (r < 0 || reply.error != 0)
 		return r < 0 ? fa_client_fail(job->reading.cli, r) : fa_client_fail_reply(&reply);
 	bool found = take_session(job, &status);

@@ -10,7 +10,12 @@
 #include "cli/status.h"
 #include "format/trace_format.h"
 
-static const struct fa_option options[] = {{0}};
+static struct {
+	bool threads;
+} given;
+
+static const struct fa_option options[] = {
+	{'t', "threads", NULL, FA_OPT_FLAG, &given.threads, "all threads, not only those that lost events", NULL}, {0}};
 
 /* What helps against a loss of this cause; NULL: nothing that could be set. */
 static const char *remedy(unsigned cause, const struct fa_status_session *e)
@@ -52,15 +57,6 @@ static void json_pair(struct fa_json *j, const char *key, uint64_t requested, ui
 	fa_json_end_object(j);
 }
 
-static void json_causes(struct fa_json *j, const uint64_t lost_by[FA_LOST_CAUSES])
-{
-	fa_json_object(j, "lost_by_cause");
-	for (unsigned i = 0; i < FA_LOST_CAUSES; i++)
-		if (lost_by[i] != 0)
-			fa_json_u64(j, fa_lost_cause_name(i), lost_by[i]);
-	fa_json_end_object(j);
-}
-
 static bool is_in(const struct fa_status_process *p, const struct fa_status_session *e)
 {
 	return p->state == FA_STATUS_TRACED && (p->sessions >> e->index & 1) != 0;
@@ -80,7 +76,8 @@ static void json_processes(struct fa_json *j, const struct fa_status *s,
 		fa_json_string(j, "image", p->image);
 		fa_json_u64(j, "events", p->events);
 		fa_json_u64(j, "EventsLost", p->lost);
-		json_causes(j, p->lost_by);
+		fa_causes_json(j, p->lost_by);
+		fa_threads_json(j, s, i);
 		fa_json_end_object(j);
 	}
 	fa_json_end_array(j);
@@ -150,7 +147,7 @@ static void show_json(const struct fa_status *s, const struct fa_status_session 
 	json_consumers(&j, s, e);
 	fa_json_u64(&j, "events", e->events);
 	fa_json_u64(&j, "bytes", e->bytes);
-	json_causes(&j, e->lost_by);
+	fa_causes_json(&j, e->lost_by);
 	json_remedies(&j, e);
 	json_processes(&j, s, e);
 	fa_json_end_object(&j);
@@ -249,6 +246,7 @@ static void show_text(const struct fa_status *s, const struct fa_status_session 
 		printf("  process %-12d %s, %s events, %s lost\n", (int)p->pid, image,
 		       fa_format_count(text[0], sizeof(text[0]), p->events),
 		       fa_format_count(text[1], sizeof(text[1]), p->lost));
+		fa_threads_text(s, i, given.threads);
 	}
 }
 
@@ -260,7 +258,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 	if (argc != 1)
 		return fa_usage(cli, "one session name is needed");
-	e = fa_status_fetch(cli, &s);
+	e = fa_status_fetch(cli, true, &s);
 	if (e != 0)
 		return e;
 	for (uint32_t i = 0; i < s.h.sessions && found == NULL; i++)
@@ -288,7 +286,8 @@ const struct fa_command fa_cmd_query = {
 		"the trace; it becomes smaller in a small file. NumberOfBuffers and FreeBuffers are "
 		"those in which the programs record that are traced now. BuffersWritten are blocks of "
 		"the trace. EventsLost is told by cause, with what helps against it, for the session "
-		"since its start and for each process. LogBuffersLost are blocks that could not be "
+		"since its start, and for each process and thread that is traced now (of threads beyond some "
+		"hundreds the process's sum alone is known; of those that ended the trace has it). LogBuffersLost are blocks that could not be "
 		"written. RealTimeBuffersLost are buffers of events that a reader (firstalloc tail) was too slow "
 		"for: they are lost for it alone, not in the file; a line for each reader says how many.",
 	.examples = "firstalloc query daily # is anything lost, and what helps\n"

@@ -12,12 +12,13 @@
 
 static struct {
 	uint32_t pid;
+	bool threads;
 } given;
 
-static const struct fa_option options[] = {{'p', "pid", "PID", FA_OPT_U32, &given.pid,
-					    "explain one process: is it traced, and if not, why",
-					    NULL},
-					   {0}};
+static const struct fa_option options[] = {
+	{'p', "pid", "PID", FA_OPT_U32, &given.pid, "explain one process: is it traced, and if not, why", NULL},
+	{'t', "threads", NULL, FA_OPT_FLAG, &given.threads, "the threads of each process that is traced, too", NULL},
+	{0}};
 
 /* From the registry where it may be read, else from what it published. */
 static void fetch_armed(const struct fa_cli *cli, struct fa_status *s)
@@ -116,7 +117,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 		return fa_usage(cli, "unexpected argument '%s'", argv[0]);
 	if (given.pid > 1u << 30)
 		return fa_usage(cli, "--pid: there is no such number");
-	status = fa_status_fetch(cli, &s);
+	status = fa_status_fetch(cli, given.threads, &s);
 	if (status != 0)
 		goto out;
 	if (given.pid != 0) {

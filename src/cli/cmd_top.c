@@ -101,7 +101,7 @@ static int open_only_session(struct run *r, char name[FA_SESSION_NAME])
 	struct fa_control_reply reply;
 	const char *found = NULL;
 	uint32_t n = 0;
-	int e = sock < 0 ? sock : fa_client_status(sock, &reply, &st);
+	int e = sock < 0 ? sock : fa_client_status(sock, false, &reply, &st);
 
 	if (e < 0)
 		return fa_client_fail(r->cli, e);

@@ -325,7 +325,7 @@ int fa_doctor_target(struct fa_doctor *d, const char *target)
 {
 	struct fa_status s = {0};
 	uint32_t pid = 0;
-	int status = fa_status_fetch(d->cli, &s);
+	int status = fa_status_fetch(d->cli, false, &s);
 
 	if (status == 0 && fa_parse_u32(target, &pid) == 0 && pid > 0 && pid <= INT32_MAX)
 		status = of_pid(d, &s, (int32_t)pid);

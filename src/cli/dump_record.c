@@ -293,6 +293,16 @@ static void LOST(struct fa_dump *d, const struct fa_rec_lost *r, struct fa_trace
 	u64(d, "count", r->count);
 }
 
+static void THREAD_LOST(struct fa_dump *d, const struct fa_rec_thread_lost *r, struct fa_trace_record *rec)
+{
+	(void)rec;
+	begin(d, "thread-lost", &r->stamp);
+	u64(d, "process", r->process);
+	u64(d, "thread", r->thread);
+	name(d, "cause", fa_lost_cause_name(r->cause));
+	u64(d, "count", r->count);
+}
+
 static void PASS(struct fa_dump *d, const struct fa_rec_pass *r, struct fa_trace_record *rec)
 {
 	(void)rec;
@@ -601,6 +611,8 @@ static bool happened_in_range(const struct fa_dump *d, const struct fa_trace_rec
 		return in_range(d, ((const struct fa_rec_thread_end *)rec->head)->stamp);
 	case FA_TAG_LOST:
 		return in_range(d, ((const struct fa_rec_lost *)rec->head)->stamp);
+	case FA_TAG_THREAD_LOST:
+		return in_range(d, ((const struct fa_rec_thread_lost *)rec->head)->stamp);
 	case FA_TAG_EXTENTS:
 		return in_range(d, ((const struct fa_rec_extents *)rec->head)->stamp);
 	case FA_TAG_PASS:

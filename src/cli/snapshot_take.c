@@ -77,7 +77,7 @@ static int find_named(struct take *t)
 
 	if (t->given->names.count == 0)
 		return 0;
-	e = fa_client_status(t->sock, &reply, &s);
+	e = fa_client_status(t->sock, false, &reply, &s);
 	if (e < 0)
 		return fa_client_fail(t->cli, e);
 	for (uint32_t i = 0; i < s.h.processes && t->pids < FA_SNAPSHOT_PIDS; i++)

@@ -20,6 +20,7 @@ static int take_status(struct fa_status *s)
 	s->h = s->got.h;
 	s->session = s->got.session;
 	s->process = s->got.process;
+	s->thread = s->got.thread;
 	s->coverage = malloc(s->h.coverage * sizeof(*s->coverage) + 1);
 	if (s->coverage == NULL)
 		return -ENOMEM;
@@ -28,7 +29,7 @@ static int take_status(struct fa_status *s)
 	return 0;
 }
 
-int fa_status_fetch(const struct fa_cli *cli, struct fa_status *s)
+int fa_status_fetch(const struct fa_cli *cli, bool threads, struct fa_status *s)
 {
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(cli->root);
 	struct fa_control_reply reply;
@@ -41,7 +42,7 @@ int fa_status_fetch(const struct fa_cli *cli, struct fa_status *s)
 		return 0;
 	if (sock < 0)
 		return fa_client_fail(cli, sock);
-	e = fa_client_status(sock, &reply, &s->got);
+	e = fa_client_status(sock, threads, &reply, &s->got);
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	if (reply.error != 0)

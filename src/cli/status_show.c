@@ -115,6 +115,7 @@ static void text_processes(const struct fa_status *s)
 		if (p->state != FA_STATUS_TRACED)
 			printf("  %s", fa_reason_text(p->reason));
 		putchar('\n');
+		fa_threads_text(s, i, true);
 	}
 }
 
@@ -259,6 +260,8 @@ static void json_processes(struct fa_json *j, const struct fa_status *s)
 		fa_json_string(j, "text", fa_reason_text(p->reason));
 		fa_json_u64(j, "events", p->events);
 		fa_json_u64(j, "lost", p->lost);
+		if (s->h.threads != 0)
+			fa_threads_json(j, s, i);
 		fa_json_end_object(j);
 	}
 	fa_json_end_array(j);

@@ -281,12 +281,14 @@ static int map_status(int fd, struct fa_client_status *s)
 	s->coverage = (const void *)at;
 	at += s->h.coverage * sizeof(*s->coverage);
 	s->consumer = (const void *)at;
+	at += s->h.consumers * sizeof(*s->consumer);
+	s->thread = (const void *)at;
 	return 0;
 }
 
-int fa_client_status(int sock, struct fa_control_reply *ret_reply, struct fa_client_status *ret)
+int fa_client_status(int sock, bool threads, struct fa_control_reply *ret_reply, struct fa_client_status *ret)
 {
-	struct fa_control_request request = {.verb = FA_CONTROL_STATUS};
+	struct fa_control_request request = {.verb = FA_CONTROL_STATUS, .all = threads};
 	FA_CLEANUP(fa_close) int fd = -1;
 	int e = fa_client_ask(sock, &request, -1, ret_reply, &fd);
 

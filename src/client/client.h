@@ -40,10 +40,11 @@ struct fa_client_status {
 	const struct fa_status_process *process;
 	const struct fa_status_coverage *coverage;
 	const struct fa_status_consumer *consumer;
+	const struct fa_status_thread *thread; /* none unless they were asked for */
 };
 
 /* 0 with ret_reply->error 0: *ret is filled; with another: it was refused. -errno as fa_client_ask(). */
-int fa_client_status(int sock, struct fa_control_reply *ret_reply,
+int fa_client_status(int sock, bool threads, struct fa_control_reply *ret_reply,
 		     struct fa_client_status *ret) FA_MUST_USE;
 /* Read along with a session, by its name or, where that is NULL, its id. With ret->error 0 the connection is a
  * trace from now on (trace/live.h). */

@@ -316,6 +316,13 @@ static size_t thread_place(const struct fa_process *p, uint32_t serial)
 	return low;
 }
 
+struct fa_thread *family_thread(const struct fa_process *p, uint32_t serial)
+{
+	size_t at = thread_place(p, serial);
+
+	return at < p->thread_count && p->threads[at].serial == serial ? &p->threads[at] : NULL;
+}
+
 void family_write_thread(struct fa_family *f, const struct fa_process *p, const struct fa_thread *t)
 {
 	struct fa_rec_thread r = {

@@ -97,6 +97,7 @@ void fa_family_release(struct fa_family *f)
 	for (uint32_t i = 0; i < f->buffers; i++)
 		if (f->reading[i].done != FA_DONE_NOT)
 			give_back(f, i, f->reading[i].done == FA_DONE_ORPHANED);
+	family_release_losers(f); /* before their processes' places may be another's */
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
 		if (f->slot_done[i])
 			give_slot_back(f, i);
@@ -250,6 +251,7 @@ static uint32_t write_record(struct fa_family *f, struct fa_reading *r, uint32_t
 		.state = r->state,
 	};
 	unsigned tag = fa_event_is_call(f->scratch[from]) ? FA_TAG_CALLS : FA_TAG_EVENTS;
+	struct fa_thread *t = family_thread(p, r->thread & 0x7fffffff);
 	uint32_t at, heap;
 
 	/* Nobody needs the state at the end of a buffer. */
@@ -263,24 +265,32 @@ static uint32_t write_record(struct fa_family *f, struct fa_reading *r, uint32_t
 	if (record.count > 0)
 		family_emit(f, tag, &record, sizeof(record), f->scratch + from, at - from, NULL, 0);
 	/* Behind it: a session that begins a file with it counts what stands in the one before. */
+	if (t != NULL)
+		t->events += heap;
 	p->events += heap;
 	f->events += heap;
 	p->bytes += at - from;
 	return at;
 }
 
+/* How many they were cannot be known. */
+static void lose_damaged(struct fa_family *f, struct fa_reading *r)
+{
+	r->bad = true;
+	add_lost(f, r->process, FA_LOST_DAMAGED, 1);
+	family_add_thread_lost(f, r->process, r->thread & 0x7fffffff, FA_LOST_DAMAGED, 1);
+}
+
 /* Write bytes [r->read, limit) of a buffer; `last`: there will be no more. Returns how many. */
 static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bool last)
 {
 	struct fa_reading *r = &f->reading[id];
-	struct fa_process *p = r->process;
 	uint32_t at = 0, len, before;
 
 	if (r->bad || limit == r->read)
 		return 0;
 	if (limit < r->read || limit > FA_BUFFER_DATA) {
-		r->bad = true;
-		add_lost(f, p, FA_LOST_DAMAGED, 1);
+		lose_damaged(f, r);
 		return 0;
 	}
 	len = limit - r->read;
@@ -290,10 +300,8 @@ static uint32_t read_events(struct fa_family *f, uint32_t id, uint32_t limit, bo
 		before = at;
 		at = write_record(f, r, at, len, last);
 	} while (at < len && at > before);
-	if (at < len) { /* how many it were cannot be known */
-		r->bad = true;
-		add_lost(f, p, FA_LOST_DAMAGED, 1);
-	}
+	if (at < len)
+		lose_damaged(f, r);
 	return at;
 }
 
@@ -327,14 +335,28 @@ static uint64_t read_stream(struct fa_family *f, size_t to, uint64_t until)
 	return bytes;
 }
 
+static bool have_grown(const struct fa_family *f)
+{
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		for (unsigned c = 0; f->slot[i] != NULL && c < FA_LOSER_CAUSES; c++)
+			if (arena_load64(&family_slot(f, i)->lost[c]) > f->slot[i]->lost_seen[c])
+				return true;
+	return false;
+}
+
 static void write_lost(struct fa_family *f)
 {
+	if (have_grown(f) || (f->reap.on && family_has_losers(f)))
+		family_read_losers(f);
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++) {
 		struct fa_process *p = f->slot[i];
 
 		for (unsigned c = 0; p != NULL && c < FA_LOST_CAUSES; c++) {
 			uint64_t now = arena_load64(&family_slot(f, i)->lost[c]);
 
+			/* It may have died, or is, between its thread's count and its own. */
+			if (c < FA_LOSER_CAUSES && now < p->lost_told[c])
+				now = p->lost_told[c];
 			if (now <= p->lost_seen[c])
 				continue;
 			add_lost(f, p, c, now - p->lost_seen[c]);
@@ -379,6 +401,10 @@ int fa_family_skip(struct fa_family *f)
 		p->met_late = true;
 		p->events = p->bytes = 0;
 		memset(p->lost, 0, sizeof(p->lost));
+		for (size_t t = 0; t < p->thread_count; t++) {
+			p->threads[t].events = 0;
+			memset(p->threads[t].lost, 0, sizeof(p->threads[t].lost));
+		}
 	}
 	f->events = f->lost = 0;
 	return n < 0 ? (int)n : 0;

@@ -51,6 +51,15 @@ struct fa_family_process {
 	const char *image; /* base name of the executable; valid while the family lives */
 };
 
+/* One of its threads. */
+struct fa_family_thread {
+	uint32_t thread; /* as in the trace */
+	int32_t tid;     /* 0: not known */
+	uint64_t events;
+	uint64_t lost[FA_LOST_CAUSES]; /* as far as threads are told apart: the process's may be more */
+	char name[16];   /* "": not known */
+};
+
 /*
  * Adopt an arena: the file `fd` with segment 0 of `size` bytes, and whatever further segments it is
  * long enough for; the fd stays the caller's. Does not write the answer.
@@ -176,6 +185,9 @@ bool fa_family_over(const struct fa_family *f);
 unsigned fa_family_full(const struct fa_family *f, bool *ret_reap);
 size_t fa_family_processes(const struct fa_family *f);
 void fa_family_process_at(const struct fa_family *f, size_t i, struct fa_family_process *ret);
+/* The k-th of its threads that live, or were not seen to end yet. */
+size_t fa_family_threads(const struct fa_family *f, size_t i);
+void fa_family_thread_at(const struct fa_family *f, size_t i, size_t k, struct fa_family_thread *ret);
 /* Of all processes so far, those included that are so long dead that they are forgotten. */
 void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t *ret_lost);
 /*

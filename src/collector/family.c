@@ -401,6 +401,21 @@ void fa_family_process_at(const struct fa_family *f, size_t i, struct fa_family_
 	ret->image = slash != NULL ? slash + 1 : f->info.exe;
 }
 
+size_t fa_family_threads(const struct fa_family *f, size_t i)
+{
+	return f->processes[i]->thread_count;
+}
+
+void fa_family_thread_at(const struct fa_family *f, size_t i, size_t k, struct fa_family_thread *ret)
+{
+	const struct fa_thread *t = &f->processes[i]->threads[k];
+
+	*ret = (struct fa_family_thread){
+		.thread = t->serial, .tid = t->tid != 0 ? t->tid : t->own_tid, .events = t->events};
+	memcpy(ret->lost, t->lost, sizeof(ret->lost));
+	memcpy(ret->name, t->name, sizeof(ret->name));
+}
+
 void fa_family_totals(const struct fa_family *f, uint64_t *ret_events, uint64_t *ret_lost)
 {
 	*ret_events = f->events;
@@ -443,5 +458,6 @@ void fa_family_free(struct fa_family *f)
 	free(f->module);
 	free(f->reading);
 	free(f->work);
+	free(f->loser);
 	free(f);
 }

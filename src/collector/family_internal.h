@@ -24,6 +24,7 @@ enum {
 	FA_HOLES_MAX = 1024,          /* nodes that were not written when we passed them */
 	FA_DEAD_PROCESSES_MAX = 1024, /* remembered for parents and status */
 	FA_THREADS_MAX = 32768,       /* named threads of one process */
+	FA_LOSERS_MAX = FA_ARENA_LOSERS0 + (FA_ARENA_SEGMENTS - 1) * FA_ARENA_LOSERS,
 };
 
 struct fa_segment {
@@ -42,6 +43,8 @@ struct fa_thread {
 	uint32_t checks; /* reaps that saw it alive */
 	bool dead;
 	uint64_t absent_since_ns; /* 0: seen alive */
+	uint64_t events;
+	uint64_t lost[FA_LOST_CAUSES]; /* as far as threads are told apart */
 	char name[FA_COMM_SIZE];
 };
 
@@ -64,6 +67,7 @@ struct fa_process {
 	uint64_t bytes;
 	uint64_t lost[FA_LOST_CAUSES];      /* all that is known */
 	uint64_t lost_seen[FA_LOST_CAUSES]; /* what the slot's counters said last */
+	uint64_t lost_told[FA_LOSER_CAUSES]; /* what those of its threads did, together */
 	char *strings;                      /* of the PROCESS record */
 	size_t strings_len;
 	struct fa_thread *threads; /* by serial, ascending */
@@ -85,6 +89,13 @@ struct fa_reading {
 	/* of the drain that is under way */
 	uint8_t state1, state2;
 	uint32_t limit1, limit2;
+};
+
+/* What we know of a struct fa_arena_loser. */
+struct fa_loser {
+	uint64_t who;
+	uint64_t lost[FA_LOSER_CAUSES];
+	bool done; /* the thread has ended: it waits for fa_family_release() */
 };
 
 enum fa_done {
@@ -146,6 +157,7 @@ struct fa_family {
 	size_t work_count, work_at;
 	uint64_t sweep_stamp, sweep_bytes;
 	struct fa_reap reap;
+	struct fa_loser *loser; /* FA_LOSERS_MAX, by place over all segments; NULL: nobody lost anything yet */
 	const struct fa_sink *sink;     /* of the call that is under way, NULL: thrown away */
 	int error;                      /* of that sink */
 	unsigned char scratch[FA_BUFFER_DATA + 8]; /* the private copy that is walked and written */
@@ -216,6 +228,7 @@ void family_write_modules(struct fa_family *f);
 void family_write_nodes(struct fa_family *f);
 void family_meet_thread(struct fa_family *f, struct fa_process *p, uint32_t serial,
 			int32_t own_tid, uint64_t start_stamp);
+struct fa_thread *family_thread(const struct fa_process *p, uint32_t serial); /* NULL: not met */
 void family_write_thread(struct fa_family *f, const struct fa_process *p,
 			 const struct fa_thread *t);
 void family_forget_process(struct fa_process *p);
@@ -231,6 +244,17 @@ int family_begin_sweep(struct fa_family *f) FA_MUST_USE;
 /* Until it is over or this time (fa_mono_ns()) has come. Returns how many bytes of events. */
 int64_t family_continue_sweep(struct fa_family *f, uint64_t until);
 void family_finish_reap(struct fa_family *f); /* reap.c */
+/* losers.c: which thread lost events. When a process's counts of these causes have grown, or it has ended; records. */
+void family_read_losers(struct fa_family *f);
+bool family_has_losers(const struct fa_family *f);
+void family_add_thread_lost(struct fa_family *f, struct fa_process *p, uint32_t serial, unsigned cause, uint64_t count);
+/* The thread, or (NULL) the process, has ended, and its losses were read: their places go back, by family_release_losers()
+ * or at once. */
+void family_end_losers(struct fa_family *f, uint32_t slot, const struct fa_thread *t);
+void family_release_losers(struct fa_family *f);
+/* For fa_family_restore(): has its place still whom we saw there last? The losses of threads, from what was seen. */
+bool family_holds_loser(const struct fa_family *f, uint32_t place);
+void family_recount_losers(struct fa_family *f);
 /* extents.c: if it is time. */
 void family_sample(struct fa_family *f, struct fa_process *p, uint64_t now);
 /* A slot of the process table is free again. */

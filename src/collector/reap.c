@@ -83,6 +83,7 @@ static void end_process(struct fa_family *f, struct fa_process *p)
 	};
 
 	take_buffers(f, p, NULL);
+	family_end_losers(f, p->slot, NULL);
 	family_emit(f, FA_TAG_PROCESS_END, &r, sizeof(r), NULL, 0, NULL, 0);
 	p->live = false;
 	free(p->threads);
@@ -191,6 +192,7 @@ static void end_thread(struct fa_family *f, const struct fa_process *p, const st
 	};
 
 	take_buffers(f, p, t);
+	family_end_losers(f, p->slot, t);
 	family_emit(f, FA_TAG_THREAD_END, &r, sizeof(r), NULL, 0, NULL, 0);
 }
 

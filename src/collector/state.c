@@ -12,7 +12,9 @@
 
 #include "collector/family_internal.h"
 
-#define STATE_MAGIC 0x31455441545346ULL /* "FSTATE1" */
+#define STATE_MAGIC 0x32455441545346ULL /* "FSTATE2" */
+
+enum { SAVED_THREADS = 8192 };
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
@@ -22,7 +24,7 @@ struct saved_head {
 	uint32_t next_node;
 	uint32_t next_module;
 	uint32_t main_adopted;
-	uint32_t holes, processes, slots_done, readings; /* what follows, in this order */
+	uint32_t holes, processes, slots_done, readings, losers, threads; /* what follows, in this order */
 	uint64_t untraced, events, lost, passes;
 };
 
@@ -35,12 +37,28 @@ struct saved_process {
 	uint32_t known;
 	uint32_t reserved;
 	uint64_t start_time, events, bytes;
-	uint64_t lost[FA_LOST_CAUSES], lost_seen[FA_LOST_CAUSES];
+	uint64_t lost[FA_LOST_CAUSES], lost_seen[FA_LOST_CAUSES], lost_told[FA_LOSER_CAUSES];
 };
 
 struct saved_slot {
 	uint32_t slot;
 	uint32_t generation; /* that it gets when it is given back */
+};
+
+struct saved_loser {
+	uint32_t place;
+	uint32_t done;
+	uint64_t who;
+	uint64_t lost[FA_LOSER_CAUSES];
+};
+
+/* For status: what it recorded. Its losses follow from the losers. */
+struct saved_thread {
+	uint32_t slot;
+	uint32_t serial;
+	int32_t own_tid;
+	uint32_t damaged;
+	uint64_t events;
 };
 
 struct saved_reading {
@@ -92,6 +110,7 @@ static void put_process(struct out *o, const struct fa_process *p)
 
 	memcpy(s.lost, p->lost, sizeof(s.lost));
 	memcpy(s.lost_seen, p->lost_seen, sizeof(s.lost_seen));
+	memcpy(s.lost_told, p->lost_told, sizeof(s.lost_told));
 	put(o, &s, sizeof(s));
 }
 
@@ -110,6 +129,44 @@ static void put_reading(struct out *o, const struct fa_reading *r, uint32_t id)
 	};
 
 	put(o, &s, sizeof(s));
+}
+
+static void put_losers(struct out *o, const struct fa_family *f)
+{
+	for (uint32_t i = 0; f->loser != NULL && i < FA_LOSERS_MAX; i++) {
+		struct saved_loser s = {.place = i, .done = f->loser[i].done, .who = f->loser[i].who};
+
+		if (s.who == 0)
+			continue;
+		memcpy(s.lost, f->loser[i].lost, sizeof(s.lost));
+		put(o, &s, sizeof(s));
+	}
+}
+
+static uint32_t count_losers(const struct fa_family *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; f->loser != NULL && i < FA_LOSERS_MAX; i++)
+		n += f->loser[i].who != 0;
+	return n;
+}
+
+/* As many as there is room for: those behind begin to count anew. o NULL: only how many. */
+static uint32_t put_threads(struct out *o, const struct fa_family *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
+		for (size_t k = 0; f->slot[i] != NULL && k < f->slot[i]->thread_count && n < SAVED_THREADS; k++, n++) {
+			const struct fa_thread *t = &f->slot[i]->threads[k];
+			struct saved_thread s = {.slot = i, .serial = t->serial, .own_tid = t->own_tid,
+						 .damaged = (uint32_t)t->lost[FA_LOST_DAMAGED], .events = t->events};
+
+			if (o != NULL)
+				put(o, &s, sizeof(s));
+		}
+	return n;
 }
 
 static bool is_kept(const struct fa_reading *r)
@@ -139,6 +196,8 @@ size_t fa_family_save(const struct fa_family *f, void *to, size_t size)
 	}
 	for (uint32_t i = 0; i < f->buffers; i++)
 		h.readings += is_kept(&f->reading[i]);
+	h.losers = count_losers(f);
+	h.threads = put_threads(NULL, f);
 	put(&o, &h, sizeof(h));
 	put(&o, f->holes, h.holes * sizeof(f->holes[0]));
 	for (uint32_t i = 0; i < FA_ARENA_PROCESSES; i++)
@@ -151,6 +210,8 @@ size_t fa_family_save(const struct fa_family *f, void *to, size_t size)
 	for (uint32_t i = 0; i < f->buffers; i++)
 		if (is_kept(&f->reading[i]))
 			put_reading(&o, &f->reading[i], i);
+	put_losers(&o, f);
+	(void)put_threads(&o, f);
 	return o.full ? 0 : size - o.left;
 }
 
@@ -196,6 +257,7 @@ static int restore_process(struct fa_family *f, struct in *in)
 	p->status = -1;
 	memcpy(p->lost, s.lost, sizeof(p->lost));
 	memcpy(p->lost_seen, s.lost_seen, sizeof(p->lost_seen));
+	memcpy(p->lost_told, s.lost_told, sizeof(p->lost_told));
 	r = family_describe_strings(f, p);
 	if (r == 0)
 		r = family_remember_process(f, p);
@@ -264,6 +326,44 @@ static int restore_reading(struct fa_family *f, struct in *in)
 	return 0;
 }
 
+static int restore_loser(struct fa_family *f, struct in *in)
+{
+	struct saved_loser s;
+	struct fa_loser *seen;
+
+	if (!get(in, &s, sizeof(s)) || s.place >= FA_LOSERS_MAX)
+		return -EBADMSG;
+	if (f->loser == NULL)
+		f->loser = calloc(FA_LOSERS_MAX, sizeof(*f->loser));
+	if (f->loser == NULL)
+		return -ENOMEM;
+	seen = &f->loser[s.place];
+	seen->who = s.who;
+	memcpy(seen->lost, s.lost, sizeof(seen->lost));
+	/* Given back already, and maybe taken again: then it is as any other. */
+	seen->done = s.done != 0 && family_holds_loser(f, s.place);
+	if (s.done != 0 && !seen->done)
+		memset(seen, 0, sizeof(*seen));
+	f->release_due |= seen->done;
+	return 0;
+}
+
+static int restore_thread(struct fa_family *f, struct in *in)
+{
+	struct saved_thread s;
+	struct fa_thread *t;
+
+	if (!get(in, &s, sizeof(s)) || s.slot >= FA_ARENA_PROCESSES || f->slot[s.slot] == NULL)
+		return -EBADMSG;
+	family_meet_thread(f, f->slot[s.slot], s.serial, s.own_tid, 0);
+	t = family_thread(f->slot[s.slot], s.serial);
+	if (t == NULL)
+		return 0;
+	t->events = s.events;
+	t->lost[FA_LOST_DAMAGED] = s.damaged;
+	return 0;
+}
+
 /* Head and holes; in->at is the first process then. */
 static bool get_head(struct in *in, struct saved_head *ret, uint32_t holes[FA_HOLES_MAX])
 {
@@ -315,5 +415,10 @@ int fa_family_restore(struct fa_family *f, const void *from, size_t len)
 		r = restore_slot_done(f, &in);
 	for (uint32_t i = 0; i < h.readings && r == 0; i++)
 		r = restore_reading(f, &in);
+	for (uint32_t i = 0; i < h.losers && r == 0; i++)
+		r = restore_loser(f, &in);
+	for (uint32_t i = 0; i < h.threads && r == 0; i++)
+		r = restore_thread(f, &in);
+	family_recount_losers(f);
 	return r;
 }

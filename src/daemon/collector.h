@@ -332,7 +332,7 @@ const char *refuse_mount(const struct statx *x);
 bool mount_is_trusted(int fd);
 
 /* status.c: a memfd, or -errno */
-int status_build(struct collector *c, const struct client *cl) FA_MUST_USE;
+int status_build(struct collector *c, const struct client *cl, bool threads) FA_MUST_USE;
 
 /* crashes.c: is it a crash loop? */
 void crashes_began(struct family *fam, uint32_t rule_id);

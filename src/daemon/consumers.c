@@ -39,7 +39,8 @@ struct piece {
 
 /* Lost for this consumer since it was last told. */
 struct loss {
-	uint32_t process, cause;
+	unsigned tag; /* LOST; THREAD_LOST, of what the programs lost */
+	uint32_t process, thread, cause;
 	uint64_t count;
 };
 
@@ -151,12 +152,13 @@ static void write_record(struct consumer *k, unsigned tag, const void *head, siz
 
 /* ---- what it cannot take ---- */
 
-static void add_loss(struct consumer *k, uint32_t process, uint32_t cause, uint64_t count)
+static void add_loss(struct consumer *k, const struct loss *l)
 {
 	size_t i = 0, room = k->loss_room ? k->loss_room * 2 : 16;
 	struct loss *bigger;
 
-	while (i < k->losses && (k->loss[i].process != process || k->loss[i].cause != cause))
+	while (i < k->losses && (k->loss[i].tag != l->tag || k->loss[i].process != l->process ||
+				 k->loss[i].thread != l->thread || k->loss[i].cause != l->cause))
 		i++;
 	if (i == k->losses) {
 		bigger = k->losses < k->loss_room ? k->loss : reallocarray(k->loss, room, sizeof(*bigger));
@@ -167,9 +169,10 @@ static void add_loss(struct consumer *k, uint32_t process, uint32_t cause, uint6
 		if (k->losses == k->loss_room)
 			k->loss_room = room;
 		k->loss = bigger;
-		k->loss[k->losses++] = (struct loss){process, cause, 0};
+		k->loss[k->losses++] = *l;
+		return;
 	}
-	k->loss[i].count += count;
+	k->loss[i].count += l->count;
 }
 
 static void tell_losses(struct consumer *k)
@@ -180,8 +183,13 @@ static void tell_losses(struct consumer *k)
 		const struct loss *l = &k->loss[i];
 		struct fa_rec_lost lost = {
 			.process = l->process, .cause = l->cause, .count = l->count, .stamp = now};
+		struct fa_rec_thread_lost of_thread = {
+			.process = l->process, .thread = l->thread, .cause = l->cause, .count = l->count, .stamp = now};
 
-		write_record(k, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0, NULL, 0);
+		if (l->tag == FA_TAG_LOST)
+			write_record(k, FA_TAG_LOST, &lost, sizeof(lost), NULL, 0, NULL, 0);
+		else
+			write_record(k, FA_TAG_THREAD_LOST, &of_thread, sizeof(of_thread), NULL, 0, NULL, 0);
 	}
 	k->losses = 0;
 }
@@ -200,26 +208,29 @@ static bool has_room(struct consumer *k, size_t len)
 	return false;
 }
 
-static void lose_events(struct consumer *k, const struct fa_rec_events *rec, const void *tail,
+static void lose_events(struct consumer *k, unsigned tag, const struct fa_rec_events *rec, const void *tail,
 			size_t tail_len)
 {
-	uint32_t count, heap;
+	uint32_t count, heap = rec->count;
 
-	(void)fa_event_skim(tail, tail_len, &count, &heap);
+	if (tag == FA_TAG_EVENTS) /* without the stamps */
+		(void)fa_event_skim(tail, tail_len, &count, &heap);
 	k->events_lost += heap;
 	k->s->real_time_events_lost += heap;
-	add_loss(k, rec->process, FA_LOST_NO_BUFFER, heap);
+	add_loss(k, &(struct loss){FA_TAG_LOST, rec->process, 0, FA_LOST_NO_BUFFER, heap});
 }
 
 static void give(struct consumer *k, unsigned tag, const void *head, size_t head_len, const void *tail,
 		 size_t tail_len, const void *tail2, size_t tail2_len)
 {
+	const struct fa_rec_thread_lost *of_thread = head;
 	const struct fa_rec_lost *lost = head;
 
 	switch (tag) {
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 		if (!has_room(k, head_len + tail_len)) {
-			lose_events(k, head, tail, tail_len);
+			lose_events(k, tag, head, tail, tail_len);
 			return;
 		}
 		if (k->losses != 0)
@@ -227,7 +238,14 @@ static void give(struct consumer *k, unsigned tag, const void *head, size_t head
 		break;
 	case FA_TAG_LOST: /* it comes again and again */
 		if (!has_room(k, head_len)) {
-			add_loss(k, lost->process, lost->cause, lost->count);
+			add_loss(k, &(struct loss){tag, lost->process, 0, lost->cause, lost->count});
+			return;
+		}
+		break;
+	case FA_TAG_THREAD_LOST:
+		if (!has_room(k, head_len)) {
+			add_loss(k, &(struct loss){tag, of_thread->process, of_thread->thread, of_thread->cause,
+						   of_thread->count});
 			return;
 		}
 		break;

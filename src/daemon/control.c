@@ -439,7 +439,7 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		snapshot_release(c, cl, q);
 		return true;
 	case FA_CONTROL_STATUS:
-		e = status_build(c, cl);
+		e = status_build(c, cl, q->all != 0);
 		if (e < 0)
 			client_say(cl, e, "status: %s", fa_strerror(e));
 		else

@@ -32,7 +32,7 @@
 
 enum {
 	PLACES = 8192,
-	COPY_SIZE = 640 << 10, /* of the largest family: see the assertion */
+	COPY_SIZE = 960 << 10, /* of the largest family: see the assertion */
 	NAMES_SIZE = FA_SESSIONS_MAX * 8,
 	STATE_SIZE = COPY_SIZE - NAMES_SIZE,
 	UNCLAIMED_AFTER_S = 3,
@@ -77,8 +77,8 @@ static struct {
 	uint64_t committed_before;
 } mine;
 
-/* Buffers of 16 KB in the largest arena, at about 64 bytes each, slots and holes. */
-static_assert(STATE_SIZE > 8192 * 72 + FA_ARENA_PROCESSES * 320, "the largest family fits");
+/* Buffers of 16 KB in the largest arena, at about 64 bytes each, slots, holes, losers, threads. */
+static_assert(STATE_SIZE > 8192 * 72 + FA_ARENA_PROCESSES * 336 + 2440 * 32 + 8192 * 24, "the largest family fits");
 
 static unsigned char *copy_at(const struct collector *c, int place, unsigned copy)
 {

@@ -48,6 +48,7 @@ const void *session_ids(const struct session *s, unsigned tag, const void *head,
 	case FA_TAG_CALLS:
 	case FA_TAG_EXTENTS:
 	case FA_TAG_LOST:
+	case FA_TAG_THREAD_LOST:
 	case FA_TAG_THREAD_END:
 		*first += by;
 		return copy;

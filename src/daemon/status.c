@@ -71,6 +71,14 @@ static void add_session(struct fa_buf *b, const struct collector *c, struct sess
 	fa_buf_add(b, &e, sizeof(e));
 }
 
+static bool is_shown(const struct family *fam, size_t i, const struct client *cl)
+{
+	struct fa_family_process p;
+
+	fa_family_process_at(fam->f, i, &p);
+	return p.live && (cl->system || fam->info.uid == cl->uid);
+}
+
 static uint32_t add_family(struct fa_buf *b, const struct family *fam, const struct client *cl,
 			   uint32_t room)
 {
@@ -81,9 +89,9 @@ static uint32_t add_family(struct fa_buf *b, const struct family *fam, const str
 					      .reason = FA_REASON_TRACED};
 		struct fa_family_process p;
 
-		fa_family_process_at(fam->f, i, &p);
-		if (!p.live || (!cl->system && fam->info.uid != cl->uid))
+		if (!is_shown(fam, i, cl))
 			continue;
+		fa_family_process_at(fam->f, i, &p);
 		e.pid = p.pid;
 		e.uid = p.uid;
 		e.events = p.events;
@@ -96,6 +104,44 @@ static uint32_t add_family(struct fa_buf *b, const struct family *fam, const str
 		fa_buf_add(b, &e, sizeof(e));
 		n++;
 	}
+	return n;
+}
+
+/* Of the process that stands at `process` in the status. */
+static uint32_t add_threads_of(struct fa_buf *b, const struct family *fam, size_t i, uint32_t process, uint32_t room)
+{
+	uint32_t n = 0;
+
+	for (size_t k = 0; k < fa_family_threads(fam->f, i) && n < room; k++) {
+		struct fa_status_thread e = {.process = process};
+		struct fa_family_thread t;
+
+		fa_family_thread_at(fam->f, i, k, &t);
+		e.thread = t.thread;
+		e.tid = t.tid;
+		e.events = t.events;
+		memcpy(e.lost_by, t.lost, sizeof(e.lost_by));
+		for (int c = 0; c < FA_LOST_CAUSES; c++)
+			e.lost += t.lost[c];
+		memcpy(e.name, t.name, sizeof(e.name));
+		fa_buf_add(b, &e, sizeof(e));
+		n++;
+	}
+	return n;
+}
+
+/* In the order of add_processes(). */
+static uint32_t add_threads(struct fa_buf *b, const struct collector *c, const struct client *cl)
+{
+	uint32_t n = 0, process = 0;
+
+	for (size_t f = 0; f < c->families; f++)
+		for (size_t i = 0; i < fa_family_processes(c->family[f]->f); i++) {
+			if (process == FA_STATUS_MAX)
+				return n;
+			if (is_shown(c->family[f], i, cl))
+				n += add_threads_of(b, c->family[f], i, process++, FA_STATUS_MAX - n);
+		}
 	return n;
 }
 
@@ -152,7 +198,7 @@ static int to_memfd(const struct fa_buf *b)
 	return fd;
 }
 
-int status_build(struct collector *c, const struct client *cl)
+int status_build(struct collector *c, const struct client *cl, bool threads)
 {
 	struct fa_status_header h = {
 		.magic = FA_CONTROL_MAGIC,
@@ -184,6 +230,7 @@ int status_build(struct collector *c, const struct client *cl)
 	h.processes = add_processes(&b, c, cl);
 	h.coverage = add_coverage(&b, c, cl);
 	h.consumers = consumers_status(&b, cl);
+	h.threads = threads ? add_threads(&b, c, cl) : 0;
 	r = b.error;
 	if (r == 0) {
 		memcpy(b.data, &h, sizeof(h));

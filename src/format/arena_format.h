@@ -10,7 +10,7 @@
  * segment has parts:
  *
  *   segment 0:  header (4096) | processes | modules | nodes | node index | buffers
- *   others:     header (4096) |             modules | nodes | node index | buffers
+ *   others:     losers (4096) |             modules | nodes | node index | buffers
  *
  * All segments lie one behind the other in one file: the kernel's own of the anonymous mapping that the
  * program made, or under `run` one in its folder. The shim asks for a segment by want_segment, the
@@ -199,7 +199,23 @@ struct fa_arena_table {
 	struct fa_arena_level level[FA_TABLE_LEVELS];
 };
 
-/* Page 0 of segment 0. That of the other segments is unused. */
+/*
+ * Which thread lost events, beside the sums of its process. Taken by compare-and-swap on `who` at a thread's first loss,
+ * given back by the collector once the thread is gone. There are FA_ARENA_LOSERS0 in the header of segment 0, and where
+ * the other segments begin FA_ARENA_LOSERS each: of threads that find none the process's sum is known alone.
+ */
+struct fa_arena_loser {
+	uint64_t who;     /* fa_loser_who(), 0: free */
+	uint64_t lost[2]; /* events, by the causes NO_BUFFER and NESTED; grows only */
+};
+enum { FA_ARENA_LOSERS0 = 60, FA_ARENA_LOSERS = 170, FA_LOSER_CAUSES = 2 };
+
+static FA_INLINE uint64_t fa_loser_who(uint32_t slot, uint32_t serial, int32_t tid)
+{
+	return (uint64_t)(slot + 1) << 56 | (uint64_t)(serial & 0x7fffffff) << 24 | ((uint32_t)tid & 0xffffff);
+}
+
+/* Page 0 of segment 0. */
 struct fa_arena_header {
 	uint64_t magic;
 	uint32_t version;
@@ -234,7 +250,7 @@ struct fa_arena_header {
 	char exec_path[1024]; /* AT_EXECFN, NUL terminated, cut if longer */
 	char exe_path[1024]; /* of the executable, as the process read it: `run` has no better word */
 	struct fa_arena_table table;
-	unsigned char args_reserved[1856 - sizeof(struct fa_arena_table)];
+	struct fa_arena_loser loser[FA_ARENA_LOSERS0];
 };
 #pragma GCC diagnostic pop
 
@@ -257,6 +273,7 @@ static_assert(sizeof(struct fa_arena_answer) == 64, "the answer is a cache line"
 static_assert(sizeof(struct fa_arena_process) == 128, "a process entry is 128 bytes");
 static_assert(sizeof(struct fa_arena_module) == 384, "a module entry is 384 bytes");
 static_assert(sizeof(struct fa_arena_node) == 16, "a node is 16 bytes");
+static_assert(FA_ARENA_LOSERS * sizeof(struct fa_arena_loser) <= FA_ARENA_PAGE, "they fit the page");
 static_assert(sizeof(struct fa_arena_buffer) == FA_BUFFER_HEADER, "a buffer header is 64 bytes");
 static_assert(sizeof(struct fa_arena_header) == FA_ARENA_PAGE, "the header is a page");
 static_assert(offsetof(struct fa_arena_header, answer) == 64, "");
@@ -334,6 +351,13 @@ static FA_INLINE uint32_t fa_node_hash(uint32_t parent, uint64_t pc)
 	uint64_t h = (pc + parent * 0x9e3779b97f4a7c15ULL) * 0x9fb21c651e98df25ULL;
 
 	return (uint32_t)(h >> 32);
+}
+
+/* The losers of a segment that lies at `base`. */
+static FA_INLINE struct fa_arena_loser *fa_arena_losers(unsigned char *base, unsigned segment, uint32_t *ret_count)
+{
+	*ret_count = segment == 0 ? FA_ARENA_LOSERS0 : FA_ARENA_LOSERS;
+	return (struct fa_arena_loser *)(void *)(base + (segment == 0 ? offsetof(struct fa_arena_header, loser) : 0));
 }
 
 #define FA_NODE_PC(word)     ((word) & 0xffffffffffffULL)

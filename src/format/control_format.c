@@ -254,12 +254,13 @@ int fa_status_check(const void *bytes, size_t len)
 	memcpy(&h, bytes, sizeof(h));
 	if (h.magic != FA_CONTROL_MAGIC || h.version != FA_CONTROL_VERSION ||
 	    h.sessions > FA_STATUS_MAX || h.processes > FA_STATUS_MAX || h.coverage > FA_STATUS_MAX ||
-	    h.consumers > FA_STATUS_MAX)
+	    h.consumers > FA_STATUS_MAX || h.threads > FA_STATUS_MAX)
 		return -EPROTO;
 	want += h.sessions * sizeof(struct fa_status_session);
 	want += h.processes * sizeof(struct fa_status_process);
 	want += h.coverage * sizeof(struct fa_status_coverage);
 	want += h.consumers * sizeof(struct fa_status_consumer);
+	want += h.threads * sizeof(struct fa_status_thread);
 	return len == want ? 0 : -EPROTO;
 }
 

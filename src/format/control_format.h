@@ -9,7 +9,8 @@
  * in native order.
  *
  * STATUS memfd: struct fa_status_header, then sessions x struct fa_status_session, processes x
- * struct fa_status_process, coverage x struct fa_status_coverage, consumers x struct fa_status_consumer.
+ * struct fa_status_process, coverage x struct fa_status_coverage, consumers x struct fa_status_consumer, threads x
+ * struct fa_status_thread.
  */
 #ifndef FA_CONTROL_FORMAT_H
 #define FA_CONTROL_FORMAT_H
@@ -140,7 +141,7 @@ struct fa_control_request {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t verb; /* enum fa_control_verb */
-	uint32_t all;  /* STOP: every session that the caller may stop */
+	uint32_t all; /* STOP: every session that the caller may stop; STATUS: threads, too */
 	uint32_t changes; /* UPDATE: enum fa_update_changes */
 	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH, UPDATE: not 0: this session, whatever the name says */
 	int32_t pid;   /* SNAPSHOT, RELEASE */
@@ -204,7 +205,7 @@ struct fa_status_header {
 	uint32_t bell;     /* 1: the doorman answers the doorbell */
 	uint32_t system;   /* 1: the caller sees everything */
 	uint32_t consumers;
-	uint32_t reserved;
+	uint32_t threads; /* 0 unless they were asked for */
 };
 
 struct fa_status_session {
@@ -288,6 +289,18 @@ struct fa_status_consumer {
 	uint64_t buffers;
 	uint64_t buffers_lost;
 	uint64_t queued_bytes; /* that wait for it now */
+};
+
+/* A thread of a process that is traced, as long as it lives. Those of a process stand one behind the other. */
+struct fa_status_thread {
+	uint32_t process; /* which of the status: from 0 */
+	uint32_t thread;  /* its number in the trace */
+	int32_t tid;      /* 0: not known */
+	uint32_t reserved;
+	uint64_t events;
+	uint64_t lost;
+	uint64_t lost_by[FA_LOST_CAUSES]; /* as far as threads are told apart: the process's may be more */
+	char name[16]; /* "": not known */
 };
 #pragma GCC diagnostic pop
 

@@ -235,6 +235,17 @@ struct fa_rec_lost {
 	uint64_t stamp;
 };
 
+/* THREAD_LOST: of the events that LOST counts, those of one thread, since its last THREAD_LOST of this cause. Events of
+ * threads that are not told apart stand in LOST alone. */
+struct fa_rec_thread_lost {
+	uint32_t process;
+	uint32_t thread;
+	uint32_t cause; /* enum fa_lost_cause */
+	uint32_t reserved;
+	uint64_t count;
+	uint64_t stamp;
+};
+
 /* PASS: the end of a sweep that began at `stamp`. */
 struct fa_rec_pass {
 	uint64_t stamp;
@@ -374,7 +385,8 @@ struct fa_rec_end {
 	X(EXTENTS, 18, struct fa_rec_extents, "how much memory a process has")                      \
 	X(SNAPSHOT, 24, struct fa_rec_snapshot, "the live blocks of a process follow")             \
 	X(BLOCKS, 25, struct fa_rec_blocks, "live blocks")                                         \
-	X(SNAPSHOT_END, 26, struct fa_rec_snapshot_end, "all live blocks of the process were told")
+	X(SNAPSHOT_END, 26, struct fa_rec_snapshot_end, "all live blocks of the process were told") \
+	X(THREAD_LOST, 29, struct fa_rec_thread_lost, "of the events that were not recorded, those of a thread")
 
 enum fa_trace_tag {
 #define X(name, tag, type, text) FA_TAG_##name = (tag),

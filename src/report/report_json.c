@@ -33,14 +33,14 @@ static void put_classes(struct fa_json *j, const char *key, const struct fa_amou
 	fa_json_end_object(j);
 }
 
-static void put_losses(struct fa_json *j, const struct fa_process *p)
+static void put_losses(struct fa_json *j, const uint64_t lost[FA_LOST_CAUSES], uint64_t malformed)
 {
 	fa_json_object(j, "lost_by_cause");
 	for (unsigned i = 0; i < FA_LOST_CAUSES; i++)
-		if (p->lost[i] != 0)
-			fa_json_u64(j, fa_lost_cause_name(i), p->lost[i]);
-	if (p->malformed != 0)
-		fa_json_u64(j, "unreadable", p->malformed);
+		if (lost[i] != 0)
+			fa_json_u64(j, fa_lost_cause_name(i), lost[i]);
+	if (malformed != 0)
+		fa_json_u64(j, "unreadable", malformed);
 	fa_json_end_object(j);
 }
 
@@ -66,7 +66,7 @@ static void put_process(struct fa_json *j, const struct fa_replay *r, const stru
 	put_counts(j, "events_by_kind", &p->events);
 	fa_json_u64(j, "lost", fa_process_lost(p));
 	fa_json_bool(j, "lost_unknown", p->lost_unknown);
-	put_losses(j, p);
+	put_losses(j, p->lost, p->malformed);
 	fa_json_u64(j, "outstanding_bytes", p->outstanding.bytes);
 	fa_json_u64(j, "outstanding_blocks", p->outstanding.blocks);
 	fa_json_u64(j, "inherited_bytes", p->inherited.bytes);
@@ -109,6 +109,8 @@ static void put_threads(struct fa_json *j, const struct fa_replay *r)
 		fa_json_string(j, "name", t->name);
 		fa_json_u64(j, "events", fa_event_sum(&t->events));
 		put_counts(j, "events_by_kind", &t->events);
+		fa_json_u64(j, "lost", fa_thread_lost(t));
+		put_losses(j, t->lost, 0);
 		fa_report_json_amount(j, "total", t->total);
 		fa_report_json_amount(j, "outstanding", t->outstanding);
 		fa_json_end_object(j);

@@ -81,10 +81,23 @@ int fa_text_processes(const struct fa_report *r, FILE *out, unsigned top)
 	return 0;
 }
 
+/* Of threads that are not told apart: those that never had memory to record in, and those beyond the room for counts. */
+static uint64_t lost_of_others(const struct fa_model *m)
+{
+	uint64_t all = 0, told = 0;
+
+	for (size_t i = 0; i < m->process_count; i++)
+		all += m->processes[i]->selected ? fa_process_lost(m->processes[i]) : 0;
+	for (size_t i = 0; i < m->thread_count; i++)
+		told += m->threads[i]->process->selected ? fa_thread_lost(m->threads[i]) : 0;
+	return all > told ? all - told : 0;
+}
+
 int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top)
 {
 	const struct fa_model *m = &r->replay->model;
 	struct fa_thread **sorted = calloc(m->thread_count + 1, sizeof(struct fa_thread *));
+	char lost[32];
 	size_t count = 0;
 
 	if (sorted == NULL)
@@ -93,15 +106,16 @@ int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top)
 		if (m->threads[i]->process->selected && m->threads[i]->selected)
 			sorted[count++] = m->threads[i];
 	qsort(sorted, count, sizeof(struct fa_thread *), threads_by_outstanding);
-	(void)fprintf(out, "\n%8s %8s %14s %11s %11s  %s\n", "pid", "tid", "events", "allocated",
+	(void)fprintf(out, "\n%8s %8s %14s %8s %11s %11s  %s\n", "pid", "tid", "events", "lost", "allocated",
 		      "not freed", "thread");
 	for (size_t i = 0; i < count && i < top; i++) {
 		const struct fa_thread *t = sorted[i];
-		char events[32], total[32], left[32], fixed[128];
+		char events[32], total[32], left[32], fixed[160];
 
-		(void)snprintf(fixed, sizeof(fixed), "%8d %8d %14s %11s %11s  ", t->process->pid,
+		(void)snprintf(fixed, sizeof(fixed), "%8d %8d %14s %8s %11s %11s  ", t->process->pid,
 			       t->tid,
 			       fa_format_count(events, sizeof(events), fa_event_sum(&t->events)),
+			       fa_format_count(lost, sizeof(lost), fa_thread_lost(t)),
 			       fa_format_size(total, sizeof(total), t->total.bytes),
 			       fa_format_size(left, sizeof(left), t->outstanding.bytes));
 		fa_text_line(out, r->width, fixed, t->name[0] != '\0' ? t->name : t->process->image,
@@ -109,6 +123,9 @@ int fa_text_threads(const struct fa_report *r, FILE *out, unsigned top)
 	}
 	if (count > top)
 		(void)fprintf(out, "... and %zu more; --top %zu shows all\n", count - top, count);
+	if (lost_of_others(m) != 0)
+		(void)fprintf(out, "%s events more were lost, by threads that are not told apart\n",
+			      fa_format_count(lost, sizeof(lost), lost_of_others(m)));
 	free(sorted);
 	return 0;
 }

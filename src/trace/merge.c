@@ -284,6 +284,7 @@ union any {
 	struct fa_rec_nodes nodes;
 	struct fa_rec_events events;
 	struct fa_rec_lost lost;
+	struct fa_rec_thread_lost thread_lost;
 	struct fa_rec_pass pass;
 	struct fa_rec_mark mark;
 	struct fa_rec_update update;
@@ -340,6 +341,10 @@ static bool translate(struct source *s, unsigned tag, union any *r)
 	case FA_TAG_EXTENTS:
 		move_number(&r->extents.process, s->process_base);
 		move_stamp(s, &r->extents.stamp);
+		return true;
+	case FA_TAG_THREAD_LOST:
+		move_number(&r->thread_lost.process, s->process_base);
+		move_stamp(s, &r->thread_lost.stamp);
 		return true;
 	case FA_TAG_LOST:
 		move_number(&r->lost.process, s->process_base);
