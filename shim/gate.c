@@ -13,6 +13,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "format/package_format.h"
 #include "shim/arena.h"
 #include "shim/bell.h"
 #include "shim/real.h"
@@ -48,12 +49,18 @@ extern void *__libc_stack_end __attribute__((weak));
  * A small index and the first lines of maps are read on the stack, where the dynamic linker has been
  * before; for what is longer, room is mapped while the gate is asked.
  */
-enum { SMALL_INDEX = 2048, FIRST_LINES = 256, INDEX_ROOM = FA_INDEX_MAX + 4096, MAPS_ROOM = 8192 };
+enum {
+	SMALL_INDEX = 2048,
+	FIRST_LINES = 256,
+	INDEX_ROOM = FA_INDEX_MAX + 4096,
+	MAPS_ROOM = 8192,
+	ROOM = INDEX_ROOM + MAPS_ROOM + FA_CGROUP_TEXT_MAX,
+};
 
 struct index {
 	unsigned char small[SMALL_INDEX] FA_ALIGNED(8);
 	const unsigned char *bytes; /* small, or room */
-	char *room;                 /* INDEX_ROOM bytes and MAPS_ROOM for the lines; NULL: not needed yet */
+	char *room;                 /* INDEX_ROOM bytes, MAPS_ROOM for lines, control groups; NULL: not needed yet */
 };
 
 static const struct fa_index_header *header_of(const struct index *index)
@@ -67,8 +74,7 @@ static char *room_of(struct index *index)
 
 	if (index->room != NULL)
 		return index->room;
-	p = fa_sys_mmap(NULL, INDEX_ROOM + MAPS_ROOM, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = fa_sys_mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	index->room = fa_sys_failed((long)p) ? NULL : p;
 	return index->room;
 }
@@ -232,8 +238,7 @@ static bool has_a_rule(const struct index *index, const struct fa_start *start)
 	       !fa_start_names_executable(start);
 }
 
-static const struct fa_index_rule *find_rule(const struct index *index,
-					     const struct fa_start *start)
+static const struct fa_index_rule *find_rule(struct index *index, const struct fa_start *start)
 {
 	struct fa_index_who who = {.uid = start->uid, .exe_path = start->exe_path};
 	const struct fa_index_rule *rule;
@@ -241,6 +246,8 @@ static const struct fa_index_rule *find_rule(const struct index *index,
 	who.exe_name = start->exe_path == NULL ? NULL : fa_text_base(start->exe_path);
 	who.exec_name = fa_text_base(start->exec_path);
 	who.script = script_name(start);
+	if (fa_index_needs_cgroup(index->bytes, &who) && room_of(index) != NULL)
+		who.cgroup = fa_cgroup_read(index->room + INDEX_ROOM + MAPS_ROOM, FA_CGROUP_TEXT_MAX);
 	rule = fa_index_find(index->bytes, &who, 0);
 	if (rule == NULL || rule->expires_real == 0)
 		return rule;
@@ -482,7 +489,7 @@ static struct fa_wish run_wish(const char *opts)
 }
 
 /* The reason to be dormant, or TRACED. Under `run` it is the other copy that records. */
-static unsigned ask_index(const struct fa_start *start, const struct index *index)
+static unsigned ask_index(const struct fa_start *start, struct index *index)
 {
 	const struct fa_index_rule *rule = find_rule(index, start);
 	struct fa_wish wish;
@@ -522,7 +529,7 @@ static void gate(int argc, char **argv)
 		reason = ask_index(&start, &index);
 	}
 	if (index.room != NULL)
-		(void)fa_sys_munmap(index.room, INDEX_ROOM + MAPS_ROOM);
+		(void)fa_sys_munmap(index.room, ROOM);
 	if (reason != FA_REASON_TRACED) {
 		dormant(reason);
 		return;

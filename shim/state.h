@@ -119,6 +119,8 @@ bool fa_state_page_wipe(void); /* a fork child begins with ASK */
 /* Why it is not to be traced, by what it is made of (enum fa_reason), 0: nothing. Reads only what was loaded
  * with the program, so that it may be asked at any time. */
 unsigned fa_unfit(const struct fa_wish *wish);
+/* cgroup.c: only where a rule for the program's name has a package. Into `text`, at most `size` bytes; NULL: there is none. */
+const char *fa_cgroup_read(char *text, size_t size);
 /* off.c: only flagged programs ask. */
 bool fa_is_switched_off(const struct fa_start *start, int32_t pid);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/package.h"
 #include "cli/rule_change.h"
 #include "cli/rules.h"
 
@@ -11,12 +12,14 @@ static struct {
 	bool all;
 	const char *path;
 	const char *user;
+	struct fa_package_options package;
 } given;
 
 static const struct fa_option options[] = {
 	{0, "all", NULL, FA_OPT_FLAG, &given.all, "all rules of all images", NULL},
 	{0, "path", "FILE", FA_OPT_STRING, &given.path,
 	 "only the rule for the executable with this full path", NULL},
+	FA_PACKAGE_OPTIONS(given.package, "only the rule for processes "),
 	{0, "user", "USER", FA_OPT_STRING, &given.user,
 	 "only the rule for this user: a name, a number, or self", NULL},
 	{0}};
@@ -98,7 +101,12 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 {
 	FA_CLEANUP(fa_rule_change_close) struct fa_rule_change change = FA_RULE_CHANGE_INIT;
 	struct fa_rule_filter filter = {.path = given.path};
-	int status;
+	static char package[FA_PACKAGE_MAX + 1];
+	int status = fa_package_given(cli, &given.package, package);
+
+	if (status != 0)
+		return status;
+	filter.package = *package != '\0' ? package : NULL;
 
 	if (given.all == (argc > 0))
 		return fa_usage(cli, given.all ? "disable takes --all or names, not both"
@@ -120,10 +128,10 @@ const struct fa_command fa_cmd_disable = {
 	.name = "disable",
 	.group = "Rules",
 	.summary = "no longer trace programs of these names",
-	.synopsis = "NAME... | --all [--path FILE] [--user USER]",
+	.synopsis = "NAME... | --all [--unit UNIT] [--path FILE] [--user USER]",
 	.description =
-		"Removes all rules of the images, or with --path and --user only those of exactly "
-		"that scope. The next start is not traced; a process that is traced already goes "
+		"Removes all rules of the images, or with --unit (or another package), --path and --user "
+		"only those of exactly that scope. The next start is not traced; a process that is traced already goes "
 		"on until it ends or its session stops.\n\n"
 		"Root and members of the group firstalloc remove any rule, everybody else those "
 		"that he made himself.",

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/outlook.h"
+#include "cli/package.h"
 #include "cli/rule_change.h"
 #include "cli/rules.h"
 #include "cli/words.h"
@@ -18,6 +19,7 @@ static struct {
 	bool script, secure, pid1, sanitizer, args, live;
 	uint32_t depth, starts;
 	uint64_t time;
+	struct fa_package_options package;
 } given = {.depth = FA_DEPTH_DEFAULT, .time = UINT64_MAX};
 
 static const struct fa_option options[] = {
@@ -25,6 +27,7 @@ static const struct fa_option options[] = {
 	 "what to trace: heap,lock,loader,snapshot,vm or a number (default heap)", NULL},
 	{0, "path", "FILE", FA_OPT_STRING, &given.path, "only the executable with this full path",
 	 NULL},
+	FA_PACKAGE_OPTIONS(given.package, "only processes "),
 	{0, "script", NULL, FA_OPT_FLAG, &given.script,
 	 "also match a script that an interpreter is given", NULL},
 	{'u', "user", "USER", FA_OPT_STRING, &given.user,
@@ -97,6 +100,12 @@ static int set_limits(const struct fa_cli *cli, struct fa_rule *rule)
 
 static int set_scope(const struct fa_cli *cli, struct fa_rule *rule)
 {
+	static char package[FA_PACKAGE_MAX + 1];
+	int status = fa_package_given(cli, &given.package, package);
+
+	if (status != 0)
+		return status;
+	rule->package = package;
 	rule->uid = FA_USER_ANY;
 	if (given.user != NULL && fa_rules_user(given.user, &rule->uid) < 0)
 		return fa_fail(FA_EXIT_USAGE, "--user: there is no user '%s'", given.user);
@@ -138,7 +147,7 @@ static int check_image(const struct fa_cli *cli, const char *image)
 static int say_enabled(const struct fa_cli *cli, const struct fa_rule *rule,
 		       const struct fa_rule_put *put)
 {
-	char flags[96], stacks[64], scope[4200], end[96];
+	char flags[96], stacks[64], scope[FA_SCOPE_TEXT], end[96];
 
 	printf("%s: %s for %s (rule %u, generation %llu), stacks of %s, %u frames\n", rule->image,
 	       put->replaced ? "changed" : "enabled",
@@ -199,16 +208,21 @@ const struct fa_command fa_cmd_enable = {
 	.name = "enable",
 	.group = "Rules",
 	.summary = "trace programs of these names from their next start on",
-	.synopsis = "NAME... [--flags F] [--for DURATION] [--path FILE] [--user USER] [--live]",
+	.synopsis = "NAME... [--flags F] [--for DURATION] [--unit UNIT] [--path FILE] [--user USER] [--live]",
 	.description =
 		"Makes a rule for each image name, or replaces the one of the same scope. The name "
 		"is the base name of the executable or of the script that was executed; it matches "
 		"exactly. The rule is stored and published when the command returns: the next "
 		"program that starts sees it, whoever starts it.\n\n"
-		"A rule with --path or --user is used instead of a plain one for the processes "
-		"that "
-		"it fits; both may stand side by side. Set-user-id programs, process 1 and "
+		"A rule with --unit (or another of the packages), --path or --user is used instead of "
+		"a plain one for the processes that it fits; they may stand side by side. A package "
+		"goes before a path, a path before a user, a user before the name alone. Set-user-id programs, process 1 and "
 		"sanitizer builds are left alone unless the rule says otherwise.\n\n"
+		"To which unit, container or app a process belongs is the kernel's word: "
+		"/proc/PID/cgroup when the program starts, as it is seen there. In a container with "
+		"a view of control groups of its own --unit means the units in it, and --container "
+		"nothing. A unit of the same name of the system and of each user is meant; a slice "
+		"is all that is in it.\n\n"
 		"Root and members of the group firstalloc may arm any program; everybody else own "
 		"processes only, with --user self and without --secure, --pid1 and --record-args. "
 		"Who may not write to the registry himself has the running firstallocd do it.\n\n"
@@ -224,6 +238,7 @@ const struct fa_command fa_cmd_enable = {
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"
 		    "firstalloc enable python3 --user self # only my own\n"
 		    "firstalloc enable backup.py --script --starts 1 # its next run only\n"
+		    "firstalloc enable python3 --unit backup.service # not the others' python3\n"
 		    "firstalloc enable nginx --path /opt/nginx/sbin/nginx --depth 128\n",
 	.options = options,
 	.run = run,

@@ -22,7 +22,7 @@ static bool is_setting(const struct fa_history *e)
 static void add_row(struct fa_table *t, const struct fa_history *e)
 {
 	const struct fa_rule *r = &e->rule;
-	char when[40], scope[4200] = "", what[96] = "";
+	char when[40], scope[FA_SCOPE_TEXT] = "", what[96] = "";
 
 	(void)fa_format_time(when, sizeof(when), e->when);
 	when[19] = '\0';

@@ -19,7 +19,7 @@ static const struct fa_option options[] = {{0, "published", NULL, FA_OPT_FLAG, &
 
 static void add_row(struct fa_table *t, const struct fa_rule *r)
 {
-	char scope[4200], flags[96], stacks[64], with[192], when[40] = "", end[96];
+	char scope[FA_SCOPE_TEXT], flags[96], stacks[64], with[192], when[40] = "", end[96];
 	char extra[96];
 
 	(void)fa_words_text(stacks, sizeof(stacks), r->stacks, fa_stack_words);

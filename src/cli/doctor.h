@@ -46,7 +46,7 @@ void fa_doctor_daemon(struct fa_doctor *d);
 struct fa_status;
 int fa_doctor_target(struct fa_doctor *d, const char *target) FA_MUST_USE;
 uint32_t fa_doctor_rule(struct fa_doctor *d, const char *exe_path, const char *exec_name,
-			uint32_t uid);
+			const char *cgroup, uint32_t uid);
 void fa_doctor_program(struct fa_doctor *d, const char *path, uint32_t options);
 void fa_doctor_ground(struct fa_doctor *d);
 void fa_doctor_session(struct fa_doctor *d, const struct fa_status *s, const char *image,

@@ -22,6 +22,7 @@
 #include "cli/setup.h"
 #include "cli/status.h"
 #include "collector/procfs.h"
+#include "format/package_format.h"
 
 static const char start_one[] = "run: sudo firstalloc start NAME -o FILE";
 static const char enable_it[] = "run: sudo firstalloc enable NAME";
@@ -110,7 +111,7 @@ static void no_rule(struct fa_doctor *d, const struct fa_index_who *who, const v
 	if (fa_registry_published(d->cli->root, &p) == 0)
 		for (uint32_t i = 0; i < p.rules.count; i++) {
 			const struct fa_rule *r = &p.rules.rule[i];
-			char scope[4200];
+			char scope[FA_SCOPE_TEXT];
 
 			if (strcmp(r->image, who->exe_name) != 0 &&
 			    strcmp(r->image, who->exec_name) != 0)
@@ -123,9 +124,11 @@ static void no_rule(struct fa_doctor *d, const struct fa_index_who *who, const v
 	fa_doctor_say(d, FA_VERDICT_PROBLEM, "rule", enable_it, "no rule names %s", who->exec_name);
 }
 
-uint32_t fa_doctor_rule(struct fa_doctor *d, const char *exe_path, const char *exec_name, uint32_t uid)
+uint32_t fa_doctor_rule(struct fa_doctor *d, const char *exe_path, const char *exec_name,
+			const char *cgroup, uint32_t uid)
 {
-	struct fa_index_who who = {.uid = uid, .exec_name = exec_name, .exe_path = exe_path};
+	struct fa_index_who who = {
+		.uid = uid, .exec_name = exec_name, .exe_path = exe_path, .cgroup = cgroup};
 	const struct fa_index_rule *r = NULL;
 	char path[PATH_MAX], flags[96], end[96], *bytes = NULL;
 	uint32_t options = 0;
@@ -233,9 +236,9 @@ static int of_name(struct fa_doctor *d, struct fa_status *s, const char *name)
 	else if (fa_program_find(name, path, sizeof(path)) == 0 && realpath(path, real) != NULL)
 		exe = real;
 	if (exe != NULL && fa_program_look(exe, &p) == 0 && p.script)
-		options = fa_doctor_rule(d, NULL, image, uid);
+		options = fa_doctor_rule(d, NULL, image, NULL, uid);
 	else
-		options = fa_doctor_rule(d, exe, image, uid);
+		options = fa_doctor_rule(d, exe, image, NULL, uid);
 	if (exe != NULL)
 		fa_doctor_program(d, exe, options);
 	else
@@ -286,12 +289,13 @@ static void not_loaded(struct fa_doctor *d, int32_t pid)
 
 static int of_pid(struct fa_doctor *d, struct fa_status *s, int32_t pid)
 {
-	char path[64], exe[PATH_MAX], when[64];
+	char path[64], exe[PATH_MAX], when[64], cgroup[FA_CGROUP_TEXT_MAX];
 	struct fa_process_block b = {0};
 	const struct fa_status_process *p = fa_status_find(s, pid);
 	struct fa_procfs_status st;
 	uint32_t reason, options;
 	int e = fa_process_block_read(pid, &b);
+	bool known;
 	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
@@ -312,7 +316,8 @@ static int of_pid(struct fa_doctor *d, struct fa_status *s, int32_t pid)
 	}
 	fa_doctor_say(d, FA_VERDICT_PROBLEM, "process", cure_of(reason), "%d (%s), since %s: %s",
 		      (int)pid, exe, since_text(when, sizeof(when), pid), fa_reason_text(reason));
-	options = fa_doctor_rule(d, exe, fa_base_name(exe), st.real_uid);
+	known = fa_procfs_cgroup(pid, cgroup, sizeof(cgroup)) == 0;
+	options = fa_doctor_rule(d, exe, fa_base_name(exe), known ? cgroup : NULL, st.real_uid);
 	fa_doctor_program(d, exe, options);
 	fa_doctor_ground(d);
 	if (reason == FA_REASON_NOT_LOADED)

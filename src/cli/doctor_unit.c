@@ -19,6 +19,7 @@
 #include "cli/rules.h"
 #include "cli/setup.h"
 #include "cli/status.h"
+#include "format/package_format.h"
 
 enum { SHOW_MAX = 1 << 20, SMALL_AS = 16 * (256 << 10) };
 
@@ -38,7 +39,7 @@ static int ask_systemctl(const char *unit, char **ret)
 {
 	static const char list[] =
 		"--property=LoadState,ExecStart,User,RootDirectory,RootImage,InaccessiblePaths,"
-		"NoExecPaths,ExecPaths,TemporaryFileSystem,BindReadOnlyPaths,BindPaths,LimitAS";
+		"NoExecPaths,ExecPaths,TemporaryFileSystem,BindReadOnlyPaths,BindPaths,LimitAS,ControlGroup,Slice";
 	char *text = malloc(SHOW_MAX + 1);
 	int out[2], status = 0;
 	size_t have = 0;
@@ -200,10 +201,21 @@ static bool executable_of(const char *text, char *ret, size_t size)
 	return *ret == '/';
 }
 
+/* As its processes have it, or would: a service that does not run has none. */
+static void cgroup_of(const char *text, const char *unit, char *ret, size_t size)
+{
+	char group[4096], slice[256];
+
+	if (*value_of(text, "ControlGroup", group, sizeof(group)) != '\0')
+		(void)snprintf(ret, size, "0::%s\n", group);
+	else
+		(void)snprintf(ret, size, "0::/%s/%s\n", value_of(text, "Slice", slice, sizeof(slice)), unit);
+}
+
 int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *unit)
 {
 	const char *library = fa_setup_library_path(d->cli->root);
-	char path[4096], real[4097], state[64], *text = NULL;
+	char path[4096], real[4097], state[64], cgroup[FA_CGROUP_TEXT_MAX], *text = NULL;
 	uint32_t options;
 	int e = ask_systemctl(unit, &text);
 
@@ -221,7 +233,8 @@ int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *u
 	}
 	if (realpath(path, real) == NULL)
 		(void)snprintf(real, sizeof(real), "%s", path);
-	options = fa_doctor_rule(d, real, fa_base_name(path), user_of(text));
+	cgroup_of(text, unit, cgroup, sizeof(cgroup));
+	options = fa_doctor_rule(d, real, fa_base_name(path), cgroup, user_of(text));
 	fa_doctor_program(d, real, options);
 	check_root(d, text, library);
 	check_paths(d, text, library);

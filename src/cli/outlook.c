@@ -26,6 +26,8 @@
 #include "cli/program.h"
 #include "cli/rules.h"
 #include "client/attach.h"
+#include "collector/procfs.h"
+#include "format/package_format.h"
 
 void fa_outlook_program(const struct fa_rule *rule)
 {
@@ -142,6 +144,16 @@ static bool user_is(int proc, const char *pid, uint32_t uid)
 	return uid == FA_USER_ANY || (fstatat(proc, pid, &st, 0) == 0 && st.st_uid == uid);
 }
 
+static bool package_is(const char *pid, const char *package)
+{
+	char text[FA_CGROUP_TEXT_MAX];
+
+	if (package == NULL || *package == '\0')
+		return true;
+	return fa_procfs_cgroup((int32_t)strtol(pid, NULL, 10), text, sizeof(text)) == 0 &&
+	       fa_package_matches(package, text);
+}
+
 enum { SHOWN = 5, INSTANCES_MAX = 4096 };
 
 /* How many, and the first of their numbers. */
@@ -158,6 +170,8 @@ static int running_instances(const struct fa_rule *rule, int pids[INSTANCES_MAX]
 			continue;
 		if (!executable_is(dirfd(proc), e->d_name, rule) &&
 		    !script_is(dirfd(proc), e->d_name, rule))
+			continue;
+		if (!package_is(e->d_name, rule->package))
 			continue;
 		if (count == INSTANCES_MAX)
 			break;

@@ -125,6 +125,7 @@ int fa_rule_change_put(const struct fa_cli *cli, struct fa_rule_change *c,
 	}
 	if (put_text(q.image, sizeof(q.image), rule->image) < 0 ||
 	    put_text(q.path, sizeof(q.path), rule->path) < 0 ||
+	    put_text(q.package, sizeof(q.package), rule->package) < 0 ||
 	    put_text(q.note, sizeof(q.note), rule->note) < 0)
 		return fa_rules_fail(cli, -ENAMETOOLONG);
 	r = ask_or_fail(cli, c->sock, &q, &reply);
@@ -155,7 +156,8 @@ int fa_rule_change_remove(const struct fa_cli *cli, struct fa_rule_change *c,
 		return r < 0 ? fa_rules_fail(cli, r) : 0;
 	}
 	if (put_text(q.image, sizeof(q.image), filter->image) < 0 ||
-	    put_text(q.path, sizeof(q.path), filter->path) < 0)
+	    put_text(q.path, sizeof(q.path), filter->path) < 0 ||
+	    put_text(q.package, sizeof(q.package), filter->package) < 0)
 		return fa_rules_fail(cli, -ENAMETOOLONG);
 	r = ask_or_fail(cli, c->sock, &q, &reply);
 	if (r != 0)

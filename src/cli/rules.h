@@ -28,7 +28,8 @@ int fa_rules_user(const char *text, uint32_t *ret_uid) FA_MUST_USE;
 /* Text of one member. buf: at least 64 bytes (user: 80). All return buf. */
 char *fa_rules_options_text(char *buf, size_t size, uint32_t options);
 char *fa_rules_user_text(char *buf, size_t size, uint32_t uid);
-/* "nginx", "nginx (/usr/sbin/nginx, user www-data)" */
+/* "", "unit:web.service, /usr/sbin/nginx, user www-data" */
+enum { FA_SCOPE_TEXT = 2 * 4096 + 96 };
 char *fa_rules_scope_text(char *buf, size_t size, const struct fa_rule *rule);
 /* "in 1h 59m", "after 3 starts", "" for never */
 char *fa_rules_end_text(char *buf, size_t size, const struct fa_rule *rule);

@@ -106,7 +106,7 @@ static int disable(const struct fa_cli *cli, struct fa_rule_change *change, stru
 static int query(const struct fa_cli *cli, const char *name)
 {
 	FA_CLEANUP(fa_rule_list_done) struct fa_rule_list all = {0};
-	char scope[4200], end[96];
+	char scope[FA_SCOPE_TEXT], end[96];
 	struct fa_json j;
 	int status = fa_rules_load(cli, &all);
 	uint32_t n = 0;

@@ -133,6 +133,16 @@ int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret)
 	return status_of(path, ret);
 }
 
+int fa_procfs_cgroup(int32_t pid, char *text, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	n = read_once(path, text, size);
+	return n < 0 ? (int)n : 0;
+}
+
 /* A number of kB; 0: none. */
 static uint64_t status_bytes(const char *text, const char *name)
 {

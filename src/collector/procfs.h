@@ -41,6 +41,9 @@ struct fa_procfs_status {
 int fa_procfs_stat(int32_t pid, struct fa_procfs_stat *ret) FA_MUST_USE;
 int fa_procfs_status(int32_t pid, struct fa_procfs_status *ret) FA_MUST_USE;
 
+/* /proc/PID/cgroup as it stands; what is longer than `size` is cut. */
+int fa_procfs_cgroup(int32_t pid, char *text, size_t size) FA_MUST_USE;
+
 /* From /proc/PID/status, bytes. */
 struct fa_procfs_memory {
 	uint64_t mapped;   /* address space */

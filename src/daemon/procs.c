@@ -6,8 +6,8 @@
  * within 300 ms is passed on, with its executable opened, and the collector finds out why. So is one that
  * rang only to leave a note why it refuses, which is heard of without the connector, too.
  *
- * The doorman reads nothing here that a user can write, but for one thing: the name of an
- * executable, which is only compared. The index is root's file.
+ * The doorman reads nothing here that a user can write, but for the name of an executable and those of
+ * control groups, which are only compared. The index is root's file.
  *
  * The connector speaks to the first pid and user namespace only; in a container it stays silent
  * without an error, so the namespaces are compared first. Without it, a start cannot be seen:
@@ -30,6 +30,7 @@
 #include "collector/procfs.h"
 #include "daemon/doorman.h"
 #include "format/index_format.h"
+#include "format/package_format.h"
 
 enum {
 	KNOWN_PIDS = 4 << 20, /* PID_MAX_LIMIT */
@@ -198,12 +199,18 @@ int procs_look(int32_t pid, struct seen *ret)
 /* The rule by which it is flagged, NULL: it is not. */
 static const struct fa_index_rule *flagged(struct door *d, const struct seen *s)
 {
+	char cgroup[FA_CGROUP_TEXT_MAX];
 	/* By the real user, as the gate asks: of a set-user-id program the other is its owner. */
 	struct fa_index_who who = {.uid = s->real_uid, .exe_path = s->exe};
 
 	who.exe_name = fa_base_name(s->exe);
 	who.exec_name = s->comm[0] != '\0' ? s->comm : NULL;
-	return d->index == NULL ? NULL : fa_index_find(d->index, &who, (uint64_t)time(NULL));
+	if (d->index == NULL)
+		return NULL;
+	if (fa_index_needs_cgroup(d->index, &who) &&
+	    fa_procfs_cgroup(s->pid, cgroup, sizeof(cgroup)) == 0)
+		who.cgroup = cgroup;
+	return fa_index_find(d->index, &who, (uint64_t)time(NULL));
 }
 
 /* Its place among those who wait, which it may have already; NULL: it is not flagged, or (counted) there is

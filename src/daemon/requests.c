@@ -158,10 +158,15 @@ static bool may_change_now(struct keeper *k, uint32_t uid, uint64_t now)
 	return true;
 }
 
-static uint32_t index_bytes(const char *image, const char *path)
+static size_t text_bytes(const char *text)
 {
-	return (uint32_t)(sizeof(struct fa_index_rule) + strlen(image) + 1 +
-			  (path != NULL && *path != '\0' ? strlen(path) + 1 : 0));
+	return text != NULL && *text != '\0' ? strlen(text) + 1 : 0;
+}
+
+static uint32_t index_bytes(const char *image, const char *path, const char *package)
+{
+	return (uint32_t)(sizeof(struct fa_index_rule) + strlen(image) + 1 + text_bytes(path) +
+			  text_bytes(package));
 }
 
 /* A rule of a user's own making: scope and signature are his. */
@@ -174,21 +179,21 @@ static bool same_scope(const struct fa_rule *r, const struct fa_keeper_request *
 {
 	return r->uid == q->uid && strcmp(r->image, q->image) == 0 &&
 	       strcmp(r->path != NULL ? r->path : "", q->path) == 0 &&
-	       (r->package == NULL || *r->package == '\0');
+	       strcmp(r->package != NULL ? r->package : "", q->package) == 0;
 }
 
 /* What there is already, against the bounds of one user and of all users. */
 static int check_bounds(struct talk *t)
 {
 	FA_CLEANUP(fa_rule_list_done) struct fa_rule_list all = {0};
-	uint32_t own = 0, mine = index_bytes(t->q->image, t->q->path), users = mine;
+	uint32_t own = 0, mine = index_bytes(t->q->image, t->q->path, t->q->package), users = mine;
 	int e = fa_registry_list(t->k->registry, NULL, &all);
 
 	if (e < 0)
 		return refuse(t, -e, "the registry: %s", fa_strerror(e));
 	for (uint32_t i = 0; i < all.count; i++) {
 		const struct fa_rule *r = &all.rule[i];
-		uint32_t bytes = index_bytes(r->image, r->path);
+		uint32_t bytes = index_bytes(r->image, r->path, r->package);
 
 		if (same_scope(r, t->q)) {
 			if (is_own(t, r))
@@ -236,6 +241,7 @@ static void do_put(struct talk *t)
 	struct fa_rule rule = {
 		.image = q->image,
 		.path = q->path,
+		.package = q->package,
 		.uid = q->uid,
 		.flags = q->flags,
 		.options = q->options,
@@ -309,6 +315,7 @@ static void do_remove(struct talk *t)
 	struct fa_rule_filter filter = {
 		.image = q->all ? NULL : q->image,
 		.path = q->path[0] != '\0' ? q->path : NULL,
+		.package = q->package[0] != '\0' ? q->package : NULL,
 		.uid = q->uid,
 		.has_uid = q->has_uid != 0,
 	};

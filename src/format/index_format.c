@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "format/hash.h"
+#include "format/package_format.h"
 
 static size_t length_of(const char *s)
 {
@@ -191,10 +192,10 @@ static bool scope_matches(const char *base, const struct fa_index_rule *r,
 	if (r->path != 0 && (who->exe_path == NULL || !same_text(base + r->path, who->exe_path)))
 		return false;
 	return r->package == 0 ||
-	       (who->package != NULL && same_text(base + r->package, who->package));
+	       (who->cgroup != NULL && fa_package_matches(base + r->package, who->cgroup));
 }
 
-bool fa_index_has_name(const void *bytes, const char *name)
+static bool has_rule(const void *bytes, const char *name, bool with_package)
 {
 	const struct fa_index_header *h = bytes;
 	const struct fa_index_rule *rules = rules_of(h);
@@ -205,9 +206,21 @@ bool fa_index_has_name(const void *bytes, const char *name)
 	hash = fa_hash64(name, length_of(name), 0);
 	for (uint32_t i = lower_bound(rules, h->rule_count, hash);
 	     i < h->rule_count && rules[i].name_hash == hash; i++)
-		if (same_text((const char *)bytes + rules[i].name, name))
+		if ((rules[i].package != 0 || !with_package) &&
+		    same_text((const char *)bytes + rules[i].name, name))
 			return true;
 	return false;
+}
+
+bool fa_index_has_name(const void *bytes, const char *name)
+{
+	return has_rule(bytes, name, false);
+}
+
+bool fa_index_needs_cgroup(const void *bytes, const struct fa_index_who *who)
+{
+	return has_rule(bytes, who->exe_name, true) || has_rule(bytes, who->exec_name, true) ||
+	       has_rule(bytes, who->script, true);
 }
 
 /* The best rule for one of the process's names: they are sorted best first. */

@@ -105,7 +105,7 @@ struct fa_index_rule {
 	uint64_t name_hash;    /* fa_hash64(name, strlen(name), 0) */
 	uint32_t name;         /* offset of the image name (a base name) */
 	uint32_t path;         /* offset of the full path of the executable, 0: any */
-	uint32_t package;      /* offset of the package (unit, container, app), 0: any */
+	uint32_t package;      /* offset of the package, see package_format.h; 0: any */
 	uint32_t uid;          /* real uid, FA_USER_ANY: any */
 	uint32_t id;           /* row id in registry.db */
 	uint32_t flags;        /* enum fa_tracing_flags */
@@ -127,7 +127,7 @@ struct fa_index_who {
 	const char *exec_name; /* base name of the executed path (AT_EXECFN): a script's own */
 	const char *script;    /* base name of the interpreter's first argument that is no option */
 	const char *exe_path;  /* full path of the executable */
-	const char *package;
+	const char *cgroup;    /* text of /proc/PID/cgroup; needed where fa_index_needs_cgroup() says so */
 	uint32_t uid;
 };
 
@@ -143,6 +143,9 @@ int fa_index_check(const void *bytes, size_t len) FA_MUST_USE;
 /* Is there a rule for this name, whatever else it asks for? In an index that fa_index_check() accepted; name
  * may be NULL. */
 bool fa_index_has_name(const void *bytes, const char *name);
+
+/* Has a rule for one of the names of `who` a package? Only then is it needed to which control group it belongs. */
+bool fa_index_needs_cgroup(const void *bytes, const struct fa_index_who *who);
 
 /*
  * The rule for `who` in an index that fa_index_check() accepted: the most specific of those whose

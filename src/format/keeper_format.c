@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "format/index_format.h"
+#include "format/package_format.h"
 
 enum {
 	FLAGS_KNOWN = FA_TRACING_HEAP | FA_TRACING_LOCK | FA_TRACING_LOADER | FA_TRACING_SNAPSHOT |
@@ -50,6 +51,8 @@ static const char *wrong_text(const struct fa_keeper_request *r)
 		return "image";
 	if (!text_ok(r->path, sizeof(r->path)))
 		return "path";
+	if (!text_ok(r->package, sizeof(r->package)))
+		return "package";
 	if (!text_ok(r->note, sizeof(r->note)))
 		return "note";
 	return NULL;
@@ -61,6 +64,8 @@ static const char *wrong_rule(const struct fa_keeper_request *r)
 		return "image";
 	if ((r->path[0] != '\0' && r->path[0] != '/') || !printable(r->path))
 		return "path";
+	if (r->package[0] != '\0' && fa_package_check(r->package) < 0)
+		return "package";
 	if (r->has_uid != (r->uid != FA_USER_ANY))
 		return "uid";
 	if (r->flags == 0 || (r->flags & ~(uint32_t)FLAGS_KNOWN) != 0)
@@ -82,10 +87,13 @@ int fa_keeper_check(const struct fa_keeper_request *r, size_t len, const char **
 {
 	const char *what;
 
-	if (len != sizeof(*r) || r->magic != FA_KEEPER_MAGIC)
+	/* Of another version it may be of another size. */
+	if (len < offsetof(struct fa_keeper_request, verb) || r->magic != FA_KEEPER_MAGIC)
 		return -EPROTO;
 	if (r->version != FA_KEEPER_VERSION)
 		return -EPROTONOSUPPORT;
+	if (len != sizeof(*r))
+		return -EPROTO;
 	what = wrong_text(r);
 	if (what == NULL && (r->reserved != 0 || r->all > 1 || r->has_uid > 1))
 		what = "reserved";

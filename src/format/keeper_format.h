@@ -20,9 +20,10 @@
 #define FA_KEEPER_MAGIC 0x5250454b43414646ULL
 
 enum {
-	FA_KEEPER_VERSION = 1,
+	FA_KEEPER_VERSION = 2,
 	FA_KEEPER_IMAGE = 256, /* NAME_MAX and NUL */
 	FA_KEEPER_PATH = 4096,
+	FA_KEEPER_PACKAGE = 4096,
 	FA_KEEPER_NOTE = 1008,
 };
 
@@ -53,6 +54,7 @@ struct fa_keeper_request {
 	uint64_t expires; /* CLOCK_REALTIME seconds, 0: never */
 	char image[FA_KEEPER_IMAGE];
 	char path[FA_KEEPER_PATH];
+	char package[FA_KEEPER_PACKAGE]; /* see package_format.h */
 	char note[FA_KEEPER_NOTE];
 };
 
@@ -69,7 +71,7 @@ struct fa_keeper_reply {
 	char text[256];
 };
 #pragma GCC diagnostic pop
-static_assert(sizeof(struct fa_keeper_request) == 64 + 256 + 4096 + 1008, "request");
+static_assert(sizeof(struct fa_keeper_request) == 64 + 256 + 4096 + 4096 + 1008, "request");
 static_assert(sizeof(struct fa_keeper_reply) == 296, "reply");
 
 /*

@@ -37,7 +37,7 @@ struct fa_rule {
 	uint32_t id;          /* set by the registry; never used again for another rule */
 	const char *image;    /* base name */
 	const char *path;     /* full path of the executable, "": any */
-	const char *package;  /* "": any */
+	const char *package;  /* see format/package_format.h, "": any */
 	uint32_t uid;         /* FA_USER_ANY: any */
 	uint32_t flags;       /* enum fa_tracing_flags */
 	uint32_t options;     /* enum fa_rule_options */

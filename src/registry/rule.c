@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/package_format.h"
 #include "registry/registry_internal.h"
 
 static const char *text_or_empty(const char *s)
@@ -201,6 +202,9 @@ int fa_registry_put(struct fa_registry *reg, const struct fa_rule *rule, const c
 	char self[96];
 	int r = fa_rule_validate(rule);
 
+	/* Here alone: what a later version has put there is published, and matches nothing in this one. */
+	if (r == 0 && *text_or_empty(rule->package) != '\0')
+		r = fa_package_check(rule->package);
 	if (r < 0)
 		return r;
 	signed_rule.who = who != NULL ? who : fa_registry_who(self, sizeof(self));

@@ -99,7 +99,7 @@ static const struct row sample[] = {
 	{"git", NULL, NULL, ANY, 0, 1, 0},
 	{"git", "/usr/bin/git", NULL, ANY, 0, 2, 0},
 	{"git", NULL, NULL, 1000, 0, 3, 0},
-	{"git", NULL, "cron.service", ANY, 0, 4, 0},
+	{"git", NULL, "unit:cron.service", ANY, 0, 4, 0},
 	{"nginx", NULL, NULL, ANY, 0, 5, 100},
 	{"backup.py", NULL, NULL, ANY, 0, 6, 0},
 	{"job.py", NULL, NULL, ANY, FA_RULE_SCRIPT, 7, 0},
@@ -128,13 +128,23 @@ SPEC(a_scoped_rule_is_used_instead_of_the_plain_one)
 	CHECK(found(&who, 1) == 2);
 	who.exe_path = "/usr/local/bin/git";
 	CHECK(found(&who, 1) == 3);
-	who.package = "cron.service";
+	who.cgroup = "0::/system.slice/cron.service\n";
 	CHECK(found(&who, 1) == 4);
-	who.package = "cron.servic";
+	who.cgroup = "0::/system.slice/cron.servic\n";
 	who.uid = 7;
 	CHECK(found(&who, 1) == 1);
 	CHECK(found(&(struct fa_index_who){.exe_name = "python3.11", .exe_path = "/usr/python3.11"},
 		    1) == 0);
+}
+
+SPEC(control_groups_are_asked_for_only_where_a_rule_of_the_name_has_a_package)
+{
+	build(sample, SAMPLE);
+	CHECK(fa_index_needs_cgroup(bytes, &(struct fa_index_who){.exe_name = "git"}));
+	CHECK(fa_index_needs_cgroup(bytes, &(struct fa_index_who){.exe_name = "x", .exec_name = "git"}));
+	CHECK(fa_index_needs_cgroup(bytes, &(struct fa_index_who){.exe_name = "x", .script = "git"}));
+	CHECK(!fa_index_needs_cgroup(bytes, &(struct fa_index_who){.exe_name = "nginx"}));
+	CHECK(!fa_index_needs_cgroup(bytes, &(struct fa_index_who){0}));
 }
 
 SPEC(a_script_is_found_by_its_own_name)
@@ -330,6 +340,7 @@ int main(void)
 {
 	RUN(names_match_exactly_and_never_as_substrings);
 	RUN(a_scoped_rule_is_used_instead_of_the_plain_one);
+	RUN(control_groups_are_asked_for_only_where_a_rule_of_the_name_has_a_package);
 	RUN(a_script_is_found_by_its_own_name);
 	RUN(of_several_names_the_most_specific_rule_wins_then_the_executable);
 	RUN(an_expired_rule_does_not_match);

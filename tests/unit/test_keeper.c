@@ -48,6 +48,7 @@ SPEC(a_good_request_passes)
 	r.uid = FA_USER_ANY;
 	r.has_uid = 0;
 	strcpy(r.path, "/usr/bin/git");
+	strcpy(r.package, "unit:web.service");
 	strcpy(r.note, "why");
 	CHECK(check(&r) == 0);
 	r = take_away("git");
@@ -95,6 +96,12 @@ SPEC(texts_end_within_their_fields_and_hide_nothing_behind_their_ends)
 	CHECK(check(&r) == -EINVAL);
 	r = put();
 	memset(r.note, 'x', sizeof(r.note));
+	CHECK(check(&r) == -EINVAL);
+	r = put();
+	memset(r.package, 'x', sizeof(r.package));
+	CHECK(check(&r) == -EINVAL);
+	r = put();
+	strcpy(r.package, "web.service");
 	CHECK(check(&r) == -EINVAL);
 	r = put();
 	r.image[sizeof(r.image) - 1] = 'x';
