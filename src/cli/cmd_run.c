@@ -396,8 +396,8 @@ static void collect(struct run *run)
 				wait_ms = -1;
 			}
 		}
-		(void)poll(fds, run->trace_error == 0 && wait_ms != 1 ? 2 : 1, wait_ms);
-		take_signals(run);
+		if (poll(fds, run->trace_error == 0 && wait_ms != 1 ? 2 : 1, wait_ms) != 0)
+			take_signals(run);
 	}
 }
 

@@ -133,8 +133,8 @@ int64_t fa_family_drain(struct fa_family *f, const struct fa_sink *sink) FA_MUST
 /*
  * In how many milliseconds a family that records should be served next: in 1. A turn of ours is a switch of
  * processes and a timer, as much as a thousand events; and what the tick tells of time where so much is
- * recorded that stamps lie a few microseconds apart (*dense) is less than these do. So in up to 4 then, but for
- * what fits the buffers at the speed of a program that does nothing else.
+ * recorded (*dense) that stamps lie a tenth of a millisecond apart at most is less than these do. So in up to 4
+ * then, but for what fits the buffers at the speed of a program that does nothing else.
  */
 unsigned fa_family_pace(const struct fa_family *f, bool *ret_dense);
 

@@ -127,6 +127,7 @@ struct fa_family {
 	bool deferred;    /* what we are done with goes back by fa_family_release() only */
 	bool release_due; /* something waits for it */
 	bool dense;       /* so much was read by the last sweeps: see fa_family_pace() */
+	uint64_t mean_rate; /* bytes a millisecond, of the last sweeps */
 	uint64_t swept_ns; /* the last one */
 	struct fa_process **processes;               /* all, in order of appearance */
 	size_t process_count, process_room;
