@@ -375,7 +375,7 @@ static void end_session(int sock, uint64_t id)
 	struct fa_control_reply reply;
 
 	/* If that fails there is no firstallocd any more. */
-	(void)!fa_client_stop(sock, &q, &reply);
+	(void)!fa_client_stop(sock, &q, &reply, NULL);
 }
 
 struct files {
@@ -495,7 +495,7 @@ static int ask(int sock, uint32_t verb, fa_trace_handle handle, const char *name
 		memcpy(q.session.name, name, strlen(name) + 1);
 	else
 		q.session_id = handle;
-	e = verb == FA_CONTROL_STOP ? fa_client_stop(sock, &q, ret) : fa_client_ask(sock, &q, -1, ret, NULL);
+	e = verb == FA_CONTROL_STOP ? fa_client_stop(sock, &q, ret, NULL) : fa_client_ask(sock, &q, -1, ret, NULL);
 	if (e < 0)
 		return fa_api_fail_to_ask(e);
 	return ret->error != 0 ? fa_api_fail_reply(ret) : FA_OK;

@@ -34,6 +34,7 @@ static struct {
 	bool user;
 	struct fa_option_list pids;
 	const char *stacks;
+	const char *compress;
 	uint32_t file_max;
 } given = {.min_free = ~0ull};
 
@@ -63,6 +64,10 @@ static const struct fa_option options[] = {
 	 NULL},
 	{0, "policy", "POLICY", FA_OPT_CHOICE, &given.policy,
 	 "when no buffer is free: wait (default), or lose events and count them", "wait|count"},
+	{0, "compress", "HOW", FA_OPT_CHOICE, &given.compress,
+	 "auto (default): with zstd when it is stopped, which costs the programs nothing, or with LZ4 while it is recorded, "
+	 "where the mode or --max-file-size bounds the file; lz4: always the latter",
+	 "auto|lz4"},
 	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
 	 "of a block of the trace, 4K to 1M (default 64K); see 'firstalloc query' for what was taken", NULL},
 	{0, "minimum-buffers", "N", FA_OPT_U32, &given.minimum_buffers,
@@ -128,6 +133,7 @@ static int fill_options(const struct fa_cli *cli, const char *name, struct fa_se
 	o->policy = given.policy != NULL && strcmp(given.policy, "count") == 0 ? FA_POLICY_COUNT
 									       : FA_POLICY_WAIT;
 	o->flags |= given.user ? FA_SESSION_USER : 0;
+	o->flags |= given.compress == NULL || strcmp(given.compress, "auto") == 0 ? FA_SESSION_PACK_LATER : 0;
 	o->minimum_buffers = given.minimum_buffers;
 	o->maximum_buffers = given.maximum_buffers;
 	o->flush_timer = (uint32_t)((given.flush_timer_ns + 999999999u) / 1000000000u);

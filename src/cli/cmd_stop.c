@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/pack.h"
 
 static struct {
 	bool all;
@@ -60,6 +61,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	struct fa_control_request request = {.verb = FA_CONTROL_STOP};
 	FA_CLEANUP(fa_close) int sock = -1;
 	struct fa_control_reply reply;
+	int ended[FA_FILES_MAX];
 	const char *name = given.all ? NULL : argv[0];
 	int e;
 
@@ -73,11 +75,12 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	sock = fa_client_connect(cli->root);
 	if (sock < 0)
 		return fa_client_fail(cli, sock);
-	e = fa_client_stop(sock, &request, &reply);
+	e = fa_client_stop(sock, &request, &reply, ended);
 	if (e < 0)
 		return fa_client_fail(cli, e);
 	if (reply.error != 0)
 		return fa_client_fail_reply(&reply);
+	reply.bytes -= fa_pack_files(ended, FA_FILES_MAX);
 	if (cli->json)
 		print_json(&reply, name);
 	else
@@ -93,7 +96,10 @@ const struct fa_command fa_cmd_stop = {
 	.description =
 		"Returns when everything that was recorded stands in the trace and the trace "
 		"has its proper end. The traced programs go on; they record nothing more "
-		"unless another session wants them. One line says what was collected.",
+		"unless another session wants them. One line says what was collected. The trace of a session that "
+		"its user started without --compress lz4, --mode and --max-file-size is then made small, which takes a "
+		"second for some 50 million events; interrupted, or where the disk has no room for both, it stays as "
+		"it is, and is as good.",
 	.examples = "firstalloc stop daily # end the session\n"
 		    "firstalloc stop --all # end all of them\n",
 	.options = options,

@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/pack.h"
 #include "cli/pids.h"
 #include "cli/words.h"
 #include "client/attach.h"
@@ -71,9 +72,9 @@ static int fill(const struct fa_cli *cli, struct fa_control_request *q)
 }
 
 static int ask(const struct fa_cli *cli, int sock, struct fa_control_request *q, int fd,
-	       struct fa_control_reply *reply)
+	       struct fa_control_reply *reply, int *ret_old)
 {
-	int e = fa_client_ask(sock, q, fd, reply, NULL);
+	int e = fa_client_ask(sock, q, fd, reply, ret_old);
 
 	if (e < 0)
 		return fa_client_fail(cli, e);
@@ -85,12 +86,14 @@ static int ask_last(const struct fa_cli *cli, int sock, struct fa_control_reques
 		    struct fa_control_reply *reply)
 {
 	FA_CLEANUP(fa_close) int fd = -1;
+	int old = -1;
 	int e = given.output != NULL ? fa_client_open_trace(given.output, &fd) : 0;
 
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e), "%s: %s", given.output, fa_strerror(e));
 	reply->error = 0;
-	e = ask(cli, sock, q, fd, reply);
+	e = ask(cli, sock, q, fd, reply, &old);
+	(void)fa_pack_files(&old, 1);
 	if (reply->error != 0 && fd >= 0)
 		fa_client_drop_trace(given.output, fd);
 	return e;
@@ -105,7 +108,7 @@ static int attach(const struct fa_cli *cli, int sock, const struct fa_control_re
 	int e;
 
 	begin.changes = FA_UPDATE_PIDS_BEGIN;
-	e = ask(cli, sock, &begin, -1, &reply);
+	e = ask(cli, sock, &begin, -1, &reply, NULL);
 	if (e != 0)
 		return e;
 	*ret_failed = fa_pids_attach(&pids, sock, reply.session_id, j);

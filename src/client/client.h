@@ -28,8 +28,12 @@ int fa_client_ask(int sock, struct fa_control_request *request, int fd,
 /* The same with several, at most FA_FILES_MAX, of each side; unused places of ret_fds are -1. */
 int fa_client_ask_files(int sock, struct fa_control_request *request, const int *fds, int count,
 			struct fa_control_reply *ret, int ret_fds[FA_FILES_MAX]) FA_MUST_USE;
-/* STOP. Files of a session in newfile mode that it never came to are removed, where they are the caller's. */
-int fa_client_stop(int sock, struct fa_control_request *request, struct fa_control_reply *ret) FA_MUST_USE;
+/* STOP. Files of a session in newfile mode that it never came to are removed, where they are the caller's. ret_ended
+ * (may be NULL): files that were written as they came, and that the caller is to pack and to close; -1 in unused places. */
+int fa_client_stop(int sock, struct fa_control_request *request, struct fa_control_reply *ret,
+		   int ret_ended[FA_FILES_MAX]) FA_MUST_USE;
+/* Where it lies, by the kernel. 0 or -errno. */
+int fa_client_path_of(int fd, char *ret_path, size_t size) FA_MUST_USE;
 
 /* What firstallocd says of itself. Pointers lie in `bytes`. All zero is a valid empty one. */
 struct fa_client_status {

@@ -52,30 +52,45 @@ int fa_client_open_files(const char *pattern, unsigned count, int fds[FA_FILES_M
 	return e;
 }
 
-/* Only our own: in a folder of another user a name may be another file's from one moment to the next. */
-static void drop_unused(int fd)
+int fa_client_path_of(int fd, char *ret_path, size_t size)
 {
-	char link[64], path[4096];
-	struct stat st;
+	char link[64];
 	ssize_t n;
 
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0 ||
-	    st.st_uid != geteuid())
-		return;
-	path[n] = '\0';
-	fa_client_drop_trace(path, fd);
+	n = readlink(link, ret_path, size);
+	if (n <= 0 || (size_t)n >= size)
+		return n < 0 ? -errno : -ENAMETOOLONG;
+	ret_path[n] = '\0';
+	return 0;
 }
 
-int fa_client_stop(int sock, struct fa_control_request *request, struct fa_control_reply *ret)
+/* Only our own: in a folder of another user a name may be another file's from one moment to the next. */
+static bool drop_unused(int fd)
+{
+	char path[4096];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != 0)
+		return false;
+	if (st.st_uid == geteuid() && fa_client_path_of(fd, path, sizeof(path)) == 0)
+		fa_client_drop_trace(path, fd);
+	return true;
+}
+
+int fa_client_stop(int sock, struct fa_control_request *request, struct fa_control_reply *ret,
+		   int ret_ended[FA_FILES_MAX])
 {
 	int fds[FA_FILES_MAX], e = fa_client_ask_files(sock, request, NULL, 0, ret, fds);
 
-	for (int i = 0; i < FA_FILES_MAX && e == 0; i++)
-		if (fds[i] >= 0) {
-			drop_unused(fds[i]);
-			fa_close(&fds[i]);
-		}
+	for (int i = 0; i < FA_FILES_MAX; i++) {
+		if (ret_ended != NULL)
+			ret_ended[i] = -1;
+		if (e < 0 || fds[i] < 0)
+			continue;
+		if (!drop_unused(fds[i]) && ret_ended != NULL)
+			ret_ended[i] = fa_take_fd(&fds[i]);
+		fa_close(&fds[i]);
+	}
 	return e;
 }

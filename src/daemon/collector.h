@@ -198,7 +198,8 @@ void families_rename_begin(struct collector *c, struct session *s);
 uint32_t families_rename_end(struct collector *c, struct session *s);
 
 /* update.c */
-void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q, int *fd);
+/* *fd: its new file; taken over where set to -1. *ret_old: the file that it had, for the client to pack. */
+void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q, int *fd, int *ret_old);
 
 /* heritage.c: has it ended, with all that might still come? */
 bool family_is_over(struct family *fam, uint64_t now);
@@ -271,7 +272,8 @@ void session_name_file(struct session *s);
 void session_close_files(struct session *s);
 /* Before a record of events: newfile goes on in its next file when this one is full. fam: whose sweep it is. */
 void session_make_room(struct collector *c, struct session *s, struct family *fam, size_t len);
-/* It goes on in this file, an empty one, as the client of UPDATE wants it. -errno: it goes on as before. */
+/* It goes on in this file, an empty one, as the client of UPDATE wants it; *fd is the old one then. -errno: it goes on as
+ * before. */
 int session_take_file(struct collector *c, struct session *s, int *fd) FA_MUST_USE;
 /* A commit has made it so: nobody needs the one before. */
 void session_drop_file(struct collector *c, struct session *s, uint32_t slot);
@@ -300,6 +302,8 @@ void client_answer(struct client *cl);
 struct session *client_find(struct collector *c, struct client *cl, const struct fa_control_request *q);
 struct session *client_session(struct collector *c, const struct client *cl,
 			       const struct fa_control_request *q);
+/* Is the session's file, once it is ended, to be packed by this client? */
+bool client_packs(const struct client *cl, const struct session *s);
 void control_accept(struct collector *c);
 void control_read(struct collector *c, struct client *cl);
 void control_turn(struct collector *c, uint64_t now);

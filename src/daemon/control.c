@@ -118,7 +118,8 @@ void client_say(struct client *cl, int error, const char *format, ...)
 	va_end(ap);
 }
 
-/* One reply to one request; a status' memfd goes along, or the files that a session did not use. */
+/* One reply to one request; a status' memfd goes along, or the files that a session did not use, or the one that it left
+ * to be packed. */
 static void send_reply(struct client *cl, const int *fds, int count)
 {
 	cl->reply.magic = FA_CONTROL_MAGIC;
@@ -195,6 +196,17 @@ static bool name_taken(const struct collector *c, const struct client *cl,
 	return false;
 }
 
+/* What it may have of the flags that it asks for. A file of bounded size, or that is not all of the trace, is not packed
+ * later: more would go into it if it was small from the beginning. */
+static uint32_t flags_of(const struct client *cl, const struct fa_session_options *o)
+{
+	uint32_t flags = o->flags & (FA_SESSION_USER | FA_SESSION_PIDS | FA_SESSION_PACK_LATER);
+
+	if (o->maximum_file_size != 0 || (o->log_file_mode & FA_LOG_MODES & ~(uint32_t)FA_LOG_SEQUENTIAL) != 0)
+		flags &= ~(uint32_t)FA_SESSION_PACK_LATER;
+	return cl->system ? flags : flags | FA_SESSION_USER;
+}
+
 /* false: the files were taken over and the reply follows later. */
 static bool do_start(struct collector *c, struct client *cl, struct fa_session_options *o, int files[FA_FILES_MAX])
 {
@@ -206,9 +218,7 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	what = refuse_start_files(c, cl, o, files);
 	if (what == NULL)
 		what = refuse_ring(c, cl, o);
-	o->flags &= FA_SESSION_USER | FA_SESSION_PIDS;
-	if (!cl->system)
-		o->flags |= FA_SESSION_USER;
+	o->flags = flags_of(cl, o);
 	if (what != NULL)
 		client_say(cl, EINVAL, "%s", what);
 	else if (c->stopping)
@@ -248,10 +258,15 @@ static bool do_start(struct collector *c, struct client *cl, struct fa_session_o
 	return false;
 }
 
-static void stop_one(struct collector *c, struct client *cl, struct session *s, int unused[FA_FILES_MAX])
+bool client_packs(const struct client *cl, const struct session *s)
+{
+	return (s->o.flags & FA_SESSION_PACK_LATER) != 0 && s->uid == cl->uid;
+}
+
+static void stop_one(struct collector *c, struct client *cl, struct session *s, int out[FA_FILES_MAX])
 {
 	struct fa_control_reply *r = &cl->reply;
-	int n = 0;
+	int n = 0, written = client_packs(cl, s) && s->fd >= 0 ? fcntl(s->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	session_stop(c, s, 0);
 	r->events += s->events;
@@ -261,11 +276,14 @@ static void stop_one(struct collector *c, struct client *cl, struct session *s, 
 	r->end_reason = s->end_reason;
 	r->end_error = s->end_error;
 	r->sessions++;
-	while (n < FA_FILES_MAX && unused[n] >= 0)
+	while (n < FA_FILES_MAX && out[n] >= 0)
 		n++;
+	if (n < FA_FILES_MAX && written >= 0)
+		out[n++] = fa_take_fd(&written);
 	for (int i = 0; i < FA_FILES_MAX && n < FA_FILES_MAX; i++)
 		if (s->files[i] >= 0)
-			unused[n++] = fa_take_fd(&s->files[i]);
+			out[n++] = fa_take_fd(&s->files[i]);
+	close_fds(&written, 1);
 	session_forget(s);
 }
 
@@ -378,9 +396,9 @@ static bool do_tail(struct collector *c, struct client *cl, const struct fa_cont
 	return why != NULL;
 }
 
-/* Of sessions in newfile mode: the client removes what is still empty. */
+/* `out`: of sessions in newfile mode what the client removes where it is still empty; of others what it is to pack. */
 static void do_stop(struct collector *c, struct client *cl, const struct fa_control_request *q,
-		    int unused[FA_FILES_MAX])
+		    int out[FA_FILES_MAX])
 {
 	struct session *s;
 
@@ -388,12 +406,12 @@ static void do_stop(struct collector *c, struct client *cl, const struct fa_cont
 	if (!q->all) {
 		s = client_find(c, cl, q);
 		if (s != NULL)
-			stop_one(c, cl, s, unused);
+			stop_one(c, cl, s, out);
 		return;
 	}
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
 		if (c->session[i].used && may_stop(cl, &c->session[i]))
-			stop_one(c, cl, &c->session[i], unused);
+			stop_one(c, cl, &c->session[i], out);
 }
 
 /* true: a reply can be sent now. files: what came along; taken over where set to -1. `out` goes along with the reply. */
@@ -416,7 +434,7 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 		do_stop(c, cl, q, out);
 		return true;
 	case FA_CONTROL_UPDATE:
-		update_session(c, cl, q, &files[0]);
+		update_session(c, cl, q, &files[0], &out[0]);
 		return cl->waits_for == 0;
 	case FA_CONTROL_ATTACH:
 		live_attach(c, cl, q, files[0]);

@@ -91,6 +91,8 @@ int session_open_writer(struct collector *c, struct session *s, bool resumed, ui
 		return open_no_writer(s);
 	if (fstat(s->fd, &st) < 0)
 		return -errno;
+	if (S_ISREG(st.st_mode) && (s->o.flags & FA_SESSION_PACK_LATER) != 0)
+		options.codec = FA_CODEC_RAW;
 	/* A pipe must not block us: a reader that is too slow for a whole pipe ends the session. */
 	if (S_ISFIFO(st.st_mode))
 		(void)fcntl(s->fd, F_SETFL, O_NONBLOCK | O_WRONLY);
@@ -246,8 +248,7 @@ int session_take_file(struct collector *c, struct session *s, int *fd)
 		tell_keeper(c, &m, FA_MSG_SESSION_FILE, -1);
 		return e;
 	}
-	*fd = -1;
-	close_fds(&s->files[old], 1); /* the keeper has it until the commit */
+	*fd = fa_take_fd(&s->files[old]); /* the keeper has it, too, until the commit */
 	return 0;
 }
 

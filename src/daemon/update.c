@@ -115,7 +115,7 @@ static void replace_pids(struct collector *c, struct client *cl, struct session 
 	say(w, "; PIDs replaced: %u left, %u flagged joined", r->processes, r->pending_families);
 }
 
-/* false: nothing has changed, and it has been said why. */
+/* *fd is then the old one. false: nothing has changed, and it has been said why. */
 static bool change_file(struct collector *c, struct client *cl, struct session *s, int *fd)
 {
 	const char *what = refuse_new_file(c, cl, s, *fd);
@@ -153,7 +153,7 @@ static void change(struct collector *c, struct client *cl, struct session *s,
 }
 
 void update_session(struct collector *c, struct client *cl, const struct fa_control_request *q,
-		    int *fd)
+		    int *fd, int *ret_old)
 {
 	struct session *s = client_find(c, cl, q);
 	struct fa_session_options o;
@@ -181,6 +181,9 @@ void update_session(struct collector *c, struct client *cl, const struct fa_cont
 	change(c, cl, s, q, &o);
 	journal_commit(c); /* it stands in the file when it is answered */
 	session_keep(c, s);
-	if (s->slot != slot)
-		session_drop_file(c, s, slot);
+	if (s->slot == slot)
+		return;
+	session_drop_file(c, s, slot);
+	if (client_packs(cl, s))
+		*ret_old = fa_take_fd(fd);
 }

@@ -152,7 +152,7 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 		what = "stacks";
 	else if (o->policy > FA_POLICY_COUNT)
 		what = "policy";
-	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_AUTOLOGGER |
+	else if ((o->flags & ~(uint32_t)(FA_SESSION_USER | FA_SESSION_PACK_LATER | FA_SESSION_AUTOLOGGER |
 				      FA_SESSION_PIDS)) != 0)
 		what = "flags";
 	else if (!images_ok(o))

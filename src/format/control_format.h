@@ -78,6 +78,9 @@ enum fa_session_flags {
 	FA_SESSION_USER = 1 << 0,       /* only processes of the uid that started it */
 	FA_SESSION_AUTOLOGGER = 1 << 1, /* from an [Autologger NAME] section */
 	FA_SESSION_PIDS = 1 << 2,       /* only processes that ATTACH names, no flagged ones */
+	/* A regular file is written as it comes; who stops the session, or gives it another file, and is its user gets the
+	 * old one with the reply, to make it small (trace/repack.h). */
+	FA_SESSION_PACK_LATER = 1 << 3,
 };
 
 #define FA_SESSION_STACKS (1u << 31)

@@ -24,6 +24,9 @@ enum {
 	SPARE_BYTES = 64 << 20 /* that others on this file system keep */
 };
 
+/* How the name of the new file ends until it is done. */
+#define BESIDE ".packed"
+
 struct repack {
 	struct fa_trace_reader *reader;
 	struct fa_trace_writer *writer;
@@ -155,9 +158,9 @@ int fa_trace_repack(const char *path, int fd, fa_repack_go_on *go_on, void *ctx,
 		r = check_space(fd, (uint64_t)st.st_size);
 	if (r < 0)
 		return r;
-	if (asprintf(&name, "%s.XXXXXX", path) < 0)
+	if (asprintf(&name, "%s.XXXXXX%s", path, BESIDE) < 0)
 		return -ENOMEM;
-	to = mkostemp(name, O_CLOEXEC);
+	to = mkostemps(name, sizeof(BESIDE) - 1, O_CLOEXEC);
 	if (to < 0) {
 		r = -errno;
 		free(name);

@@ -6,6 +6,7 @@
 #   35.1-35.8    update: stacks, PIDs, timer and buffers; what the trace says of it; rights; a killed collector; from C
 #   35.9-35.15   another file by update; newfile mode
 #   35.18-35.20  any order of flag and session (ORDERS: so many steps); 8 sessions of one process; 64 at once
+#   35.21-35.23  packed when it is stopped
 #   35.16-35.17  a burst into a slow disk; BURST: pairs of each of two threads, for tests/long
 OWN_PIDS=yes # whoever is flagged on this machine is woken
 . "$(dirname "$0")/machine.sh"
@@ -620,5 +621,105 @@ sixty_four() {
 	$fa disable live >/dev/null
 }
 it 35.20 "64 sessions with one process in all of them, through a kill of the collector: 64 equal traces, and no 65th" sixty_four
+
+# Blocks of the trace $1 by codec: "raw lz4"
+blocks() {
+	"$FA" dump "$1" --stats --json >"$T/stats"
+	json "$T/stats" "' '.join(k for k in ('raw', 'lz4', 'zstd') if j['blocks'][k]['count'] > 0)"
+}
+# What its events are, without the time, which is counted from the start of a session.
+calls() { "$FA" dump --json "$1" --records alloc,realloc,free | grep -E '"record": "(alloc|realloc|free)"' | sed 's/"time_ns": [0-9]*, //'; }
+packing() { # NAMES of sessions: one program that all of them record
+	$fa enable packed >/dev/null
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	"$T/m/packed" -e "for (1..${strings:-20000}) { push @x, 'x' x (\$_ % 50); shift @x if @x > 100 }"
+	rm -f /etc/ld.so.preload
+	$fa disable packed >/dev/null
+}
+beside() { ls "$W" | grep -c 'falloc\..*packed' || true; }
+packed_by_stop() {
+	local before
+	cp "$(command -v perl)" "$T/m/packed"
+	start s >/dev/null
+	start now --compress lz4 >/dev/null
+	start bounded --max-file-size 1G >/dev/null
+	packing
+	$fa update s --flush-timer 2s >/dev/null # all so far stands in the files
+	same "$(blocks "$W/s.falloc")" raw
+	before=$(stat -c %s "$W/s.falloc")
+	$fa stop s --json >"$T/stop.json"
+	blocks "$W/s.falloc" | grep -q zstd
+	same "$(json "$T/stop.json" "j['bytes']")" "$(stat -c %s "$W/s.falloc")"
+	[ $(($(stat -c %s "$W/s.falloc") * 2)) -lt "$before" ]
+	sound s
+	for i in now bounded; do
+		$fa stop $i >/dev/null
+		blocks "$W/$i.falloc" | grep -q lz4
+		blocks "$W/$i.falloc" | grep -q zstd && return 1
+		sound $i
+		calls "$W/$i.falloc" >"$T/calls.$i"
+	done
+	calls "$W/s.falloc" >"$T/calls.s"
+	[ "$(wc -l <"$T/calls.s")" -gt 20000 ]
+	cmp "$T/calls.s" "$T/calls.now"
+	cmp "$T/calls.s" "$T/calls.bounded"
+	same "$(beside)" 0
+}
+it 35.21 "the trace is written as it comes and packed by stop, the same events; --compress lz4 or a bounded file: while it is recorded" packed_by_stop
+
+packed_by_update() {
+	cp "$(command -v perl)" "$T/m/packed"
+	start s >/dev/null
+	packing
+	rm -f "$W/two.falloc"
+	$fa update s -o "$W/two.falloc" >/dev/null
+	blocks "$W/s.falloc" | grep -q zstd
+	sound s
+	packing
+	same "$(blocks "$W/two.falloc")" raw
+	$fa stop s >/dev/null
+	blocks "$W/two.falloc" | grep -q zstd
+	sound two
+	same "$(beside)" 0
+	# of another user's session the file is not root's
+	rm -f "$W/hers.falloc"
+	as $ALICE "$FA" --root "$R" start hers -o "$W/hers.falloc" --min-free 0 >/dev/null
+	as $ALICE "$FA" --root "$R" stop hers >/dev/null
+	rm -f "$W/hers.falloc"
+	as $ALICE "$FA" --root "$R" start hers -o "$W/hers.falloc" --min-free 0 --pid 0 >/dev/null
+	$fa stop hers >/dev/null
+	same "$(blocks "$W/hers.falloc") $(stat -c %u "$W/hers.falloc")" "raw $ALICE"
+}
+
+it 35.22 "update -o: the file that is left is packed; what another user stops stays as it is, and his" packed_by_update
+
+stays_as_it_is() {
+	local faulty="$B/tests/faults/firstalloc --root $R" how stop strings=500000
+	cp "$(command -v perl)" "$T/m/packed"
+	for how in full interrupted; do
+		start s >/dev/null
+		packing
+		if [ $how = full ]; then
+			FA_FAULT="3 28 .packed" $faulty stop s >"$T/o"
+		else # a bash in the background ignores SIGINT, and so do its children
+			FA_FAULT="1 -15 .packed" $faulty stop s >"$T/o" & stop=$!
+			wait_for 20 eval '[ "$(beside)" = 1 ]'
+			kill -TERM $stop
+			wait $stop
+		fi
+		grep -q 'session s stopped' "$T/o"
+		same "$how $(blocks "$W/s.falloc") $(beside)" "$how raw 0"
+		sound s
+	done
+	strings=20000
+	mkdir -p "$T/m/small"
+	mount -t tmpfs -o size=60m tmpfs "$T/m/small" # 64 MB are left to others
+	$fa start s -o "$T/m/small/s.falloc" --min-free 0 >/dev/null
+	packing
+	$fa stop s >/dev/null
+	same "$(blocks "$T/m/small/s.falloc") $(ls "$T/m/small")" "raw s.falloc"
+	umount "$T/m/small"
+}
+it 35.23 "packing that fails, is interrupted, or finds no room: the trace is whole as it was recorded, with nothing beside it" stays_as_it_is
 
 results
