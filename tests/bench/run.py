@@ -21,6 +21,7 @@ import argparse
 import ctypes
 import glob
 import json
+import math
 import os
 import random
 import re
@@ -70,7 +71,8 @@ def leave_etc(own):
 
 def compile_loads(tmp):
     build = [("pairs", "pairs", "-fomit-frame-pointer"), ("pairs_fp", "pairs", "-fno-omit-frame-pointer"),
-             ("spawn", "spawn", "-fomit-frame-pointer")]
+             ("spawn", "spawn", "-fomit-frame-pointer"), ("bare", "bare", "-fomit-frame-pointer"),
+             ("peak", "peak", "-fomit-frame-pointer")]
     for name, source, flag in build:
         subprocess.run([os.environ.get("CC", "cc"), "-O2", flag, "-o", f"{tmp}/{name}", f"{HERE}/{source}.c"], check=True)
 
@@ -89,6 +91,10 @@ def make_inputs(tmp, quick):
         f.write("commit; create index ax on a(x);\n")
         for i in range(rows // 12):
             f.write(f"select count(*), max(y) from a where x between {i * 300} and {i * 300 + 900};\n")
+
+
+def make_repo(tmp, quick):
+    rnd = random.Random(7)
     repo = f"{tmp}/repo"
     git = ["git", "-C", repo, "-c", "user.email=a@b", "-c", "user.name=n", "-c", "gc.auto=0"]
     subprocess.run(["git", "init", "-q", repo], check=True)
@@ -104,7 +110,8 @@ def loads(tmp, quick):
     n = 300_000 if quick else 2_000_000
     py = ("import json,sys; d=json.load(open(sys.argv[1])); d.sort(key=lambda r: r['name']);"
           "json.dump(d, open('/dev/null','w'))")
-    r = {f"pairs_d{d}": ([f"{tmp}/pairs", str(n), str(d)], {}) for d in (8, 32, 64)}
+    r = {"bare": ([f"{tmp}/bare", str(n * 10)], {})}
+    r |= {f"pairs_d{d}": ([f"{tmp}/pairs", str(n), str(d)], {}) for d in (8, 32, 64)}
     r["pairs_d32_fp"] = ([f"{tmp}/pairs_fp", str(n), "32"], {})
     r["threads"] = ([B + "/tests/programs/threads", "2", str(n // 2)], {})
     r["python_json"] = ([PYTHON, "-c", py, f"{tmp}/in.json"], {"PYTHONMALLOC": "malloc"})
@@ -215,6 +222,41 @@ def measure(load, argv, env, tool, pairs, tmp):
             "bytes": size, "events": events, "lost": lost}
 
 
+def replays(tmp, quick):
+    """Events a second of one core, by CPU time, symbols included: the least of three."""
+    rows = []
+    for name, (argv, env) in loads(tmp, quick).items():
+        if name not in ("pairs_d32", "python_json"):
+            continue
+        run([FA, "run", "-o", tmp + "/replay.falloc", "--"] + list(argv), env, CPU)
+        least = math.inf
+        for _ in range(3):
+            used = cpu_seconds()
+            r = subprocess.run(["taskset", "-c", CPU, FA, "report", "--json", tmp + "/replay.falloc"], capture_output=True)
+            least = min(least, cpu_seconds() - used)
+        events = sum(json.loads(r.stdout)["events"].values())
+        os.unlink(tmp + "/replay.falloc")
+        rows.append({"replay": name, "events": events, "per_second": round(events / least)})
+    return rows
+
+
+def memory(tmp, quick):
+    """KB of resident memory added at the peak: the program itself, natively and traced."""
+    git = loads(tmp, quick).get("git_log")
+    rows = []
+    for name, argv in (("git_log", git and git[0]), ("100 threads", [B + "/tests/programs/threads", "100", "10000"])):
+        if not argv:
+            continue
+        kb = []
+        for prefix in ([], [FA, "run", "-o", tmp + "/memory.falloc", "--"]):
+            run(prefix + [tmp + "/peak", tmp + "/kb"] + list(argv), {}, "0,1" if os.cpu_count() > 1 else CPU)
+            with open(tmp + "/kb") as f:
+                kb.append(int(f.read()))
+        os.unlink(tmp + "/memory.falloc")
+        rows.append({"memory": name, "native_kb": kb[0], "added_kb": kb[1] - kb[0]})
+    return rows
+
+
 def show(row, calls):
     ns = lambda v: f"{v:.1f} ns" if v < 1e5 else f"{v / 1e6:.1f} ms"
     events = row["events"] if row["events"] is not None else "-"
@@ -231,13 +273,18 @@ def main():
     a.add_argument("--only", metavar="LOAD,...")
     a.add_argument("--tools", metavar="TOOL,...")
     a.add_argument("--pairs", type=int, help="pairs of runs for each row (default 7, quick 3)")
+    a.add_argument("--inputs", metavar="FOLDER", help="only make in.json and in.sql there")
     o = a.parse_args()
+    if o.inputs:
+        make_inputs(o.inputs, o.quick)
+        return
     tmp = tempfile.mkdtemp(prefix="firstalloc-bench.")
     etc = private_etc()
     rows, pairs = [], o.pairs or (3 if o.quick else 7)
     try:
         compile_loads(tmp)
         make_inputs(tmp, o.quick)
+        make_repo(tmp, o.quick)
         print(f"{'load':13} {'tool':16} {'native':>10} {'traced':>10} {'ratio':>7} {'min':>7} {'max':>7} {'cpu':>7} {'events':>9} "
               f"{'lost':>5} {'B/event':>7}")
         for load, (argv, env) in loads(tmp, o.quick).items():
@@ -247,9 +294,13 @@ def main():
             for t in tools(etc):
                 if o.tools and t.name not in o.tools.split(","):
                     continue
+                if load == "bare" and t.name not in ("dormant", "flagged"):
+                    continue # not what tracing costs: nobody does nothing else
                 rows.append(measure(load, argv, env, t, pairs, tmp))
                 calls = rows[-1]["events"] or calls
                 show(rows[-1], calls)
+        if o.json and not o.only:
+            rows += replays(tmp, o.quick) + memory(tmp, o.quick)
         if o.json:
             with open(o.json, "w") as f:
                 json.dump(rows, f, indent=1)
