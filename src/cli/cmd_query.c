@@ -97,6 +97,7 @@ static void json_consumers(struct fa_json *j, const struct fa_status *s,
 		fa_json_u64(j, "uid", k->uid);
 		fa_json_u64(j, "events", k->events);
 		fa_json_u64(j, "events_lost", k->events_lost);
+		fa_json_u64(j, "events_unwanted", k->events_unwanted);
 		fa_json_u64(j, "buffers", k->buffers);
 		fa_json_u64(j, "RealTimeBuffersLost", k->buffers_lost);
 		fa_json_u64(j, "queued_bytes", k->queued_bytes);

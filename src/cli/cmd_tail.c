@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/rules.h"
 #include "firstalloc.h"
+#include "format/control_format.h"
 #include "format/event_format.h"
 
 static struct {
@@ -69,6 +70,8 @@ struct tail {
 	char image[256];
 	uint64_t shown, lost;
 	uint64_t until_ns; /* 0: no limit */
+	bool filtered;
+	struct fa_live_filter filter; /* what firstallocd can leave out */
 };
 
 /* ---- what is asked for ---- */
@@ -105,6 +108,31 @@ static int read_filters(const struct fa_cli *cli, struct tail *t)
 		t->pids[i] = (int32_t)pid;
 	}
 	return read_kinds(cli, &t->kinds);
+}
+
+/* Of more images than it can be told of it gives all, and we leave out. */
+static void make_filter(struct tail *t)
+{
+	const uint32_t heap = 1u << FA_EVENT_ALLOC | 1u << FA_EVENT_REALLOC | 1u << FA_EVENT_FREE;
+
+	t->filtered = given.pids.count != 0 || given.images.count != 0 || given.events != NULL || given.size != NULL;
+	t->filter = (struct fa_live_filter){
+		.size = sizeof(t->filter),
+		.kinds = t->kinds & heap,
+		.bytes_from = t->size_lo,
+		.bytes_to = given.size != NULL ? t->size_hi : 0,
+		.pids = t->pids,
+		.pid_count = (uint32_t)given.pids.count,
+	};
+	if (given.images.count <= FA_SESSION_IMAGES) {
+		t->filter.images = given.images.item;
+		t->filter.image_count = (uint32_t)given.images.count;
+	}
+}
+
+static int open_live(struct tail *t, const char *name)
+{
+	return fa_trace_open_live_filtered(0, name, t->filtered ? &t->filter : NULL, &t->trace);
 }
 
 /* The image of its process, kept for the next event. */
@@ -393,7 +421,7 @@ static int open_again(struct tail *t, const char *name)
 	t->info.start_real_ns = 0;
 	for (int ms = 0; r != FA_OK && ms < AGAIN_MS; ms += 100) {
 		(void)nanosleep(&pause, NULL);
-		r = fa_trace_open_live(0, name, &t->trace);
+		r = open_live(t, name);
 	}
 	return r;
 }
@@ -412,7 +440,8 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	t.until_ns = given.for_ns != 0 ? fa_mono_ns() + given.for_ns : 0;
 	fa_json_init(&t.j, stdout, false);
 	(void)fa_set_root(cli->root);
-	r = fa_trace_open_live(0, argv[0], &t.trace);
+	make_filter(&t);
+	r = open_live(&t, argv[0]);
 	while (r == FA_OK) {
 		r = follow(&t);
 		if (r == FA_ERROR_NO_DAEMON)
@@ -444,7 +473,8 @@ const struct fa_command fa_cmd_tail = {
 		"the traced programs nor the session's file become slower because of a reader. "
 		"What a reader is too slow for (a terminal, when a program allocates millions of blocks a second) "
 		"is lost for it alone; a line 'lost' says how many events that were, 'firstalloc query' "
-		"counts them for each reader, and the exit status is 3 then.\n"
+		"counts them for each reader, and the exit status is 3 then. What --pid, --image, --events and --size leave "
+		"out is not sent: a narrow look at a busy session loses nothing for it.\n"
 		"\n"
 		"A free has no time of its own as a rule: the one that is shown is of the event before "
 		"it in its thread. When firstallocd's collector is replaced, reading along begins anew.",

@@ -81,8 +81,9 @@ static int fail_live(const struct fa_cli *cli, int e)
 static int open_session(struct run *r, const char *name)
 {
 	FA_CLEANUP(fa_close) int sock = fa_client_connect(r->cli->root);
+	struct fa_control_request everything = {0};
 	struct fa_control_reply reply;
-	int e = sock < 0 ? sock : fa_client_tail(sock, name, 0, &reply);
+	int e = sock < 0 ? sock : fa_client_tail(sock, name, 0, &everything, &reply);
 
 	if (e < 0)
 		return fa_client_fail(r->cli, e);

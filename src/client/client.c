@@ -300,13 +300,14 @@ int fa_client_status(int sock, bool threads, struct fa_control_reply *ret_reply,
 	return e;
 }
 
-int fa_client_tail(int sock, const char *name, uint64_t session_id, struct fa_control_reply *ret)
+int fa_client_tail(int sock, const char *name, uint64_t session_id, struct fa_control_request *request,
+		   struct fa_control_reply *ret)
 {
-	struct fa_control_request request = {.verb = FA_CONTROL_TAIL, .session_id = session_id};
-
+	request->verb = FA_CONTROL_TAIL;
+	request->session_id = session_id;
 	if (name != NULL)
-		(void)snprintf(request.session.name, sizeof(request.session.name), "%s", name);
-	return fa_client_ask(sock, &request, -1, ret, NULL);
+		(void)snprintf(request->session.name, sizeof(request->session.name), "%s", name);
+	return fa_client_ask(sock, request, -1, ret, NULL);
 }
 
 void fa_client_status_done(struct fa_client_status *s)

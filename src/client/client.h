@@ -50,9 +50,10 @@ struct fa_client_status {
 /* 0 with ret_reply->error 0: *ret is filled; with another: it was refused. -errno as fa_client_ask(). */
 int fa_client_status(int sock, bool threads, struct fa_control_reply *ret_reply,
 		     struct fa_client_status *ret) FA_MUST_USE;
-/* Read along with a session, by its name or, where that is NULL, its id. With ret->error 0 the connection is a
- * trace from now on (trace/live.h). */
-int fa_client_tail(int sock, const char *name, uint64_t session_id, struct fa_control_reply *ret) FA_MUST_USE;
+/* Read along with a session, by its name or, where that is NULL, its id. request: what is wanted (`tail`, and the images
+ * of `session`), or all zero. With ret->error 0 the connection is a trace from now on (trace/live.h). */
+int fa_client_tail(int sock, const char *name, uint64_t session_id, struct fa_control_request *request,
+		   struct fa_control_reply *ret) FA_MUST_USE;
 void fa_client_status_done(struct fa_client_status *s);
 
 /* The caller's own file: what firstallocd may write is what the caller may write. A named pipe may be

@@ -311,7 +311,8 @@ void control_turn(struct collector *c, uint64_t now);
 /* consumers.c: who reads along */
 void consumers_open(void);
 /* The connection becomes the consumer's, and its reply is sent; or why it cannot be one. */
-const char *consumer_begin(struct collector *c, struct client *cl, struct session *s);
+const char *consumer_begin(struct collector *c, struct client *cl, struct session *s,
+			   const struct fa_control_request *q);
 void consumers_record(struct session *s, unsigned tag, const void *head, size_t head_len,
 		      const void *tail, size_t tail_len, const void *tail2, size_t tail2_len);
 void consumers_end(struct session *s, const struct fa_rec_end *end, const char *text);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "daemon/collector.h"
+#include "daemon/tail_filter.h"
 #include "format/event_format.h"
 
 enum {
@@ -59,7 +60,8 @@ struct consumer {
 	uint64_t queued; /* bytes of all */
 	uint64_t ended_ns;
 	uint64_t events_before; /* of the session, when it came */
-	uint64_t events_lost, buffers_lost;
+	uint64_t events_lost, events_unwanted, buffers_lost;
+	struct tail_filter filter;
 	int64_t buffer_left; /* bytes of records that the buffer takes along that is being lost */
 	struct loss *loss;
 	size_t losses, loss_room;
@@ -87,6 +89,7 @@ static void end_consumer(struct consumer *k)
 	fa_trace_writer_free(k->w);
 	free_pieces(k);
 	free(k->loss);
+	tail_filter_end(&k->filter);
 	memset(k, 0, sizeof(*k));
 	k->fd = -1;
 }
@@ -208,51 +211,81 @@ static bool has_room(struct consumer *k, size_t len)
 	return false;
 }
 
-static void lose_events(struct consumer *k, unsigned tag, const struct fa_rec_events *rec, const void *tail,
-			size_t tail_len)
+/* Events of a record: how many count. */
+static uint32_t count_events(unsigned tag, const struct fa_rec_events *rec, const void *tail, size_t len)
 {
-	uint32_t count, heap = rec->count;
+	uint32_t count, heap;
 
-	if (tag == FA_TAG_EVENTS) /* without the stamps */
-		(void)fa_event_skim(tail, tail_len, &count, &heap);
-	k->events_lost += heap;
-	k->s->real_time_events_lost += heap;
-	add_loss(k, &(struct loss){FA_TAG_LOST, rec->process, 0, FA_LOST_NO_BUFFER, heap});
+	if (tag != FA_TAG_EVENTS)
+		return rec->count;
+	(void)fa_event_skim(tail, len, &count, &heap); /* without the stamps */
+	return heap;
+}
+
+static void lose_events(struct consumer *k, uint32_t process, uint32_t events)
+{
+	k->events_lost += events;
+	k->s->real_time_events_lost += events;
+	add_loss(k, &(struct loss){FA_TAG_LOST, process, 0, FA_LOST_NO_BUFFER, events});
+}
+
+/* EVENTS and CALLS: as much of them as it wants. */
+static void give_events(struct consumer *k, unsigned tag, const struct fa_rec_events *given, const void *tail, size_t len)
+{
+	struct fa_rec_events rec = *given;
+
+	if (k->filter.on && (tag == FA_TAG_CALLS || !tail_filter_wants(&k->filter, rec.process))) {
+		k->events_unwanted += count_events(tag, given, tail, len);
+		return;
+	}
+	if (k->filter.on)
+		k->events_unwanted += tail_filter_events(&k->filter, &rec, &tail, &len);
+	if (len == 0)
+		return;
+	if (!has_room(k, sizeof(rec) + len)) {
+		lose_events(k, rec.process, count_events(tag, &rec, tail, len));
+		return;
+	}
+	if (k->losses != 0)
+		tell_losses(k);
+	write_record(k, tag, &rec, sizeof(rec), tail, len, NULL, 0);
+}
+
+/* What the programs lost comes again and again: it waits with what this reader loses. */
+static void give_loss(struct consumer *k, unsigned tag, const void *head, size_t head_len)
+{
+	const struct fa_rec_thread_lost *t = head;
+	const struct fa_rec_lost *lost = head;
+
+	if (!tail_filter_wants(&k->filter, lost->process))
+		return;
+	if (has_room(k, head_len))
+		write_record(k, tag, head, head_len, NULL, 0, NULL, 0);
+	else if (tag == FA_TAG_LOST)
+		add_loss(k, &(struct loss){tag, lost->process, 0, lost->cause, lost->count});
+	else
+		add_loss(k, &(struct loss){tag, t->process, t->thread, t->cause, t->count});
 }
 
 static void give(struct consumer *k, unsigned tag, const void *head, size_t head_len, const void *tail,
 		 size_t tail_len, const void *tail2, size_t tail2_len)
 {
-	const struct fa_rec_thread_lost *of_thread = head;
-	const struct fa_rec_lost *lost = head;
-
 	switch (tag) {
 	case FA_TAG_EVENTS:
 	case FA_TAG_CALLS:
-		if (!has_room(k, head_len + tail_len)) {
-			lose_events(k, tag, head, tail, tail_len);
-			return;
-		}
-		if (k->losses != 0)
-			tell_losses(k);
-		break;
-	case FA_TAG_LOST: /* it comes again and again */
-		if (!has_room(k, head_len)) {
-			add_loss(k, &(struct loss){tag, lost->process, 0, lost->cause, lost->count});
-			return;
-		}
-		break;
+		give_events(k, tag, head, tail, tail_len);
+		return;
+	case FA_TAG_LOST:
 	case FA_TAG_THREAD_LOST:
-		if (!has_room(k, head_len)) {
-			add_loss(k, &(struct loss){tag, of_thread->process, of_thread->thread, of_thread->cause,
-						   of_thread->count});
-			return;
-		}
-		break;
+		give_loss(k, tag, head, head_len);
+		return;
 	case FA_TAG_PASS: /* these too, and nothing refers to them */
 	case FA_TAG_CLOCK:
 		if (!has_room(k, head_len))
 			return;
+		break;
+	case FA_TAG_PROCESS:
+		k->failed |= !tail_filter_meet(&k->filter, head, tail, tail_len);
 		break;
 	}
 	write_record(k, tag, head, head_len, tail, tail_len, tail2, tail2_len);
@@ -275,6 +308,8 @@ static int to_consumer(void *ctx, unsigned tag, const void *head, size_t head_le
 	struct consumer *k = ctx;
 
 	head = session_ids(k->s, tag, head, head_len, copy);
+	if (tag == FA_TAG_PROCESS)
+		k->failed |= !tail_filter_meet(&k->filter, head, tail, tail_len);
 	write_record(k, tag, head, head_len, tail, tail_len, tail2, tail2_len);
 	return k->failed ? -EIO : 0;
 }
@@ -333,7 +368,8 @@ static int open_stream(struct collector *c, struct consumer *k, struct session *
 	return r;
 }
 
-const char *consumer_begin(struct collector *c, struct client *cl, struct session *s)
+const char *consumer_begin(struct collector *c, struct client *cl, struct session *s,
+			   const struct fa_control_request *q)
 {
 	const char *why;
 	struct consumer *k = free_consumer(cl, &why);
@@ -346,6 +382,7 @@ const char *consumer_begin(struct collector *c, struct client *cl, struct sessio
 	k->uid = cl->uid;
 	k->pid = cl->pid;
 	k->system = cl->system;
+	tail_filter_begin(&k->filter, q);
 	k->fd = cl->fd;
 	cl->fd = -1;
 	e = open_stream(c, k, s);
@@ -387,6 +424,7 @@ void consumers_end(struct session *s, const struct fa_rec_end *end, const char *
 		tell_losses(k);
 		own.events -= k->events_before < own.events ? k->events_before : own.events;
 		own.events -= k->events_lost < own.events ? k->events_lost : own.events;
+		own.events -= k->events_unwanted < own.events ? k->events_unwanted : own.events;
 		own.lost = k->events_lost;
 		if (!k->failed)
 			k->failed = fa_trace_writer_end(k->w, &own, text) < 0;
@@ -430,6 +468,8 @@ uint32_t consumers_status(struct fa_buf *b, const struct client *cl)
 		e.events_lost = k->events_lost;
 		e.events = k->s->events - k->events_before;
 		e.events -= e.events_lost < e.events ? e.events_lost : e.events;
+		e.events_unwanted = k->events_unwanted;
+		e.events -= e.events_unwanted < e.events ? e.events_unwanted : e.events;
 		e.buffers = fa_trace_writer_blocks(k->w);
 		e.buffers_lost = k->buffers_lost;
 		e.queued_bytes = k->queued;

@@ -390,7 +390,7 @@ static bool do_tail(struct collector *c, struct client *cl, const struct fa_cont
 		return true;
 	}
 	cl->reply.session_id = s->id;
-	why = consumer_begin(c, cl, s);
+	why = consumer_begin(c, cl, s, q);
 	if (why != NULL)
 		client_say(cl, EDQUOT, "%s", why);
 	return why != NULL;

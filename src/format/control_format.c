@@ -201,6 +201,23 @@ static int update_check(const struct fa_control_request *r, const char **ret_wha
 	return -EINVAL;
 }
 
+static int tail_check(const struct fa_control_request *r, const char **ret_what)
+{
+	const char *what = NULL;
+
+	if (r->session_id == 0 &&
+	    !(terminated(r->session.name, sizeof(r->session.name)) && fa_session_name_ok(r->session.name)))
+		what = "name";
+	else if (!images_ok(&r->session))
+		what = "image";
+	else if (r->tail.pid_count > FA_TAIL_PIDS)
+		what = "pid";
+	if (what == NULL)
+		return 0;
+	*ret_what = what;
+	return -EINVAL;
+}
+
 int fa_control_check(const struct fa_control_request *r, size_t len, const char **ret_what)
 {
 	if (len != sizeof(*r) || r->magic != FA_CONTROL_MAGIC)
@@ -229,13 +246,14 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_STOP:
 	case FA_CONTROL_FLUSH:
 	case FA_CONTROL_SAVE:
-	case FA_CONTROL_TAIL:
-		if ((r->all && r->verb != FA_CONTROL_SAVE && r->verb != FA_CONTROL_TAIL) || r->session_id != 0 ||
+		if ((r->all && r->verb != FA_CONTROL_SAVE) || r->session_id != 0 ||
 		    (terminated(r->session.name, sizeof(r->session.name)) &&
 		     fa_session_name_ok(r->session.name)))
 			return 0;
 		*ret_what = "name";
 		return -EINVAL;
+	case FA_CONTROL_TAIL:
+		return tail_check(r, ret_what);
 	case FA_CONTROL_UPDATE:
 		return update_check(r, ret_what);
 	case FA_CONTROL_START:

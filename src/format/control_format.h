@@ -140,6 +140,18 @@ struct fa_attach {
 	uint32_t reserved;
 };
 
+/* TAIL: what the reader wants of the heap's events; beside it session.image: only processes of these. */
+enum { FA_TAIL_PIDS = 64 };
+struct fa_tail_filter {
+	uint32_t on;        /* 0: all */
+	uint32_t kinds;     /* bits 1 << enum fa_event_kind */
+	uint64_t size_lo;   /* of blocks, from so many bytes */
+	uint64_t size_hi;   /* up to so many; 0: of any size. Frees have none */
+	uint32_t pid_count; /* only these processes, 0: of all */
+	int32_t pid[FA_TAIL_PIDS];
+	uint32_t reserved;
+};
+
 struct fa_control_request {
 	uint64_t magic;
 	uint32_t version;
@@ -152,6 +164,7 @@ struct fa_control_request {
 	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
 	char text[FA_MARK_TEXT];           /* MARK; RELEASE: an image, where pid is 0 */
 	struct fa_attach attach;
+	struct fa_tail_filter tail;
 };
 
 /* SNAPSHOT: whose arena comes along. The descriptor is for reading only. */
@@ -288,6 +301,7 @@ struct fa_status_consumer {
 	int32_t pid;
 	uint32_t uid;
 	uint64_t events; /* that it was given since it came */
+	uint64_t events_unwanted; /* that it did not ask for */
 	uint64_t events_lost; /* that it was too slow for */
 	uint64_t buffers;
 	uint64_t buffers_lost;

@@ -1,7 +1,8 @@
 #!/bin/bash
 # 42 - counters of threads, sizes of buffers, filters of readers.
 #
-#   42.1-42.4  events and losses of each thread: what it made is what is in the trace and what is counted as lost
+#   42.1-42.3  events and losses of each thread: what it made is what is in the trace and what is counted as lost
+#   42.4-42.5  a reader's filters are firstallocd's work
 #
 # tests/programs/losers counts the calls of each of its threads in a file, so that the sums can be made after a SIGKILL,
 # too. Events are lost because the trace's disk is slow (FA_FAULT) and buffers are few. Needs root.
@@ -156,4 +157,103 @@ collector_killed() {
 	whole
 }
 it 42.3 "the same when the collector is killed while events are lost" collector_killed
+
+# --- readers ---
+readers() { $fa query r --json >"$T/q.json" && same "$(json "$T/q.json" "len(j['consumers'])")" "$1"; }
+# What a tail gave, and what of the trace it has to have given: kinds of events, as a Python set; a condition on (pid, image,
+# size); in the order of each thread
+narrow() {
+	python3 - "$1" "$2" "$3" "$4" <<'PY'
+import json, sys
+def heap(path, key):
+    threads, image, size = {}, {}, []
+    for line in open(path):
+        j = json.loads(line)
+        kind = j[key]
+        if kind == 'process':
+            image[j.get('process') or j['id']] = (j['pid'], j.get('image') or j['exe'].split('/')[-1])
+        if kind not in ('alloc', 'realloc', 'free'):
+            continue
+        pid, name = (j['pid'], j['image']) if 'image' in j else image[j['process']]
+        address = j.get('address') or j.get('addr') or j.get('new')
+        threads.setdefault((pid, j.get('tid') or j.get('thread')), []).append((kind, address, j.get('size'), name))
+    return threads
+kinds, condition = eval(sys.argv[3]), sys.argv[4]
+want = {}
+for (pid, thread), events in heap(sys.argv[1], 'record').items():
+    kept = [e for e in events if e[0] in kinds and eval(condition, {'pid': pid, 'image': e[3], 'size': e[2]})]
+    if kept:
+        want[(pid, len(want))] = kept
+got = heap(sys.argv[2], 'event')
+a, b = sorted(map(str, want.values())), sorted(map(str, got.values()))
+print(sum(map(len, want.values())), 'events', 'right' if a == b and a else f'wrong: {sum(map(len, got.values()))} given')
+PY
+}
+# tails: one without a filter and four with, of a session of two programs
+filtered() {
+	local n=0 all
+	rm -f "$W"/*
+	for image in threads known; do $fa enable $image --starts 100 >/dev/null; done
+	$fa start r -o "$W/r.falloc" --min-free 0 >/dev/null
+	for options in "" "--image known" "--events alloc,realloc" "--size 100,1K --events alloc,free" "--events mark" "--events free"; do
+		# shellcheck disable=SC2086
+		"$FA" --root "$R" tail r --json --for 60s $options >"$W/tail.$n" & pids[n]=$!
+		n=$((n + 1))
+	done
+	wait_for 10 readers 6
+	echo "$lib" >/etc/ld.so.preload
+	"$P/threads" 4 3000
+	"$P/known" >/dev/null
+	rm -f /etc/ld.so.preload
+	$fa mark here
+	all=0
+	read_all() { $fa query r --json >"$T/q.json" && same "$(json "$T/q.json" "[c['queued_bytes'] for c in j['consumers']]")" "[0, 0, 0, 0, 0, 0]"; }
+	wait_for 20 read_all
+	all=$(json "$T/q.json" "j['events']")
+	same "$(json "$T/q.json" "[c['events'] + c['events_unwanted'] for c in j['consumers']]")" "[$all, $all, $all, $all, $all, $all]"
+	same "$(json "$T/q.json" "sorted(c['events_unwanted'] for c in j['consumers'])[0]")" 0
+	same "$(json "$T/q.json" "sorted(c['events'] for c in j['consumers'])[0]")" 0
+	$fa stop r
+	wait "${pids[@]}"
+	"$FA" dump --json "$W/r.falloc" >"$T/dump"
+	for claim in "0 {'alloc','realloc','free'} True" "1 {'alloc','realloc','free'} image=='known'" "2 {'alloc','realloc'} True" \
+		"3 {'alloc'} 100<=size<1024" "5 {'free'} True"; do
+		# shellcheck disable=SC2086
+		set -- $claim
+		[[ "$(narrow "$T/dump" "$W/tail.$1" "$2" "$3")" = *right ]] || { echo "$claim"; narrow "$T/dump" "$W/tail.$1" "$2" "$3"; return 1; }
+	done
+	same "$(grep -c . "$W/tail.4") $(grep -c '"text": "here"' "$W/tail.4")" "1 1"
+}
+it 42.4 "tail --image, --events, --size: what firstallocd leaves out is what was not asked for, and all else comes" filtered
+
+# A reader that is stopped while millions of events pass: of those that it asked for, few, none is lost.
+busy() {
+	rm -f "$W"/*
+	$fa enable threads --starts 100 >/dev/null
+	$fa enable known --starts 100 >/dev/null
+	$fa start r --real-time --min-free 0 >/dev/null
+	"$FA" --root "$R" tail r --json --for 60s --image known >"$W/narrow" & narrow=$!
+	"$FA" --root "$R" tail r --json --for 60s >"$W/all" & all=$!
+	wait_for 10 readers 2
+	kill -STOP $narrow $all
+	echo "$lib" >/etc/ld.so.preload
+	"$P/known" >/dev/null
+	"$P/threads" 4 700000
+	"$P/known" >/dev/null
+	rm -f /etc/ld.so.preload
+	$fa query r --json >"$T/q.json"
+	same "$(json "$T/q.json" "[c['events_lost'] > 1000 for c in j['consumers'] if c['pid'] == $all]")" "[True]"
+	same "$(json "$T/q.json" "[(c['events_lost'], c['RealTimeBuffersLost'], c['events'] > 0) for c in j['consumers'] if c['pid'] == $narrow]")" "[(0, 0, True)]"
+	same "$(json "$T/q.json" "j['RealTimeBuffersLost'] - sum(c['RealTimeBuffersLost'] for c in j['consumers'])")" 0
+	given=$(json "$T/q.json" "[c['events'] for c in j['consumers'] if c['pid'] == $narrow][0]")
+	kill -CONT $narrow $all
+	caught_up() { $fa query r --json >"$T/q.json" && same "$(json "$T/q.json" "[c['queued_bytes'] for c in j['consumers'] if c['pid'] == $narrow]")" "[0]"; }
+	wait_for 20 caught_up
+	kill -9 $all
+	$fa stop r >/dev/null
+	wait $narrow
+	same "$(grep -cE '"event": "(alloc|realloc|free)"' "$W/narrow")" "$given"
+	! grep -q '"event": "lost"' "$W/narrow" || return 1
+}
+it 42.5 "a reader that asks for little of a busy session and does not read loses nothing; who asks for all does, counted" busy
 results
