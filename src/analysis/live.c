@@ -125,13 +125,23 @@ static void finish(const struct collector *c, const struct fa_replay *r)
 	}
 }
 
+const struct fa_moment *fa_moment_replayed(const struct fa_moment *moments, struct fa_replay_options *o)
+{
+	static const struct fa_moment end = {.kind = FA_MOMENT_END};
+
+	if (moments[0].kind != FA_MOMENT_SNAPSHOT)
+		return moments;
+	o->snapshot = (uint32_t)moments[0].ns;
+	return &end;
+}
+
 int fa_live_read(const char *path, const struct fa_replay_options *options,
 		 const struct fa_moment *moments, unsigned count, struct fa_live *ret_live,
 		 struct fa_replay **ret_replay)
 {
 	struct fa_replay_options o = *options;
 	struct fa_replay *replay = NULL;
-	struct collector c = {.moments = moments, .count = count};
+	struct collector c = {.moments = fa_moment_replayed(moments, &o), .count = count};
 	int r = -ENOMEM;
 
 	o.life = NULL;

@@ -17,11 +17,11 @@
 #include "analysis/replay.h"
 #include "base/attr.h"
 
-enum fa_moment_kind { FA_MOMENT_END = 0, FA_MOMENT_PEAK, FA_MOMENT_TIME };
+enum fa_moment_kind { FA_MOMENT_END = 0, FA_MOMENT_PEAK, FA_MOMENT_TIME, FA_MOMENT_SNAPSHOT };
 
 struct fa_moment {
 	enum fa_moment_kind kind;
-	uint64_t ns; /* FA_MOMENT_TIME: since the trace began */
+	uint64_t ns; /* FA_MOMENT_TIME: since the trace began; FA_MOMENT_SNAPSHOT: its number */
 };
 
 /* Blocks by process (in the order of the trace), then by address; site and thread are those of the model of the
@@ -35,7 +35,8 @@ struct fa_live {
 };
 
 /*
- * The live blocks at each of `count` moments of one trace, and the replay they come from. The members life,
+ * The live blocks at each of `count` moments of one trace, and the replay they come from. A snapshot is the
+ * only moment of its call. The members life,
  * at_peak and life_ctx of `options` are not used. ret_live: `count` of them, for fa_live_done(). Returns as
  * fa_replay_run().
  */
@@ -43,6 +44,9 @@ int fa_live_read(const char *path, const struct fa_replay_options *options,
 		 const struct fa_moment *moments, unsigned count, struct fa_live *ret_live,
 		 struct fa_replay **ret_replay) FA_MUST_USE;
 void fa_live_done(struct fa_live *l); /* safe on {0} */
+
+/* Of a snapshot: the end of a replay of it, as *o is made to say; else what was given. */
+const struct fa_moment *fa_moment_replayed(const struct fa_moment *moments, struct fa_replay_options *o);
 
 /* Was a block of process `p` live at the time `stamp`, that lived up to `freed` (UINT64_MAX: it was never freed)? */
 bool fa_was_live(const struct fa_process *p, const struct fa_block *block, uint64_t freed,

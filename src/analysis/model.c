@@ -70,7 +70,6 @@ static void free_process(struct fa_process *p)
 	free(p->exec_path);
 	free(p->cgroup);
 	free(p->arguments);
-	free(p->snapshot);
 	free(p);
 }
 
@@ -86,6 +85,9 @@ void fa_model_done(struct fa_model *m)
 	}
 	for (size_t i = 0; i < m->coverage_count; i++)
 		free(m->coverage[i].image);
+	for (size_t i = 0; i < m->snapshot_count; i++)
+		free(m->snapshots[i]);
+	free(m->snapshots);
 	free(m->arenas);
 	free(m->processes);
 	free(m->threads);
@@ -244,7 +246,13 @@ int fa_model_add_thread(struct fa_model *m, const struct fa_rec_thread *rec,
 		free(name);
 		return -ENOMEM;
 	}
-	t->tid = rec->tid;
+	/* Who had ended when a snapshot was taken is described without. */
+	if (rec->tid != 0)
+		t->tid = rec->tid;
+	if (*name == '\0' && t->name != NULL) {
+		free(name);
+		return 0;
+	}
 	free(t->name);
 	t->name = name;
 	return 0;

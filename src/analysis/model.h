@@ -90,12 +90,14 @@ struct fa_event_counts {
 
 struct fa_stream;
 
-/* A snapshot of a process: its blocks are live at the end. */
+/* A snapshot of a process: where it is replayed, its blocks are live at the end. */
 struct fa_snapshot_seen {
+	const struct fa_process *process;
 	struct fa_rec_snapshot head;
 	struct fa_rec_snapshot_end end; /* as it says, when it is whole */
 	uint64_t blocks, bytes;         /* that were there */
 	uint32_t records;
+	uint32_t number; /* 1, 2, ... in the trace */
 	bool whole;
 	bool damaged; /* a record is missing */
 	uint8_t reserved[2];
@@ -130,7 +132,8 @@ struct fa_process {
 	struct fa_arena *arena;
 	struct fa_event_counts events;
 	uint64_t lost[FA_LOST_CAUSES];
-	struct fa_snapshot_seen *snapshot; /* NULL: none */
+	struct fa_snapshot_seen *snapshot; /* that is replayed; NULL: none */
+	struct fa_snapshot_seen *reading;  /* whose end has not come; NULL: none */
 	uint64_t lost_seen; /* what the buffers say: a lower bound when LOST records are cut off */
 	uint64_t malformed; /* events whose bytes could not be decoded: counted as lost */
 	uint64_t implied_frees; /* frees that are not in the trace, but must have been */
@@ -206,6 +209,9 @@ struct fa_model {
 	size_t change_count;
 	/* internal: allocated lengths */
 	size_t arena_cap, process_cap, thread_cap, site_cap, coverage_cap, change_cap;
+	struct fa_snapshot_seen **snapshots; /* as they came; those that are not replayed, too */
+	size_t snapshot_count;
+	uint32_t takes; /* their highest number */
 };
 
 int fa_model_init(struct fa_model *m) FA_MUST_USE;

@@ -122,7 +122,7 @@ static int take_process(struct fa_engine *e, const struct fa_trace_record *rec)
 	if (r < 0)
 		return r;
 	p->selected = process_selected(e->o, p);
-	return p->origin == FA_ORIGIN_FORK ? watch_fork(e, p, head) : 0;
+	return p->origin == FA_ORIGIN_FORK && e->o->snapshot == 0 ? watch_fork(e, p, head) : 0;
 }
 
 static int take_process_end(struct fa_engine *e, const struct fa_rec_process_end *rec)
@@ -165,10 +165,28 @@ static void take_clock(struct fa_replay *r, const struct fa_rec_clock *rec)
 		r->end_stamp = rec->stamp;
 }
 
+/* Of what happened, not of what was there when a snapshot was taken. */
+static bool tells_of_events(const struct fa_trace_record *rec)
+{
+	switch (rec->tag) {
+	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
+	case FA_TAG_EXTENTS:
+	case FA_TAG_PROCESS_END:
+		return true;
+	case FA_TAG_LOST:
+		return ((const struct fa_rec_lost *)rec->head)->cause != FA_LOST_TABLE;
+	default:
+		return false;
+	}
+}
+
 static int take_record(struct fa_engine *e, const struct fa_trace_record *rec)
 {
 	struct fa_model *m = &e->r->model;
 
+	if (e->o->snapshot != 0 && tells_of_events(rec))
+		return 0;
 	switch (rec->tag) {
 	case FA_TAG_MACHINE:
 		take_machine(e->r, rec);
@@ -269,6 +287,7 @@ static void finish_all(struct fa_engine *e)
 		fa_apply_end(e, e->r->model.processes[i]);
 	if (e->r->ended && e->r->end.stamp > e->r->end_stamp)
 		e->r->end_stamp = e->r->end.stamp;
+	fa_snapshot_settle(e);
 	fa_account_close(e);
 }
 
@@ -338,10 +357,11 @@ static int set_bounds(struct fa_engine *e, const char *path)
 	return 0;
 }
 
-static void sum_up(struct fa_replay *r)
+static void sum_up(struct fa_replay *r, uint32_t snapshot)
 {
 	uint64_t first = UINT64_MAX;
 
+	r->snapshot = snapshot;
 	for (size_t i = 0; i < r->model.process_count; i++) {
 		const struct fa_process *p = r->model.processes[i];
 
@@ -392,7 +412,7 @@ int fa_replay_run(const char *path, const struct fa_replay_options *options, str
 	r = e.error;
 	if (r < 0)
 		goto out;
-	sum_up(e.r);
+	sum_up(e.r, options->snapshot);
 	*ret = e.r;
 	e.r = NULL;
 out:

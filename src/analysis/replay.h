@@ -31,6 +31,7 @@ struct fa_replay_options {
 	int thread_count;
 	uint64_t range_lo, range_hi;       /* ns since the trace began */
 	uint64_t size_lo, size_hi;         /* bytes */
+	uint32_t snapshot; /* replay these in place of events (model.snapshots); 0: events, or what a file of snapshots has */
 	uint64_t lifetime_lo, lifetime_hi; /* ns; a block that is never freed lives forever */
 	/* Is this stack wanted? Asked once a stack. NULL: all are. */
 	bool (*stack_wanted)(void *ctx, const struct fa_arena *a, uint32_t stack);
@@ -70,6 +71,7 @@ struct fa_replay {
 	uint64_t end_stamp;   /* of the last thing it tells of */
 	uint64_t lost;        /* of selected processes */
 	bool lost_unknown;    /* and more, nobody knows how many */
+	uint32_t snapshot;       /* as the options had it */
 	uint32_t snapshots;      /* processes of which the trace has a snapshot */
 	uint32_t snapshots_torn; /* of these, some blocks are missing */
 	uint64_t implied_frees;

@@ -85,6 +85,7 @@ static FA_INLINE bool fa_in_range(const struct fa_engine *e, uint64_t stamp)
 int fa_snapshot_begin(struct fa_engine *e, const struct fa_rec_snapshot *rec);
 int fa_snapshot_blocks(struct fa_engine *e, const struct fa_trace_record *rec);
 int fa_snapshot_end(struct fa_engine *e, const struct fa_rec_snapshot_end *rec);
+void fa_snapshot_settle(struct fa_engine *e); /* after the last record */
 /* apply.c: a block of a snapshot, by a thread of which nothing else is in the trace. */
 void fa_apply_block(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev);
 

@@ -119,7 +119,7 @@ int fa_series_read(const char *path, const struct fa_replay_options *options,
 	struct collector c = {.s = {.count = count}};
 	struct fa_replay_options o = *options;
 	struct fa_replay *replay = NULL;
-	int r = prepare(&c, path, moments);
+	int r = prepare(&c, path, fa_moment_replayed(moments, &o));
 
 	o.life = life;
 	o.life_ctx = &c;

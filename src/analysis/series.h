@@ -22,7 +22,7 @@ struct fa_series {
 	size_t sites;          /* that have a row in `at` */
 };
 
-/* Moments are times, in ascending order; or one alone, which is the end. Else as fa_live_read(). */
+/* Moments are times, in ascending order; or one alone, which is the end or a snapshot. Else as fa_live_read(). */
 int fa_series_read(const char *path, const struct fa_replay_options *options,
 		   const struct fa_moment *moments, unsigned count, struct fa_series *ret,
 		   struct fa_replay **ret_replay) FA_MUST_USE;

@@ -69,10 +69,11 @@ static int read_sides(struct job *job, int argc, char **argv)
 		if (status != FA_EXIT_OK)
 			return status;
 	}
-	if (argc == 1)
+	/* A snapshot is replayed in place of the events: two of one trace are as two traces. */
+	if (argc == 1 && moment[0].kind != FA_MOMENT_SNAPSHOT && moment[1].kind != FA_MOMENT_SNAPSHOT)
 		return read_trace(job, argv[0], moment, 0, 2);
 	status = read_trace(job, argv[0], &moment[0], 0, 1);
-	return status == FA_EXIT_OK ? read_trace(job, argv[1], &moment[1], 1, 1) : status;
+	return status == FA_EXIT_OK ? read_trace(job, argv[argc - 1], &moment[1], 1, 1) : status;
 }
 
 static int choice(const char *value, const char *const *names, unsigned count)
@@ -163,7 +164,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option diff_options[] = {
 	{0, "from", "MOMENT", FA_OPT_STRING, &options.from,
-	 "the first moment: end (default), peak, a time since the trace began, mark:TEXT", NULL},
+	 "the first moment: end (default), peak, a time since the trace began, mark:TEXT, snapshot:N", NULL},
 	{0, "to", "MOMENT", FA_OPT_STRING, &options.to, "the second moment, in the same words",
 	 NULL},
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view,

@@ -24,6 +24,7 @@ static struct {
 struct job {
 	struct fa_reading reading;
 	unsigned files;
+	bool snapshots; /* of one file: `files` of these, as if each were a file */
 	struct fa_growth_source *source; /* one a file */
 	struct fa_series *series;
 	struct fa_replay **replay;
@@ -73,6 +74,52 @@ static void sort_moments(struct job *job)
 		}
 }
 
+/* How many a trace has: all of them are meant. */
+static int count_snapshots(struct job *job, const char *path, unsigned *ret)
+{
+	struct fa_replay *replay;
+	int r;
+
+	fa_reading_begin(&job->reading);
+	r = fa_replay_run(path, &job->reading.filter, &replay);
+	fa_reading_end(&job->reading);
+	if (r < 0)
+		return fa_reading_failed(path, r);
+	*ret = replay->model.takes;
+	fa_replay_free(replay);
+	if (*ret > MOMENTS_MAX)
+		return fa_fail(FA_EXIT_USAGE, "%s: %u snapshots are too many (%d): --at snapshot:N names some",
+			       path, *ret, MOMENTS_MAX);
+	return FA_EXIT_OK;
+}
+
+static bool names_snapshots(void)
+{
+	return options.at.count > 0 && strncmp(options.at.item[0], "snapshot", 8) == 0;
+}
+
+static int moments_snapshots(struct job *job, const char *path)
+{
+	bool all = options.at.count == 1 && strcmp(options.at.item[0], "snapshots") == 0;
+	unsigned count = (unsigned)options.at.count;
+	int status = all ? count_snapshots(job, path, &count) : FA_EXIT_OK;
+
+	if (status == FA_EXIT_OK)
+		status = make_moments(job, count);
+	for (unsigned i = 0; status == FA_EXIT_OK && i < count; i++) {
+		if (all)
+			(void)snprintf(job->every_name[i], sizeof(*job->every_name), "snapshot:%u", i + 1);
+		job->name[i] = all ? job->every_name[i] : options.at.item[i];
+		status = fa_moment_parse(job->reading.cli, "at", job->name[i], path, &job->moment[i]);
+		if (status == FA_EXIT_OK && job->moment[i].kind != FA_MOMENT_SNAPSHOT)
+			return fa_usage(job->reading.cli, "--at %s: snapshots or times, not both",
+					job->name[i]);
+	}
+	job->snapshots = true;
+	job->files = count;
+	return status;
+}
+
 static int moments_at(struct job *job, const char *path)
 {
 	int status = make_moments(job, (unsigned)options.at.count);
@@ -84,8 +131,8 @@ static int moments_at(struct job *job, const char *path)
 		if (status == FA_EXIT_OK && job->moment[i].kind != FA_MOMENT_TIME)
 			return fa_usage(
 				job->reading.cli,
-				"--at %s: growth wants times and marks (of several files it "
-				"takes the end of each)",
+				"--at %s: growth wants times and marks, or snapshots (of several "
+				"files it takes the end of each)",
 				job->name[i]);
 	}
 	sort_moments(job);
@@ -132,11 +179,12 @@ static int moments_of_one(struct job *job, const char *path)
 		return fa_usage(job->reading.cli, "--every or --at, not both");
 	if (options.every != 0)
 		return moments_every(job, path);
+	if (names_snapshots())
+		return moments_snapshots(job, path);
 	if (options.at.count != 0)
 		return moments_at(job, path);
-	return fa_usage(
-		job->reading.cli,
-		"one trace: at which moments of it? (--every 10s, or --at mark:A --at mark:B)");
+	return fa_usage(job->reading.cli, "one trace: at which moments of it? (--every 10s, --at mark:A "
+					  "--at mark:B, or --at snapshots)");
 }
 
 /* ---- the run ---- */
@@ -145,17 +193,18 @@ static int read_trace(struct job *job, unsigned i, const char *path)
 {
 	static const struct fa_moment end = {.kind = FA_MOMENT_END};
 	bool one = job->moments != 0;
+	const unsigned first = job->snapshots ? i : 0;
 	int r, status;
 
 	fa_reading_begin(&job->reading);
-	r = fa_series_read(path, &job->reading.filter, one ? job->moment : &end,
-			   one ? job->moments : 1, &job->series[i], &job->replay[i]);
+	r = fa_series_read(path, &job->reading.filter, one ? job->moment + first : &end,
+			   one && !job->snapshots ? job->moments : 1, &job->series[i], &job->replay[i]);
 	fa_reading_end(&job->reading);
 	if (r < 0)
 		return fa_reading_failed(path, r);
 	job->source[i] = (struct fa_growth_source){
 		.path = path,
-		.moments = one ? job->name : &end_name,
+		.moments = one ? job->name + first : &end_name,
 		.replay = job->replay[i],
 		.series = &job->series[i],
 	};
@@ -173,20 +222,21 @@ static int read_trace(struct job *job, unsigned i, const char *path)
 
 static int read_all(struct job *job, char **argv)
 {
+	const bool one = job->files == 1;
 	int status = FA_EXIT_OK;
 
-	job->source = calloc(job->files, sizeof(*job->source));
-	job->series = calloc(job->files, sizeof(*job->series));
-	job->replay = calloc(job->files, sizeof(*job->replay));
+	if (one)
+		status = moments_of_one(job, argv[0]);
+	if (status == FA_EXIT_OK && one && job->moments < 2)
+		status = fa_fail(FA_EXIT_USAGE, "%s: fewer than two moments: nothing can have grown",
+				 argv[0]);
+	job->source = calloc(job->files + 1, sizeof(*job->source));
+	job->series = calloc(job->files + 1, sizeof(*job->series));
+	job->replay = calloc(job->files + 1, sizeof(*job->replay));
 	if (job->source == NULL || job->series == NULL || job->replay == NULL)
 		return fa_fail(FA_EXIT_FAILED, "growth: %s", fa_strerror(-ENOMEM));
-	if (job->files == 1)
-		status = moments_of_one(job, argv[0]);
-	if (status == FA_EXIT_OK && job->files == 1 && job->moments < 2)
-		return fa_fail(FA_EXIT_USAGE, "%s: fewer than two moments: nothing can have grown",
-			       argv[0]);
 	for (unsigned i = 0; status == FA_EXIT_OK && i < job->files; i++)
-		status = read_trace(job, i, argv[i]);
+		status = read_trace(job, i, argv[one ? 0 : i]);
 	return status;
 }
 
@@ -261,7 +311,8 @@ static const struct fa_option growth_options[] = {
 	{0, "every", "TIME", FA_OPT_DURATION, &options.every,
 	 "of one trace: a moment each TIME (10s, 1h)", NULL},
 	{0, "at", "MOMENT", FA_OPT_LIST, &options.at,
-	 "of one trace: a time since it began, or mark:TEXT; comes several times", NULL},
+	 "of one trace: a time since it began, or mark:TEXT; comes several times; or snapshot:N, "
+	 "or snapshots: all that it has", NULL},
 	{0, "range", "T1,T2", FA_OPT_STRING, &options.range,
 	 "with --every: the first and the last moment, or marks", NULL},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
@@ -309,6 +360,7 @@ const struct fa_command fa_cmd_growth = {
 		"firstalloc growth day.falloc --every 10m --range 1h, # not the first hour\n"
 		"firstalloc growth t.falloc --at mark:a --at mark:b --at mark:c --by function # "
 		"marks\n"
+		"firstalloc growth week.falloc --at snapshots # that were taken into a session\n"
 		"firstalloc growth t.falloc --every 10s --steps 5 --json # for a program",
 	.options = growth_options,
 	.run = run,

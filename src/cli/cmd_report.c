@@ -21,7 +21,7 @@ static enum fa_report_view chosen_view(void)
 	static const char *const names[] = {"summary", "outstanding", "peak",
 					    "total",   "temporary",   "processes",
 					    "threads", "vm",          "extents",
-					    "locks",   "sizes",       "ages",
+					    "locks",   "snapshots",   "sizes",       "ages",
 					    "modules"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
@@ -118,14 +118,14 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|locks|"
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|locks|snapshots|"
 	 "sizes|ages|modules"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
 	FA_READING_FILTERS,
 	FA_READING_LIFETIME,
 	{0, "at", "MOMENT", FA_OPT_STRING, &options.at,
-	 "sizes, ages, modules: of what is live then: end (default), peak, a time, mark:TEXT", NULL},
+	 "sizes, ages, modules: of what is live then: end (default), peak, a time, mark:TEXT, snapshot:N", NULL},
 	{0, "range", "T1,T2", FA_OPT_STRING, &options.range,
 	 "from T1 up to T2 since the trace began: 2s,10s or 500ms, or mark:TEXT,mark:TEXT", NULL},
 	FA_READING_STACKS,
@@ -149,7 +149,8 @@ const struct fa_command fa_cmd_report = {
 		"stacks of threads and data of libraries, too); what was never freed, or was live "
 		"at the moment that --at names, by size, age, or module of the innermost frame "
 		"(sizes, ages, modules); locks (of programs that were traced with --flags lock: "
-		"who waited for mutexes and rwlocks, how long, and who had them).\n\n"
+		"who waited for mutexes and rwlocks, how long, and who had them); snapshots (those that "
+		"firstalloc-snapshot(1) took into the session: their numbers, for --snapshot).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "
 		"same. What a child inherited at fork is shown beside its own blocks.\n\n"

@@ -10,7 +10,9 @@ static const struct fa_option options[] = {
 	{'n', "name", "NAME", FA_OPT_LIST, &given.names,
 	 "take: all running programs of this name that keep a table", NULL},
 	{'o', "output", "FILE", FA_OPT_STRING, &given.output,
-	 "take: into this new file (default snapshot.SECONDS.falloc)", NULL},
+	 "take: into this new file (default, without a session: snapshot.SECONDS.falloc)", NULL},
+	{'s', "session", "SESSION", FA_OPT_STRING, &given.session,
+	 "take: into the trace of this session (default without -o: one in which the process is, if any)", NULL},
 	{0, "every", "DURATION", FA_OPT_DURATION, &given.every,
 	 "take: again and again, at least 1s; FILE gets a number before its last dot", NULL},
 	{0, "count", "N", FA_OPT_U32, &given.count, "take: with --every, so many times", NULL},
@@ -43,12 +45,25 @@ static int config(const struct fa_cli *cli, int argc, char **argv)
 	return fa_snapshot_config(cli, &given, name, verb);
 }
 
+/* Names may stand there without an option. */
+static int take(const struct fa_cli *cli, int argc, char **argv)
+{
+	const int most = sizeof(given.names.item) / sizeof(given.names.item[0]);
+
+	for (int i = 0; i < argc; i++) {
+		if (given.names.count == most)
+			return fa_usage(cli, "take: at most %d names", most);
+		given.names.item[given.names.count++] = argv[i];
+	}
+	return fa_snapshot_take(cli, &given);
+}
+
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
 	if (argc > 0 && strcmp(argv[0], "config") == 0)
 		return config(cli, argc - 1, argv + 1);
-	if (argc == 1 && strcmp(argv[0], "take") == 0)
-		return fa_snapshot_take(cli, &given);
+	if (argc > 0 && strcmp(argv[0], "take") == 0)
+		return take(cli, argc - 1, argv + 1);
 	return fa_usage(cli, "snapshot config or snapshot take?");
 }
 
@@ -57,7 +72,7 @@ const struct fa_command fa_cmd_snapshot = {
 	.group = "Sessions",
 	.summary = "the live blocks of a program, with stacks, now",
 	.synopsis = "config [NAME | --pid PID...] [enable | disable] | "
-		    "take --pid PID... | --name NAME... [-o FILE]",
+		    "take [NAME... | --pid PID...] [-o FILE | --session SESSION]",
 	.description =
 		"A program that is enabled for snapshots keeps a table of the blocks that it has "
 		"allocated since and not freed: address, size, stack, thread and time. No events are "
@@ -68,8 +83,13 @@ const struct fa_command fa_cmd_snapshot = {
 		"their lifetime; what they allocated before is not known. disable also makes running "
 		"processes give their tables back. Without a verb it says how it is.\n"
 		"\n"
-		"take writes the tables of the processes as they are now into one new file, which "
-		"report(1) and dump(1) read like a trace: every block in it is outstanding. The "
+		"take writes the tables of the processes as they are now into one new file (-o), which "
+		"report(1) and dump(1) read like a trace: every block in it is outstanding; or into the "
+		"trace of a running session, --session or, where neither is said, the first that one of "
+		"the processes is in. There it has a number: report --view snapshots lists them, "
+		"report --snapshot N shows one, diff --from snapshot:1 --to snapshot:2 and growth --at snapshots "
+		"compare them. A process that records no events joins the session for it. Sessions "
+		"that write over what they have take none, nor do they take what has ended. The "
 		"program is not stopped. A block that lived all the time while its table was read is in "
 		"it once; one that was allocated or freed meanwhile may be. One line says what came of "
 		"each process; the exit status is 2 when some failed.\n"
@@ -83,6 +103,7 @@ const struct fa_command fa_cmd_snapshot = {
 	.examples = "firstalloc snapshot config nginx enable # its next start keeps a table\n"
 		    "firstalloc snapshot take --name nginx -o now.falloc # of all that run\n"
 		    "firstalloc report now.falloc # who allocated what is live\n"
+		    "firstalloc snapshot take nginx --session daily --every 1h # into its trace, numbered\n"
 		    "firstalloc snapshot take --pid 4711 --every 30s --count 10 -o s.falloc # s.1.falloc ...\n",
 	.options = options,
 	.run = run,

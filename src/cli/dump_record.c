@@ -385,6 +385,8 @@ static void SNAPSHOT(struct fa_dump *d, const struct fa_rec_snapshot *r, struct 
 	u64(d, "took_ns", fa_trace_clock_mono_ns(&d->clock, r->stamp + r->took) -
 				  fa_trace_clock_mono_ns(&d->clock, r->stamp));
 	u64(d, "table_bytes", r->table_bytes);
+	if (r->take != 0)
+		u64(d, "take", r->take);
 	if ((r->flags & FA_SNAPSHOT_POST_MORTEM) != 0)
 		yes(d, "post_mortem");
 	if ((r->flags & FA_SNAPSHOT_DEGRADED) != 0)

@@ -7,7 +7,7 @@
 #include "base/parse.h"
 #include "trace/marks.h"
 
-static const char prefix[] = "mark:";
+static const char prefix[] = "mark:", snapshot[] = "snapshot:";
 
 /* One end, `len` bytes at `text`: 0 and *ret_ns; or a mark, whose text goes to `mark`. */
 static int one_end(const char *text, size_t len, uint64_t otherwise, char mark[256],
@@ -86,7 +86,14 @@ int fa_moment_parse(const struct fa_cli *cli, const char *option, const char *te
 	uint64_t ns;
 	int status = 0;
 
+	uint32_t number;
+
 	*ret = (struct fa_moment){.kind = FA_MOMENT_END};
+	if (strncmp(text, snapshot, sizeof(snapshot) - 1) == 0 &&
+	    fa_parse_u32(text + sizeof(snapshot) - 1, &number) == 0 && number != 0) {
+		*ret = (struct fa_moment){.kind = FA_MOMENT_SNAPSHOT, .ns = number};
+		return 0;
+	}
 	if (strcmp(text, "end") == 0)
 		return 0;
 	ret->kind = FA_MOMENT_PEAK;
@@ -96,7 +103,7 @@ int fa_moment_parse(const struct fa_cli *cli, const char *option, const char *te
 	if (*text == '\0' || one_end(text, strlen(text), 0, mark[0], &ns) < 0)
 		return fa_usage(cli,
 				"--%s: '%s' is no moment: give end, peak, a time since the trace "
-				"began (90s), or mark:TEXT",
+				"began (90s), mark:TEXT, or snapshot:N",
 				option, text);
 	if (mark[0][0] != '\0')
 		status = look_up(path, mark, 1, (uint64_t *const[]){&ns});

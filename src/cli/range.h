@@ -15,7 +15,7 @@ int fa_range_parse(const struct fa_cli *cli, const char *text, const char *path,
 		   uint64_t *ret_hi) FA_MUST_USE;
 
 /*
- * "end", "peak", a time since the trace at `path` began, or mark:TEXT. 0, or the exit status after a line on stderr
+ * "end", "peak", a time since the trace at `path` began, mark:TEXT, or snapshot:N. 0, or the exit status after a line on stderr
  * that names the option.
  */
 int fa_moment_parse(const struct fa_cli *cli, const char *option, const char *text,

@@ -77,6 +77,7 @@ static int read_filters(struct fa_reading *r)
 			return fa_usage(r->cli, "--pid: '%s' is no process id", o->pids.item[i]);
 		r->pids[i] = (int32_t)pid;
 	}
+	f->snapshot = o->snapshot;
 	f->pids = r->pids;
 	f->pid_count = o->pids.count;
 	f->images = o->images.item;
@@ -154,6 +155,11 @@ int fa_reading_selection(const char *path, const struct fa_replay *r)
 	const char *names[64];
 	int n = 0;
 
+	if (r->snapshot > m->takes)
+		return fa_fail(FA_EXIT_NOT_FOUND,
+			       "%s: there is no snapshot %u; `firstalloc report --view snapshots` "
+			       "lists them",
+			       path, r->snapshot);
 	if (m->process_count == 0 || (o->pids.count | o->images.count) == 0)
 		return FA_EXIT_OK;
 	for (size_t i = 0; i < m->process_count; i++) {

@@ -23,6 +23,7 @@ struct fa_reading_options {
 	const char *function;
 	const char *module;
 	uint32_t top;
+	uint32_t snapshot;
 	bool no_cull;
 	bool fold_recursion;
 	bool tolerate_lost;
@@ -32,6 +33,13 @@ struct fa_reading_options {
 extern struct fa_reading_options fa_reading_options;
 
 #define FA_READING_FILTERS                                                                         \
+	{0,                                                                                        \
+	 "snapshot",                                                                               \
+	 "N",                                                                                      \
+	 FA_OPT_U32,                                                                               \
+	 &fa_reading_options.snapshot,                                                             \
+	 "not the events: snapshot N of the trace (report --view snapshots)",                      \
+	 NULL},                                                                                    \
 	{0,   "top", "N", FA_OPT_U32, &fa_reading_options.top, "show N rows (text 20, JSON all)",  \
 	 NULL},                                                                                    \
 		{0,                                                                                \

@@ -2,6 +2,9 @@
 #ifndef FA_CLI_SNAPSHOT_H
 #define FA_CLI_SNAPSHOT_H
 
+#include <stdio.h>
+
+#include "cli/client.h"
 #include "cli/command.h"
 #include "collector/drain.h"
 #include "trace/writer.h"
@@ -10,7 +13,7 @@ enum { FA_SNAPSHOT_PIDS = 256 };
 
 struct fa_snapshot_given {
 	struct fa_option_list pids, names;
-	const char *output, *user, *when_rss;
+	const char *output, *session, *user, *when_rss;
 	uint64_t every, time, max_memory, when_live;
 	uint32_t count, depth;
 	bool post_mortem, at_exit, on_peak;
@@ -27,7 +30,9 @@ int fa_snapshot_rss_limit(const struct fa_cli *cli, const char *text, uint64_t *
 
 /* A process that is looked at until there is a reason to take a snapshot. */
 struct fa_snapshot_watch {
-	int sock, pidfd;
+	const char *root;
+	int *sock;
+	int pidfd;
 	int32_t pid;
 	uint64_t until_ns;
 	uint64_t live; /* as last seen */
@@ -39,7 +44,9 @@ enum fa_snapshot_seen {
 	FA_SEEN_LATE,  /* the time is over */
 	FA_SEEN_FAILED, /* `text` says why */
 };
-int fa_snapshot_watch_open(struct fa_snapshot_watch *w, int sock, int32_t pid, uint64_t time) FA_MUST_USE;
+/* sock: as for fa_snapshot_connect() */
+int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock, int32_t pid,
+			   uint64_t time) FA_MUST_USE;
 void fa_snapshot_watch_close(struct fa_snapshot_watch *w);
 /* Until its live blocks have so many bytes, or so much of it is in memory; 0: no matter. */
 enum fa_snapshot_seen fa_snapshot_watch(struct fa_snapshot_watch *w, uint64_t live, uint64_t rss);
@@ -48,7 +55,8 @@ enum fa_snapshot_seen fa_snapshot_watch(struct fa_snapshot_watch *w, uint64_t li
 int fa_snapshot_pids(const struct fa_cli *cli, const struct fa_option_list *given,
 		     int32_t pids[FA_SNAPSHOT_PIDS], unsigned *ret_count);
 
-/* snapshot_file.c: a trace that holds snapshots of one moment. All zero is a valid closed one, with fd -1. */
+/* snapshot_file.c, snapshot_session.c: where snapshots of one moment go, a trace of their own or that of a session.
+ * All zero is a valid closed one, with fd -1. */
 struct fa_snapshot_file {
 	char path[4096];
 	int fd;
@@ -57,12 +65,31 @@ struct fa_snapshot_file {
 	struct fa_drain_ids ids;
 	uint64_t blocks, lost;
 	uint64_t bytes; /* of the file, when it is ended */
+	/* Into a session: */
+	char session[FA_SESSION_NAME]; /* "": no */
+	uint64_t session_id;           /* 0: by its name */
+	uint64_t take;
+	FILE *parts; /* of the process that is looked at */
 };
 
 /* 0 or -errno; -EEXIST: it is there already. Stays where it is until it is ended. */
 int fa_snapshot_file_open(struct fa_snapshot_file *f, const char *path) FA_MUST_USE;
 int fa_snapshot_file_end(struct fa_snapshot_file *f) FA_MUST_USE;
 void fa_snapshot_file_drop(struct fa_snapshot_file *f); /* nothing came of it */
+
+/* Into the session of this name, or id where that is not 0. Then for each process: begin, records, send or drop. */
+void fa_snapshot_session_open(struct fa_snapshot_file *f, const char *name, uint64_t id);
+int fa_snapshot_session_begin(struct fa_snapshot_file *f) FA_MUST_USE;
+int fa_snapshot_session_send(struct fa_snapshot_file *f, int sock, int32_t pid,
+			     struct fa_control_reply *ret) FA_MUST_USE;
+void fa_snapshot_session_drop(struct fa_snapshot_file *f);
+/* The first session that the process is in and that can take a snapshot: its name and id. false: there is none. */
+bool fa_snapshot_session_of(const struct fa_client_status *status, const struct fa_status_process *p,
+			    struct fa_snapshot_file *ret);
+
+/* The connection to firstallocd, which closes one on which nothing was asked for half a minute; -1: there is none
+ * yet. */
+int fa_snapshot_connect(const char *root, int *sock) FA_MUST_USE;
 
 /* Of one process. error 0: done; else an errno, positive, and `text` says why not. */
 struct fa_snapshot_result {

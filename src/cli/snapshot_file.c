@@ -3,6 +3,7 @@
  * look at the table, the sorting and the writing are done here, so no traced program waits for them.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,17 @@ void fa_snapshot_file_drop(struct fa_snapshot_file *f)
 	close_file(f);
 }
 
+int fa_snapshot_connect(const char *root, int *sock)
+{
+	struct pollfd p = {.fd = *sock, .events = POLLIN | POLLRDHUP};
+
+	if (*sock >= 0 && poll(&p, 1, 0) == 0)
+		return 0;
+	fa_close(sock);
+	*sock = fa_client_connect(root);
+	return *sock < 0 ? *sock : 0;
+}
+
 static void fail(struct fa_snapshot_result *ret, int e, const char *text)
 {
 	ret->error = e < 0 ? -e : e;
@@ -102,7 +114,20 @@ static void fail_reply(const struct fa_control_reply *reply, struct fa_snapshot_
 		fail(ret, reply->error, fa_reason_text(b.reason));
 }
 
-static void look(int arena, struct fa_snapshot_file *file, const struct fa_control_reply *reply,
+/* What was seen, to the session it is for. */
+static void send_on(struct fa_snapshot_file *file, int sock, struct fa_snapshot_result *ret)
+{
+	struct fa_control_reply reply;
+	int e = fa_snapshot_session_send(file, sock, ret->pid, &reply);
+
+	if (e < 0)
+		fail(ret, e, e == -ETIMEDOUT ? "firstallocd does not answer (time-out): try again"
+					     : fa_strerror(e));
+	else if (reply.error != 0)
+		fail(ret, reply.error, reply.text);
+}
+
+static void look(int sock, int arena, struct fa_snapshot_file *file, const struct fa_control_reply *reply,
 		 struct fa_snapshot_result *ret)
 {
 	static struct fa_family_info info;
@@ -122,7 +147,9 @@ static void look(int arena, struct fa_snapshot_file *file, const struct fa_contr
 		fail(ret, e, e == -EPROTO ? "it keeps time by another clock" : "its arena is damaged");
 		return;
 	}
-	e = fa_family_snapshot(family, file != NULL ? &file->sink : NULL, ret->dead, &ret->of);
+	e = file != NULL && file->session[0] != '\0' ? fa_snapshot_session_begin(file) : 0;
+	if (e == 0)
+		e = fa_family_snapshot(family, file != NULL ? &file->sink : NULL, ret->dead, &ret->of);
 	fa_family_free(family);
 	if (e == -ENOENT)
 		fail(ret, e, "its table has not begun yet");
@@ -132,6 +159,10 @@ static void look(int arena, struct fa_snapshot_file *file, const struct fa_contr
 		file->blocks += ret->of.blocks;
 		file->lost += ret->of.refused;
 	}
+	if (e == 0 && file != NULL && file->session[0] != '\0')
+		send_on(file, sock, ret);
+	else if (file != NULL)
+		fa_snapshot_session_drop(file);
 }
 
 void fa_snapshot_one(int sock, struct fa_snapshot_file *file, int32_t pid, bool dead_too,
@@ -158,5 +189,5 @@ void fa_snapshot_one(int sock, struct fa_snapshot_file *file, int32_t pid, bool 
 	else if (ret->dead && !dead_too)
 		fail(ret, ESRCH, "it has ended; --post-mortem takes what it left, for a minute");
 	else
-		look(arena, file, &reply, ret);
+		look(sock, arena, file, &reply, ret);
 }

@@ -42,6 +42,8 @@ struct take {
 	const struct fa_cli *cli;
 	const struct fa_snapshot_given *given;
 	int sock;
+	char session[FA_SESSION_NAME]; /* "": into a file */
+	uint64_t session_id;
 	int32_t pid[FA_SNAPSHOT_PIDS];
 	unsigned pids;
 	unsigned named; /* those from this one on were found by name: who keeps no table, or has just ended, is
@@ -77,7 +79,9 @@ static int find_named(struct take *t)
 
 	if (t->given->names.count == 0)
 		return 0;
-	e = fa_client_status(t->sock, false, &reply, &s);
+	e = fa_snapshot_connect(t->cli->root, &t->sock);
+	if (e == 0)
+		e = fa_client_status(t->sock, false, &reply, &s);
 	if (e < 0)
 		return fa_client_fail(t->cli, e);
 	for (uint32_t i = 0; i < s.h.processes && t->pids < FA_SNAPSHOT_PIDS; i++)
@@ -150,41 +154,81 @@ static int open_failed(const char *path, int e)
 				    : fa_strerror(e));
 }
 
-/* All of them into one file. 0, 2 for some, or why none. replace: what is there already, when it is whole. */
+static int open_target(struct take *t, struct fa_snapshot_file *file, const char *path)
+{
+	int e = fa_snapshot_connect(t->cli->root, &t->sock);
+
+	if (e < 0)
+		return fa_client_fail(t->cli, e);
+	if (t->session[0] != '\0') {
+		fa_snapshot_session_open(file, t->session, t->session_id);
+		return 0;
+	}
+	e = fa_snapshot_file_open(file, path);
+	return e < 0 ? open_failed(path, e) : 0;
+}
+
+/* new_path: where it was written to. */
+static int end_file(const struct take *t, struct fa_snapshot_file *file, const char *new_path, const char *path)
+{
+	int e = 0;
+
+	if (t->taken > 0)
+		e = fa_snapshot_file_end(file);
+	else
+		fa_snapshot_file_drop(file);
+	if (e == 0 && t->taken > 0 && strcmp(new_path, path) != 0 && rename(new_path, path) < 0)
+		e = -errno;
+	return e;
+}
+
+static void begin_json(struct take *t, const char *path)
+{
+	fa_json_init(&t->j, stdout, true);
+	fa_json_object(&t->j, NULL);
+	if (t->session[0] != '\0')
+		fa_json_string(&t->j, "session", t->session);
+	else
+		fa_json_string(&t->j, "file", path);
+	fa_json_array(&t->j, "processes");
+}
+
+static void say_where(struct take *t, const struct fa_snapshot_file *file, const char *path, int error)
+{
+	char size[32];
+
+	if (t->cli->json) {
+		fa_json_end_array(&t->j);
+		if (t->session[0] == '\0')
+			fa_json_u64(&t->j, "file_bytes", file->bytes);
+		fa_json_end_object(&t->j);
+		fa_json_newline(&t->j);
+	} else if (t->taken > 0 && error == 0 && t->session[0] != '\0') {
+		printf("into session %s: 'report --view snapshots' of its trace lists them\n", t->session);
+	} else if (t->taken > 0 && error == 0) {
+		printf("%s: %s\n", path, fa_format_size(size, sizeof(size), file->bytes));
+	}
+}
+
+/* All of them into one file, or the session. 0, 2 for some, or why none. replace: what is there already, when it is whole. */
 static int take_all(struct take *t, const char *path, bool replace)
 {
 	struct fa_snapshot_file file;
-	char size[32], new_path[4200];
+	char new_path[4200];
 	int e;
 
 	(void)snprintf(new_path, sizeof(new_path), "%s%s", path, replace ? ".new" : "");
-	e = fa_snapshot_file_open(&file, new_path);
-
-	if (e < 0)
-		return open_failed(new_path, e);
+	e = open_target(t, &file, new_path);
+	if (e != 0)
+		return e;
 	t->taken = t->failed = 0;
-	if (t->cli->json) {
-		fa_json_init(&t->j, stdout, true);
-		fa_json_object(&t->j, NULL);
-		fa_json_string(&t->j, "file", path);
-		fa_json_array(&t->j, "processes");
-	}
+	if (t->cli->json)
+		begin_json(t, path);
 	for (unsigned i = 0; i < t->pids; i++)
 		take_one(t, &file, i);
-	if (t->taken > 0)
-		e = fa_snapshot_file_end(&file);
-	else
-		fa_snapshot_file_drop(&file);
-	if (e == 0 && t->taken > 0 && replace && rename(new_path, path) < 0)
-		e = -errno;
-	if (t->cli->json) {
-		fa_json_end_array(&t->j);
-		fa_json_u64(&t->j, "file_bytes", file.bytes);
-		fa_json_end_object(&t->j);
-		fa_json_newline(&t->j);
-	} else if (t->taken > 0 && e == 0) {
-		printf("%s: %s\n", path, fa_format_size(size, sizeof(size), file.bytes));
-	}
+	if (t->session[0] == '\0')
+		e = end_file(t, &file, new_path, path);
+	say_where(t, &file, path, e);
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
 	if (t->taken == 0 && t->failed == 0)
@@ -279,7 +323,7 @@ static int take_when(struct take *t, const char *path)
 		return status;
 	if (t->pids != 1 || given->names.count != 0)
 		return fa_usage(t->cli, "--when-live, --when-rss, --at-exit and --on-peak watch one --pid");
-	e = fa_snapshot_watch_open(&w, t->sock, t->pid[0], given->time);
+	e = fa_snapshot_watch_open(&w, t->cli->root, &t->sock, t->pid[0], given->time);
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e == -ESRCH ? -ENOENT : e), "pid %d: %s", (int)t->pid[0],
 			       fa_strerror(e));
@@ -300,33 +344,91 @@ static bool waits(const struct fa_snapshot_given *given)
 	return given->when_live != 0 || given->when_rss != NULL || given->at_exit || given->on_peak;
 }
 
-int fa_snapshot_take(const struct fa_cli *cli, const struct fa_snapshot_given *given)
+static bool is_taken(const struct take *t, const struct fa_status_process *p)
 {
-	struct take t = {.cli = cli, .given = given};
-	FA_CLEANUP(fa_close) int sock = -1;
-	char path[64];
-	int status = fa_snapshot_pids(cli, &given->pids, t.pid, &t.pids);
+	return has_pid(t, p->pid) || (p->state == FA_STATUS_TRACED && has_name(&t->given->names, p->image));
+}
 
-	if (status != 0)
-		return status;
-	if (t.pids == 0 && given->names.count == 0)
-		return fa_usage(cli, "take a snapshot of what? --pid or --name");
+/* Nothing was said: into a session that one of them is in. */
+static int find_session(struct take *t)
+{
+	struct fa_client_status s = {0};
+	struct fa_snapshot_file found = {.fd = -1};
+	struct fa_control_reply reply;
+	int e = fa_client_status(t->sock, false, &reply, &s);
+
+	if (e < 0)
+		return fa_client_fail(t->cli, e);
+	for (uint32_t i = 0; i < s.h.processes; i++)
+		if (is_taken(t, &s.process[i]) && fa_snapshot_session_of(&s, &s.process[i], &found))
+			break;
+	fa_client_status_done(&s);
+	memcpy(t->session, found.session, sizeof(t->session));
+	t->session_id = found.session_id;
+	return 0;
+}
+
+/* Where to? A session takes no processes that have ended, and what it has stays. */
+static int choose_target(struct take *t)
+{
+	const struct fa_snapshot_given *g = t->given;
+	const bool file_only = g->on_peak || g->at_exit || g->post_mortem;
+
+	if (g->session == NULL)
+		return g->output == NULL && !file_only ? find_session(t) : 0;
+	if (g->output != NULL || file_only)
+		return fa_usage(t->cli, "--session: without -o, --on-peak, --at-exit and --post-mortem, "
+					"which are for files");
+	if (!fa_session_name_ok(g->session))
+		return fa_usage(t->cli, "'%s' is no name of a session", g->session);
+	(void)snprintf(t->session, sizeof(t->session), "%s", g->session);
+	return 0;
+}
+
+static int check(const struct fa_cli *cli, const struct fa_snapshot_given *given, const struct take *t)
+{
+	if (t->pids == 0 && given->names.count == 0)
+		return fa_usage(cli, "take a snapshot of what? --pid, --name or a name");
 	if (given->every != 0 && given->every < 1000000000u)
 		return fa_usage(cli, "--every: at least 1s");
 	if (given->every == 0 && (given->count != 0 || (given->time != 0 && !waits(given))))
 		return fa_usage(cli, "--count and --for need --every");
 	if (given->every != 0 && waits(given))
 		return fa_usage(cli, "--every goes by time alone");
-	t.named = t.pids;
-	sock = t.sock = fa_client_connect(cli->root);
-	if (sock < 0)
-		return fa_client_fail(cli, sock);
-	(void)snprintf(path, sizeof(path), "snapshot.%llu.falloc",
+	return 0;
+}
+
+static int take(struct take *t)
+{
+	const struct fa_snapshot_given *given = t->given;
+	char now[64];
+	const char *path = given->output != NULL ? given->output : now;
+	int status = choose_target(t);
+
+	if (status != 0)
+		return status;
+	(void)snprintf(now, sizeof(now), "snapshot.%llu.falloc",
 		       (unsigned long long)(fa_real_ns() / 1000000000u));
 	if (given->every != 0)
-		return take_periodically(&t, given->output != NULL ? given->output : path);
+		return take_periodically(t, path);
 	if (waits(given))
-		return take_when(&t, given->output != NULL ? given->output : path);
-	status = find_named(&t);
-	return status != 0 ? status : take_all(&t, given->output != NULL ? given->output : path, false);
+		return take_when(t, path);
+	status = find_named(t);
+	return status != 0 ? status : take_all(t, path, false);
+}
+
+int fa_snapshot_take(const struct fa_cli *cli, const struct fa_snapshot_given *given)
+{
+	struct take t = {.cli = cli, .given = given, .sock = -1};
+	int status = fa_snapshot_pids(cli, &given->pids, t.pid, &t.pids), e;
+
+	if (status == 0)
+		status = check(cli, given, &t);
+	if (status != 0)
+		return status;
+	t.named = t.pids;
+	e = fa_snapshot_connect(cli->root, &t.sock);
+	status = e < 0 ? fa_client_fail(cli, e) : take(&t);
+	fa_close(&t.sock);
+	return status;
 }

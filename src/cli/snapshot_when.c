@@ -58,9 +58,9 @@ static bool ends_within(int pidfd, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
-int fa_snapshot_watch_open(struct fa_snapshot_watch *w, int sock, int32_t pid, uint64_t time)
+int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock, int32_t pid, uint64_t time)
 {
-	*w = (struct fa_snapshot_watch){.sock = sock, .pid = pid};
+	*w = (struct fa_snapshot_watch){.root = root, .sock = sock, .pid = pid};
 	w->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	w->until_ns = time != 0 ? fa_mono_ns() + time : UINT64_MAX;
 	return w->pidfd < 0 ? -errno : 0;
@@ -75,8 +75,13 @@ void fa_snapshot_watch_close(struct fa_snapshot_watch *w)
 static int look(struct fa_snapshot_watch *w, uint64_t *ret_live)
 {
 	struct fa_snapshot_result r;
+	int e = fa_snapshot_connect(w->root, w->sock);
 
-	fa_snapshot_one(w->sock, NULL, w->pid, true, &r);
+	if (e < 0) {
+		(void)snprintf(w->text, sizeof(w->text), "firstallocd: %s", fa_strerror(e));
+		return e;
+	}
+	fa_snapshot_one(*w->sock, NULL, w->pid, true, &r);
 	if (r.error != 0)
 		(void)snprintf(w->text, sizeof(w->text), "%s", r.text);
 	*ret_live = r.of.bytes;

@@ -347,6 +347,8 @@ static void run(struct collector *c)
 			families_reap(c);
 		}
 		sessions_turn(c, now);
+		if (snapshot_into_turn(c))
+			wait_ms = 0;
 		consumers_turn(now);
 		control_turn(c, now);
 		if (c->commit_due)

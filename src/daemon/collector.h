@@ -107,6 +107,7 @@ struct client {
 	uint64_t since_ns;
 	uint64_t waits_for; /* number of a WANTS message, 0: none */
 	uint64_t waits_woken; /* number of a WAKE message, 0: none */
+	uint64_t waits_into; /* number of a snapshot that is being written, 0: none */
 	bool asked_table;     /* FA_WAKE_TABLE */
 	uint64_t woken_for;   /* the session that it was asked for, 0: only to flag it */
 	struct fa_control_reply reply;
@@ -214,9 +215,14 @@ bool family_is_needed(const struct family *fam); /* by a session, or for its tab
 bool family_is_kept_dead(struct collector *c, struct family *fam, uint64_t now); /* it is over */
 struct family *family_of(const struct collector *c, uint64_t handle); /* NULL: there is none */
 bool snapshot_is_kept(const struct collector *c, uint64_t handle);
+struct family *snapshot_family(struct collector *c, const struct client *cl, int32_t pid); /* that the client may see; NULL: none */
 /* The descriptor of the arena, for reading; -1: said to the client why not. */
 int snapshot_give(struct collector *c, struct client *cl, int32_t pid);
 void snapshot_release(struct collector *c, struct client *cl, const struct fa_control_request *q);
+
+/* snapshot_into.c: what a client has seen, into the trace of a session. true: a reply can be sent now. */
+bool snapshot_into(struct collector *c, struct client *cl, const struct fa_control_request *q, int fd);
+bool snapshot_into_turn(struct collector *c); /* is there more to write? */
 
 /* dormant.c */
 void dormant_add(struct collector *c, const struct fa_msg_arena *info, const char *exec_name,

@@ -50,6 +50,12 @@ static unsigned clients_of(const struct collector *c, uint32_t uid)
 	return n;
 }
 
+/* It has asked, and is answered later. */
+static bool client_waits(const struct client *cl)
+{
+	return cl->waits_for != 0 || cl->waits_woken != 0 || cl->waits_into != 0;
+}
+
 /*
  * All places are taken. However many users hold connections on which they say nothing: who has fewer than another
  * gets the place of that one's oldest. Root's are not taken away.
@@ -63,7 +69,7 @@ static struct client *make_room(struct collector *c, uint32_t uid)
 		struct client *cl = &c->client[i];
 		unsigned n = clients_of(c, cl->uid);
 
-		if (cl->uid == 0 || cl->waits_for != 0 || cl->waits_woken != 0 || n < most ||
+		if (cl->uid == 0 || client_waits(cl) || n < most ||
 		    (found == NULL && n == most))
 			continue;
 		if (n > most || cl->since_ns < found->since_ns)
@@ -124,7 +130,7 @@ static void send_reply(struct client *cl, const int *fds, int count)
 {
 	cl->reply.magic = FA_CONTROL_MAGIC;
 	cl->reply.version = FA_CONTROL_VERSION;
-	cl->waits_for = cl->waits_woken = 0;
+	cl->waits_for = cl->waits_woken = cl->waits_into = 0;
 	/* Who is gone: its own affair. */
 	(void)!fa_send_with_fds(cl->fd, &cl->reply, sizeof(cl->reply), fds, count, MSG_DONTWAIT);
 	memset(&cl->reply, 0, sizeof(cl->reply));
@@ -453,6 +459,8 @@ static bool do_request(struct collector *c, struct client *cl, struct fa_control
 	case FA_CONTROL_SNAPSHOT:
 		out[0] = snapshot_give(c, cl, q->pid);
 		return true;
+	case FA_CONTROL_SNAPSHOT_INTO:
+		return snapshot_into(c, cl, q, files[0]);
 	case FA_CONTROL_RELEASE:
 		snapshot_release(c, cl, q);
 		return true;
@@ -538,7 +546,7 @@ void control_read(struct collector *c, struct client *cl)
 	n = receive(cl, &q, files);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0 || cl->waits_for != 0 || cl->waits_woken != 0) { /* gone, or does not wait for its reply */
+	if (n <= 0 || client_waits(cl)) { /* gone, or does not wait for its reply */
 		close_fds(files, FA_FILES_MAX);
 		close_fds(&cl->fd, 1);
 		return;
@@ -571,7 +579,7 @@ void control_turn(struct collector *c, uint64_t now)
 		} else if (cl->waits_woken != 0 && age > ACKNOWLEDGE_S * 1000000000ull) {
 			client_say(cl, ETIMEDOUT, "firstallocd is busy with another process");
 			send_reply(cl, NULL, 0);
-		} else if (cl->waits_for == 0 && cl->waits_woken == 0 && age > IDLE_S * 1000000000ull) {
+		} else if (!client_waits(cl) && age > IDLE_S * 1000000000ull) {
 			close_fds(&cl->fd, 1);
 		}
 	}

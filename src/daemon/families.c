@@ -339,7 +339,9 @@ static void name_adopted(struct collector *c, struct family *fam)
 			fam->named |= 1ull << i;
 	if (fam->info.woken)
 		fam->named |= dormant_named(c, fam->info.pid);
-	fam->named |= fam->info.session != 0 ? fam->mask : 0;
+	/* Without events it is in sessions for a snapshot alone. */
+	if (fam->info.session != 0 || !fa_family_has_events(fam->f))
+		fam->named |= fam->mask;
 	fam->renamed = fam->named;
 }
 

@@ -50,6 +50,9 @@ const void *session_ids(const struct session *s, unsigned tag, const void *head,
 	case FA_TAG_LOST:
 	case FA_TAG_THREAD_LOST:
 	case FA_TAG_THREAD_END:
+	case FA_TAG_SNAPSHOT:
+	case FA_TAG_BLOCKS:
+	case FA_TAG_SNAPSHOT_END:
 		*first += by;
 		return copy;
 	default:

@@ -64,7 +64,7 @@ static bool may_see(const struct client *cl, const struct family *fam)
 }
 
 /* Of those with this number the living one, else the one that came last: a process may have executed several programs. */
-static struct family *find(struct collector *c, const struct client *cl, int32_t pid)
+struct family *snapshot_family(struct collector *c, const struct client *cl, int32_t pid)
 {
 	struct family *found = NULL;
 
@@ -108,7 +108,7 @@ static int for_reading(int fd)
 
 int snapshot_give(struct collector *c, struct client *cl, int32_t pid)
 {
-	const struct family *fam = find(c, cl, pid);
+	const struct family *fam = snapshot_family(c, cl, pid);
 	struct fa_arena_of *of = &cl->reply.arena;
 	int fd;
 

@@ -163,6 +163,12 @@ int fa_session_options_check(const struct fa_session_options *o, const char **re
 	return -EINVAL;
 }
 
+static int names_session(const struct fa_control_request *r)
+{
+	return r->session_id != 0 || (terminated(r->session.name, sizeof(r->session.name)) &&
+				      fa_session_name_ok(r->session.name));
+}
+
 static int attach_check(const struct fa_control_request *r, const char **ret_what)
 {
 	const struct fa_attach *a = &r->attach;
@@ -189,8 +195,7 @@ static int update_check(const struct fa_control_request *r, const char **ret_wha
 {
 	const char *what = NULL;
 
-	if (r->session_id == 0 && (!terminated(r->session.name, sizeof(r->session.name)) ||
-				   !fa_session_name_ok(r->session.name)))
+	if (!names_session(r))
 		what = "name";
 	else if (r->changes == 0 || (r->changes & ~(uint32_t)FA_UPDATE_ALL) != 0 ||
 		 ((r->changes & FA_UPDATE_PIDS_BEGIN) != 0 && r->changes != FA_UPDATE_PIDS_BEGIN))
@@ -235,6 +240,9 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 				      terminated(r->text, sizeof(r->text)) && r->text[0] != '\0')
 			       ? 0
 			       : -EINVAL;
+	case FA_CONTROL_SNAPSHOT_INTO:
+		*ret_what = r->pid <= 0 ? "pid" : "name";
+		return r->pid > 0 && names_session(r) ? 0 : -EINVAL;
 	case FA_CONTROL_ATTACH:
 		return attach_check(r, ret_what);
 	case FA_CONTROL_MARK:
@@ -246,9 +254,7 @@ int fa_control_check(const struct fa_control_request *r, size_t len, const char 
 	case FA_CONTROL_STOP:
 	case FA_CONTROL_FLUSH:
 	case FA_CONTROL_SAVE:
-		if ((r->all && r->verb != FA_CONTROL_SAVE) || r->session_id != 0 ||
-		    (terminated(r->session.name, sizeof(r->session.name)) &&
-		     fa_session_name_ok(r->session.name)))
+		if ((r->all && r->verb != FA_CONTROL_SAVE) || names_session(r))
 			return 0;
 		*ret_what = "name";
 		return -EINVAL;

@@ -46,6 +46,7 @@ enum fa_control_verb {
 	FA_CONTROL_TAIL = 32, /* the session's records as they come: the connection is a trace from then on */
 	FA_CONTROL_SNAPSHOT = 40, /* the arena of a process that keeps a table, to be looked at */
 	FA_CONTROL_RELEASE = 41, /* `pid`, or all of the image `text`, need keep no table any more */
+	FA_CONTROL_SNAPSHOT_INTO = 42, /* what the caller has seen of `pid`, struct fa_snapshot_part, into the session */
 	FA_CONTROL_SAVE = 5, /* the ring of a session that buffers, into the file that comes along */
 };
 
@@ -159,7 +160,7 @@ struct fa_control_request {
 	uint32_t all; /* STOP: every session that the caller may stop; STATUS: threads, too */
 	uint32_t changes; /* UPDATE: enum fa_update_changes */
 	uint64_t session_id; /* STOP, FLUSH, MARK, ATTACH, UPDATE: not 0: this session, whatever the name says */
-	int32_t pid;   /* SNAPSHOT, RELEASE */
+	int32_t pid;   /* SNAPSHOT, SNAPSHOT_INTO, RELEASE */
 	uint32_t reserved;
 	struct fa_session_options session; /* STOP, FLUSH, MARK, ATTACH: the name counts */
 	char text[FA_MARK_TEXT];           /* MARK; RELEASE: an image, where pid is 0 */
@@ -177,6 +178,18 @@ struct fa_arena_of {
 	uint32_t reserved;
 	char exe[1024];
 };
+
+/*
+ * SNAPSHOT_INTO: so each record lies in the memfd that comes along, sealed against whatever could change it: this, the
+ * fixed part, the rest, zeros up to a multiple of 8. THREAD records, SNAPSHOT, BLOCKS, SNAPSHOT_END; for the process in
+ * them firstallocd puts its own number.
+ */
+struct fa_snapshot_part {
+	uint32_t tag;
+	uint32_t head_len;
+	uint64_t tail_len;
+};
+#define FA_SNAPSHOT_PARTS_MAX (1ull << 30) /* bytes */
 
 struct fa_control_reply {
 	uint64_t magic;

@@ -308,6 +308,7 @@ struct fa_rec_snapshot {
 	uint64_t took;        /* stamps until it had ended */
 	uint64_t refused;     /* blocks since begin_stamp that found no room in the table: not here */
 	uint64_t table_bytes; /* that the table takes in the process */
+	uint64_t take;        /* in a session's trace: the same of those that were taken together; 0: in a file of its own */
 };
 
 enum fa_snapshot_flags {

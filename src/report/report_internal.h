@@ -43,6 +43,10 @@ int fa_json_locks(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 int fa_text_extents(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_json_extents(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 
+/* snapshots.c */
+int fa_text_snapshots(const struct fa_report *r, FILE *out) FA_MUST_USE;
+void fa_json_snapshots(struct fa_json *j, const struct fa_report *r);
+
 /* left.c */
 int fa_text_left(const struct fa_report *r, FILE *out) FA_MUST_USE;
 int fa_json_left(struct fa_json *j, const struct fa_report *r) FA_MUST_USE;

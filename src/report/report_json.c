@@ -205,6 +205,7 @@ static void put_summary(struct fa_json *j, const struct fa_report *r)
 	fa_json_end_object(j);
 	put_coverage(j, &p->model);
 	fa_json_u64(j, "event_bytes", p->record_bytes);
+	fa_json_u64(j, "snapshots", p->model.takes);
 	fa_json_object(j, "session");
 	fa_json_string(j, "name", p->session_name);
 	fa_json_string(j, "host", p->host);
@@ -335,6 +336,9 @@ int fa_report_json(const struct fa_report *r, FILE *out)
 		break;
 	case FA_VIEW_EXTENTS:
 		err = fa_json_extents(r, &j);
+		break;
+	case FA_VIEW_SNAPSHOTS:
+		fa_json_snapshots(&j, r);
 		break;
 	case FA_VIEW_SIZES:
 	case FA_VIEW_AGES:

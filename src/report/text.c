@@ -16,7 +16,7 @@ static const char *const view_names[] = {
 	[FA_VIEW_THREADS] = "threads",     [FA_VIEW_VM] = "vm",
 	[FA_VIEW_EXTENTS] = "extents",     [FA_VIEW_SIZES] = "sizes",
 	[FA_VIEW_AGES] = "ages",           [FA_VIEW_MODULES] = "modules",
-	[FA_VIEW_LOCKS] = "locks",
+	[FA_VIEW_LOCKS] = "locks",         [FA_VIEW_SNAPSHOTS] = "snapshots",
 };
 
 const char *fa_view_name(enum fa_report_view view)
@@ -244,6 +244,9 @@ static void put_notes(const struct fa_report *r, FILE *out)
 	if (r->replay->implied_frees != 0)
 		(void)fprintf(out, "  %-12s %s frees are not in the trace but must have been\n", "",
 			      fa_format_count(count, sizeof(count), r->replay->implied_frees));
+	if (r->replay->snapshot == 0 && m->snapshot_count > r->replay->snapshots)
+		(void)fprintf(out, "  %-12s snapshots 1 to %u are in this trace: --view snapshots lists them\n",
+			      "", m->takes);
 	for (size_t i = 0; i < m->coverage_count && i < SUMMARY_TOP; i++) {
 		(void)fputs("  not traced: ", out);
 		fa_text_clean(out, m->coverage[i].image);
@@ -318,6 +321,9 @@ int fa_report_text(const struct fa_report *r, FILE *out)
 		break;
 	case FA_VIEW_EXTENTS:
 		err = fa_text_extents(r, out, top);
+		break;
+	case FA_VIEW_SNAPSHOTS:
+		err = fa_text_snapshots(r, out);
 		break;
 	case FA_VIEW_SIZES:
 	case FA_VIEW_AGES:
