@@ -11,6 +11,7 @@ static struct {
 	size_t (*usable_size)(void *block);
 	uint64_t begin_stamp;
 	uint64_t time; /* of the last tick, as an entry has it */
+	uint8_t begun; /* in this arena, be it over by now */
 	uint64_t full; /* fa_arena_room() + 1 when no level could be added */
 } table;
 
@@ -25,24 +26,43 @@ static void tell_time(void)
 	__atomic_store_n(&table.time, fa_table_pack_time(now) << 42, __ATOMIC_RELAXED);
 }
 
-void fa_table_start(const struct fa_wish *wish)
+/* The byte last: from then on other threads come here. */
+static void start(uint64_t most)
 {
 	void *usable = fa_startup_symbol("malloc_usable_size");
 
-	fa_state_page.table = 0;
-	if ((wish->tracing_flags & FA_TRACING_SNAPSHOT) == 0)
-		return;
 	fa_levels_reset();
 	if (fa_levels == NULL)
 		return;
 	table.usable_size = (size_t(*)(void *))(uintptr_t)usable;
-	fa_arena.table_most = (uint64_t)(wish->options >> FA_RULE_TABLE_SHIFT & 0xfff) << 20;
-	fa_arena_head()->table.most_bytes = fa_arena.table_most;
+	fa_arena.table_most = most;
+	fa_arena_head()->table.most_bytes = most;
 	table.full = 0;
 	table.begin_stamp = fa_stamp();
 	__atomic_store_n(&fa_arena_head()->table.begin_stamp, table.begin_stamp, __ATOMIC_RELEASE);
-	fa_state_page.table = 1;
 	fa_table_tick();
+	__atomic_store_n(&fa_state_page.table, 1, __ATOMIC_RELEASE);
+}
+
+void fa_table_start(const struct fa_wish *wish)
+{
+	fa_state_page.table = 0;
+	table.begun = (wish->tracing_flags & FA_TRACING_SNAPSHOT) != 0;
+	if (table.begun)
+		start((uint64_t)(wish->options >> FA_RULE_TABLE_SHIFT & 0xfff) << 20);
+}
+
+void fa_table_begin(void)
+{
+	uint32_t quiet = __atomic_load_n(&fa_arena_head()->answer.quiet, __ATOMIC_RELAXED);
+	uint8_t never = 0;
+
+	/* Of a family only the process that made the arena keeps one. */
+	if ((quiet & FA_QUIET_BEGIN) == 0 || fa_arena.process != 0 ||
+	    !__atomic_compare_exchange_n(&table.begun, &never, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	fa_arena_head()->tracing_flags |= FA_TRACING_SNAPSHOT; /* for a collector that comes after this one */
+	start((uint64_t)(quiet >> FA_QUIET_MOST_SHIFT & 0xfff) << 20);
 }
 
 void fa_table_tick(void)

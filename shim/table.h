@@ -18,6 +18,8 @@
 
 /* Before the process is ACTIVE, with a new arena: begin a table where the wish says so. */
 void fa_table_start(const struct fa_wish *wish);
+/* The collector says, with a tick, that a table is to begin now. Calls that are under way are not in it. */
+void fa_table_begin(void);
 /* The collector's tick moved: are events wanted, too? */
 void fa_table_tick(void);
 

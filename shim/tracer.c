@@ -424,6 +424,7 @@ static FA_NOINLINE void look_at_answer(struct fa_writer *w)
 	}
 	fa_arena_say_own(fa_thread_bytes() + fa_unwind_bytes());
 	fa_stack_follow(self);
+	fa_table_begin();
 }
 
 static FA_INLINE bool ticked(const struct fa_writer *w)

@@ -103,6 +103,9 @@ uint32_t fa_family_rule_stacks(const struct fa_family *f); /* as its rule has it
 /* Does it keep a table of live blocks, does it record events? As its rule says. */
 bool fa_family_keeps_table(const struct fa_family *f);
 bool fa_family_has_events(const struct fa_family *f);
+/* It records events already: a table from its next tick on, of so many MB at most. false: it has had one, and a second
+ * cannot begin in this arena. */
+bool fa_family_order_table(struct fa_family *f, uint32_t most_mb) FA_MUST_USE;
 /* What of it is wanted now; nothing of both: let it go instead. */
 void fa_family_want(struct fa_family *f, bool events, bool table);
 

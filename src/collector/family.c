@@ -226,9 +226,27 @@ uint32_t fa_family_rule_stacks(const struct fa_family *f)
 	return f->header.stacks;
 }
 
+/* To begin a table; 0: none was given. */
+static uint32_t order_of(const struct fa_family *f)
+{
+	uint32_t quiet = __atomic_load_n(&family_header(f)->answer.quiet, __ATOMIC_RELAXED);
+
+	return (quiet & FA_QUIET_BEGIN) != 0 ? quiet & ~(uint32_t)(FA_QUIET_EVENTS | FA_QUIET_TABLE) : 0;
+}
+
+bool fa_family_order_table(struct fa_family *f, uint32_t most_mb)
+{
+	if (arena_load64(&family_header(f)->table.begin_stamp) != 0)
+		return false;
+	__atomic_store_n(&family_header(f)->answer.quiet,
+			 FA_QUIET_BEGIN | (most_mb & 0xfff) << FA_QUIET_MOST_SHIFT, __ATOMIC_RELAXED);
+	return true;
+}
+
 bool fa_family_keeps_table(const struct fa_family *f)
 {
-	return (f->header.tracing_flags & FA_TRACING_SNAPSHOT) != 0;
+	/* By an order that was given while it ran, too: by a collector before us, it may be. */
+	return (f->header.tracing_flags & FA_TRACING_SNAPSHOT) != 0 || order_of(f) != 0;
 }
 
 bool fa_family_has_events(const struct fa_family *f)
@@ -238,7 +256,7 @@ bool fa_family_has_events(const struct fa_family *f)
 
 void fa_family_want(struct fa_family *f, bool events, bool table)
 {
-	uint32_t quiet = (events ? 0u : FA_QUIET_EVENTS) | (table ? 0u : FA_QUIET_TABLE);
+	uint32_t quiet = (events ? 0u : FA_QUIET_EVENTS) | (table ? order_of(f) : FA_QUIET_TABLE);
 
 	__atomic_store_n(&family_header(f)->answer.quiet, quiet, __ATOMIC_RELAXED);
 }

@@ -109,6 +109,7 @@ struct client {
 	uint64_t waits_woken; /* number of a WAKE message, 0: none */
 	uint64_t waits_into; /* number of a snapshot that is being written, 0: none */
 	bool asked_table;     /* FA_WAKE_TABLE */
+	uint32_t table_most;  /* MB, 0: no limit */
 	uint64_t woken_for;   /* the session that it was asked for, 0: only to flag it */
 	struct fa_control_reply reply;
 };
@@ -218,6 +219,8 @@ bool snapshot_is_kept(const struct collector *c, uint64_t handle);
 struct family *snapshot_family(struct collector *c, const struct client *cl, int32_t pid); /* that the client may see; NULL: none */
 /* The descriptor of the arena, for reading; -1: said to the client why not. */
 int snapshot_give(struct collector *c, struct client *cl, int32_t pid);
+/* A session records it already: have it begin a table. false: said to the client why not. */
+bool snapshot_begin(struct collector *c, struct client *cl, uint64_t handle);
 void snapshot_release(struct collector *c, struct client *cl, const struct fa_control_request *q);
 
 /* snapshot_into.c: what a client has seen, into the trace of a session. true: a reply can be sent now. */

@@ -51,6 +51,7 @@ void live_attach(struct collector *c, struct client *cl, const struct fa_control
 	cl->waits_woken = m.u.wake.number;
 	cl->woken_for = s != NULL ? s->id : 0;
 	cl->asked_table = m.u.wake.kind == FA_WAKE_TABLE;
+	cl->table_most = q->attach.options >> FA_RULE_TABLE_SHIFT & 0xfff;
 	cl->since_ns = fa_mono_ns();
 }
 
@@ -96,6 +97,7 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 {
 	struct client *cl = NULL;
 	struct session *s = NULL;
+	bool ordered = false;
 
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (c->client[i].fd >= 0 && c->client[i].waits_woken == w->number)
@@ -108,8 +110,7 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 	if (w->error != 0)
 		client_say(cl, w->error, "%s", text_of(w));
 	else if (cl->asked_table && w->attached && !snapshot_is_kept(c, w->info.handle))
-		client_say(cl, EBUSY, "a session records it already; by name, with the heap flag "
-				      "beside, both are possible");
+		ordered = snapshot_begin(c, cl, w->info.handle);
 	else if (w->attached && s != NULL)
 		family_name(c, s, w->info.handle);
 	else if (s != NULL) {
@@ -122,6 +123,7 @@ void live_woken(struct collector *c, const struct fa_msg_woken *w)
 		wake_flagged(c, &w->info);
 	else if (s == NULL && w->error == 0 && w->attached)
 		families_flagged(c, w->info.handle);
+	cl->reply.woken |= ordered;
 	if (w->attached) /* a successor knows of it, too, when it is answered */
 		journal_commit(c);
 	client_answer(cl);

@@ -134,6 +134,24 @@ int snapshot_give(struct collector *c, struct client *cl, int32_t pid)
 	return fd;
 }
 
+bool snapshot_begin(struct collector *c, struct client *cl, uint64_t handle)
+{
+	struct family *fam = family_of(c, handle);
+
+	if (fam == NULL) {
+		client_say(cl, ESRCH, "it has ended");
+		return false;
+	}
+	if (!fa_family_order_table(fam->f, cl->table_most)) {
+		client_say(cl, EBUSY, "its table was given back, and a session records it: it can begin one "
+				      "again when that session has ended");
+		return false;
+	}
+	fam->table = true;
+	family_tell(fam);
+	return true;
+}
+
 static bool is_meant(const struct family *fam, const struct fa_control_request *q)
 {
 	if (q->pid != 0)

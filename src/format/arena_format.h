@@ -123,8 +123,14 @@ struct fa_arena_answer {
 };
 #define FA_ANSWER_STACKS (1u << 31)
 
-/* What nobody wants at the moment. */
-enum fa_arena_quiet { FA_QUIET_EVENTS = 1 << 0, FA_QUIET_TABLE = 1 << 1 };
+/* What nobody wants at the moment; or that a table is to begin in a process that records events already, and how many
+ * megabytes it may take (bits 8 to 19; 0: as many as there are). */
+enum fa_arena_quiet {
+	FA_QUIET_EVENTS = 1 << 0,
+	FA_QUIET_TABLE = 1 << 1,
+	FA_QUIET_BEGIN = 1 << 2,
+	FA_QUIET_MOST_SHIFT = 8,
+};
 
 /* How a process came into the family. */
 enum fa_process_origin { FA_ORIGIN_EXEC = 0, FA_ORIGIN_FORK = 1, FA_ORIGIN_WOKEN = 2 };

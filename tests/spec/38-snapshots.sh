@@ -323,4 +323,45 @@ periodic() {
 }
 it 38.16 "every second, twice, into numbered files" periodic
 
+recorded() {
+	$fa enable live >/dev/null
+	$fa start rec -o "$W/rec.falloc" --min-free 0 >/dev/null
+	launch l "$T/m/live"
+	tell l "alloc 1000"
+	same "$(status_of take l --pid "$(pid l)")" 5
+	snapshot config --pid "$(pid l)" enable | grep -q 'from its next heap call on'
+	tell l "alloc 1"
+	wait_for 10 has_begun l
+	local had
+	had=$(blocks l)
+	tell l "alloc 40"
+	tell l "free 10"
+	take l --pid "$(pid l)"
+	known_since "$had" 30
+	snapshot config --pid "$(pid l)" disable | grep -q 'given back'
+	tell l "alloc 2"
+	same "$(status_of take l --pid "$(pid l)")" 5
+	same "$(status_of snapshot config --pid "$(pid l)" enable)" 1
+	grep -q 'when that session has ended' "$T/e"
+	$fa stop rec >/dev/null
+	same "$(report rec "(j['lost'], j['lost_unknown'], j['events']['alloc'] >= 1044)")" "(0, False, True)"
+	snapshot config --pid "$(pid l)" enable
+	tell l "alloc 5"
+	wait_for 10 keeps "$(pid l)"
+	take l --pid "$(pid l)"
+	same "$(blocks l)" "(5, 500)"
+	$fa start rec2 -o "$W/rec2.falloc" --min-free 0 >/dev/null
+	tell l fork
+	tell l "alloc 3" # by the child
+	take l --pid "$(pid l)"
+	same "$(blocks l)" "(5, 500)"
+	$fa stop rec2 >/dev/null
+	finish l
+	$fa disable live >/dev/null
+}
+has_begun() { tell "$1" "alloc 1"; take "$1" --pid "$(pid "$1")"; }
+# NAME's first blocks, and so many more of 100 bytes
+known_since() { local b; b=$(tr -d '(),' <<<"$1"); same "$(blocks l)" "($((${b% *} + $2)), $((${b#* } + 100 * $2)))"; }
+it 38.20 "by PID of a process that a session records already: from then on, beside its events; forks go on without" recorded
+
 results
