@@ -25,6 +25,8 @@ static const struct fa_option options[] = {
 	{0, "at-exit", NULL, FA_OPT_FLAG, &given.at_exit, "take: when the process has ended", NULL},
 	{0, "on-peak", NULL, FA_OPT_FLAG, &given.on_peak,
 	 "take: whenever more is live than ever, by a twentieth, until it ends; FILE is the last", NULL},
+	{0, "stop", NULL, FA_OPT_FLAG, &given.stop,
+	 "take: end what goes on with these processes or names, or all that goes on (yours; as root, of all)", NULL},
 	{0, "post-mortem", NULL, FA_OPT_FLAG, &given.post_mortem,
 	 "take: also of a process that has ended, within a minute", NULL},
 	{'u', "user", "USER", FA_OPT_STRING, &given.user,
@@ -95,7 +97,8 @@ const struct fa_command fa_cmd_snapshot = {
 		"each process; the exit status is 2 when some failed.\n"
 		"\n"
 		"With --when-live, --when-rss, --at-exit and --on-peak the command waits and looks at the process four "
-		"times a second; the program does nothing for that. How a process ended does not matter.\n"
+		"times a second; the program does nothing for that. How a process ended does not matter. --stop ends, from "
+		"elsewhere, such commands and those with --every, or has them go on without some processes.\n"
 		"\n"
 		"Fork children have no table of their own. The table lies in the program's arena and "
 		"grows with it to about 9 million blocks; what found no room is counted, and the "

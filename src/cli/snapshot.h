@@ -16,7 +16,7 @@ struct fa_snapshot_given {
 	const char *output, *session, *user, *when_rss;
 	uint64_t every, time, max_memory, when_live;
 	uint32_t count, depth;
-	bool post_mortem, at_exit, on_peak;
+	bool post_mortem, at_exit, on_peak, stop;
 };
 
 /* snapshot_config.c: verb NULL: only say how it is. Exit statuses. */
@@ -28,10 +28,27 @@ int fa_snapshot_take(const struct fa_cli *cli, const struct fa_snapshot_given *g
 /* snapshot_when.c: --when-rss as bytes, NULL: 0; else a usage error, told */
 int fa_snapshot_rss_limit(const struct fa_cli *cli, const char *text, uint64_t *ret);
 
+/* snapshot_run.c: a command that goes on, and can be told from elsewhere that it, or part of it, is to end. */
+struct fa_snapshot_run {
+	int fd; /* -1: nobody can */
+	/* What is left out as it is told: those given by number, of `count` in all, and by name. */
+	int32_t *pids;
+	unsigned *count, *named;
+	struct fa_option_list *names;
+};
+int fa_snapshot_run_open(struct fa_snapshot_run *run, int32_t *pids, unsigned *count, unsigned *named,
+			 struct fa_option_list *names) FA_MUST_USE;
+void fa_snapshot_run_close(struct fa_snapshot_run *run);
+/* Wait until then, or until the process has ended (*ret_ended; pidfd -1: none). false: nothing is wanted any more. */
+bool fa_snapshot_run_goes_on(const struct fa_snapshot_run *run, int pidfd, uint64_t until_ns, bool *ret_ended);
+/* take --stop. An exit status. */
+int fa_snapshot_run_stop(const struct fa_cli *cli, const struct fa_snapshot_given *given);
+
 /* A process that is looked at until there is a reason to take a snapshot. */
 struct fa_snapshot_watch {
 	const char *root;
 	int *sock;
+	const struct fa_snapshot_run *run;
 	int pidfd;
 	int32_t pid;
 	uint64_t until_ns;
@@ -43,10 +60,11 @@ enum fa_snapshot_seen {
 	FA_SEEN_ENDED, /* the process has */
 	FA_SEEN_LATE,  /* the time is over */
 	FA_SEEN_FAILED, /* `text` says why */
+	FA_SEEN_STOPPED, /* by --stop */
 };
 /* sock: as for fa_snapshot_connect() */
-int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock, int32_t pid,
-			   uint64_t time) FA_MUST_USE;
+int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock,
+			   const struct fa_snapshot_run *run, int32_t pid, uint64_t time) FA_MUST_USE;
 void fa_snapshot_watch_close(struct fa_snapshot_watch *w);
 /* Until its live blocks have so many bytes, or so much of it is in memory; 0: no matter. */
 enum fa_snapshot_seen fa_snapshot_watch(struct fa_snapshot_watch *w, uint64_t live, uint64_t rss);

@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "base/parse.h"
 #include "cli/client.h"
 #include "cli/rule_change.h"
 #include "cli/rules.h"
@@ -106,7 +107,7 @@ static int disable(const struct fa_cli *cli, struct fa_rule_change *change, stru
 static int query(const struct fa_cli *cli, const char *name)
 {
 	FA_CLEANUP(fa_rule_list_done) struct fa_rule_list all = {0};
-	char scope[FA_SCOPE_TEXT], end[96];
+	char scope[FA_SCOPE_TEXT], end[96], when[64];
 	struct fa_json j;
 	int status = fa_rules_load(cli, &all);
 	uint32_t n = 0;
@@ -130,7 +131,8 @@ static int query(const struct fa_cli *cli, const char *name)
 		}
 		fa_rules_scope_text(scope, sizeof(scope), r);
 		fa_rules_end_text(end, sizeof(end), r);
-		printf("%s: enabled%s%s%s%s%s\n", r->image, *scope ? ", only " : "", scope,
+		printf("%s: enabled%s%s%s%s%s%s%s\n", r->image, r->when != 0 ? " since " : "",
+		       r->when != 0 ? fa_format_time(when, sizeof(when), r->when) : "", *scope ? ", only " : "", scope,
 		       *end ? ", ends by itself " : "", end,
 		       (r->flags & FA_TRACING_HEAP) != 0 ? ", beside heap events" : "");
 	}

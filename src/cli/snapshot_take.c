@@ -41,6 +41,8 @@ int fa_snapshot_pids(const struct fa_cli *cli, const struct fa_option_list *give
 struct take {
 	const struct fa_cli *cli;
 	const struct fa_snapshot_given *given;
+	struct fa_snapshot_given own; /* that is it: --stop takes names out of it */
+	struct fa_snapshot_run run;
 	int sock;
 	char session[FA_SESSION_NAME]; /* "": into a file */
 	uint64_t session_id;
@@ -253,10 +255,10 @@ static int take_periodically(struct take *t, const char *path)
 {
 	const uint64_t begin = fa_mono_ns();
 	int worst = FA_EXIT_OK;
+	bool ended;
 
 	for (uint32_t n = 1; t->given->count == 0 || n <= t->given->count; n++) {
 		uint64_t due = begin + n * t->given->every;
-		struct timespec until = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)};
 		char file[4200];
 		int status;
 
@@ -272,8 +274,8 @@ static int take_periodically(struct take *t, const char *path)
 		if ((t->given->count != 0 && n == t->given->count) ||
 		    (t->given->time != 0 && due - begin > t->given->time))
 			break;
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-			;
+		if (!fa_snapshot_run_goes_on(&t->run, -1, due, &ended))
+			break;
 	}
 	return worst;
 }
@@ -281,6 +283,8 @@ static int take_periodically(struct take *t, const char *path)
 static int wait_ended(const struct take *t, const struct fa_snapshot_watch *w, enum fa_snapshot_seen seen)
 {
 	switch (seen) {
+	case FA_SEEN_STOPPED:
+		return FA_EXIT_OK;
 	case FA_SEEN_LATE:
 		return fa_fail(FA_EXIT_NOT_FOUND, "pid %d: it did not come to that in time (--for)",
 			       (int)t->pid[0]);
@@ -323,7 +327,7 @@ static int take_when(struct take *t, const char *path)
 		return status;
 	if (t->pids != 1 || given->names.count != 0)
 		return fa_usage(t->cli, "--when-live, --when-rss, --at-exit and --on-peak watch one --pid");
-	e = fa_snapshot_watch_open(&w, t->cli->root, &t->sock, t->pid[0], given->time);
+	e = fa_snapshot_watch_open(&w, t->cli->root, &t->sock, &t->run, t->pid[0], given->time);
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e == -ESRCH ? -ENOENT : e), "pid %d: %s", (int)t->pid[0],
 			       fa_strerror(e));
@@ -409,19 +413,25 @@ static int take(struct take *t)
 		return status;
 	(void)snprintf(now, sizeof(now), "snapshot.%llu.falloc",
 		       (unsigned long long)(fa_real_ns() / 1000000000u));
-	if (given->every != 0)
-		return take_periodically(t, path);
-	if (waits(given))
-		return take_when(t, path);
+	if (given->every != 0 || waits(given)) {
+		/* Where no such socket can be, it goes on without: --stop does not find it. */
+		(void)!fa_snapshot_run_open(&t->run, t->pid, &t->pids, &t->named, &t->own.names);
+		status = given->every != 0 ? take_periodically(t, path) : take_when(t, path);
+		fa_snapshot_run_close(&t->run);
+		return status;
+	}
 	status = find_named(t);
 	return status != 0 ? status : take_all(t, path, false);
 }
 
 int fa_snapshot_take(const struct fa_cli *cli, const struct fa_snapshot_given *given)
 {
-	struct take t = {.cli = cli, .given = given, .sock = -1};
+	struct take t = {.cli = cli, .own = *given, .sock = -1};
 	int status = fa_snapshot_pids(cli, &given->pids, t.pid, &t.pids), e;
 
+	if (given->stop)
+		return fa_snapshot_run_stop(cli, given);
+	t.given = &t.own;
 	if (status == 0)
 		status = check(cli, given, &t);
 	if (status != 0)

@@ -3,7 +3,6 @@
  * whenever it holds more than ever. It is we who look, LOOK_MS apart; the program does nothing for it.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +49,10 @@ static uint64_t rss_of(int32_t pid)
 	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
-/* It has ended, or so many milliseconds have passed. */
-static bool ends_within(int pidfd, int ms)
+int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock,
+			   const struct fa_snapshot_run *run, int32_t pid, uint64_t time)
 {
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&p, 1, ms) == 1;
-}
-
-int fa_snapshot_watch_open(struct fa_snapshot_watch *w, const char *root, int *sock, int32_t pid, uint64_t time)
-{
-	*w = (struct fa_snapshot_watch){.root = root, .sock = sock, .pid = pid};
+	*w = (struct fa_snapshot_watch){.root = root, .sock = sock, .run = run, .pid = pid};
 	w->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	w->until_ns = time != 0 ? fa_mono_ns() + time : UINT64_MAX;
 	return w->pidfd < 0 ? -errno : 0;
@@ -90,9 +82,15 @@ static int look(struct fa_snapshot_watch *w, uint64_t *ret_live)
 
 enum fa_snapshot_seen fa_snapshot_watch(struct fa_snapshot_watch *w, uint64_t live, uint64_t rss)
 {
-	while (!ends_within(w->pidfd, LOOK_MS)) {
+	bool ended = false;
+
+	for (;;) {
 		uint64_t now = 0;
 
+		if (!fa_snapshot_run_goes_on(w->run, w->pidfd, fa_mono_ns() + LOOK_MS * 1000000ull, &ended))
+			return FA_SEEN_STOPPED;
+		if (ended)
+			return FA_SEEN_ENDED;
 		if (live != 0 && look(w, &now) < 0)
 			return FA_SEEN_FAILED;
 		w->live = now;
@@ -101,5 +99,4 @@ enum fa_snapshot_seen fa_snapshot_watch(struct fa_snapshot_watch *w, uint64_t li
 		if (fa_mono_ns() > w->until_ns)
 			return FA_SEEN_LATE;
 	}
-	return FA_SEEN_ENDED;
 }

@@ -135,6 +135,8 @@ static void text_armed(const struct fa_status *s)
 			printf("  path %s", shown(r->path, ~(size_t)0));
 		if (r->uid != FA_USER_ANY)
 			printf("  user %u", r->uid);
+		if (r->when != 0)
+			printf("  since %s", fa_format_time(when, sizeof(when), r->when));
 		if (r->expires != 0)
 			printf("  until %s", fa_format_time(when, sizeof(when), r->expires));
 		if (r->starts_left != 0)

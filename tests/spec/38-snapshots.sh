@@ -364,4 +364,40 @@ has_begun() { tell "$1" "alloc 1"; take "$1" --pid "$(pid "$1")"; }
 known_since() { local b; b=$(tr -d '(),' <<<"$1"); same "$(blocks l)" "($((${b% *} + $2)), $((${b#* } + 100 * $2)))"; }
 it 38.20 "by PID of a process that a session records already: from then on, beside its events; forks go on without" recorded
 
+stopped_from_elsewhere() {
+	launch l "$T/m/live"
+	snapshot config --pid "$(pid l)" enable
+	tell l "alloc 10"
+	wait_for 10 keeps "$(pid l)"
+	rm -f "$W"/s.*
+	snapshot take --pid "$(pid l)" --every 1s -o "$W/s.falloc" & local every=$!
+	snapshot take --name live --every 100s -o "$W/n.falloc" & local named=$!
+	snapshot take --pid "$(pid l)" --when-live 1G -o "$W/g.falloc" & local when=$!
+	wait_for 10 test -s "$W/s.1.falloc"
+	wait_for 10 test -s "$W/n.1.falloc"
+	wait_for 10 eval 'grep -qE "@firstalloc-take-[0-9]+-0-$(pgrep -n -f "when-live 1G")$" /proc/net/unix'
+	same "$(status_of snapshot take --stop --pid 1)" 5
+	same "$(status_of as $ALICE "$FA" --root "$R" snapshot take --stop)" 5
+	kill -0 $every && kill -0 $when && kill -0 $named || return 1
+	same "$(snapshot take --stop --pid "$(pid l)")" "2 'snapshot take' told to end with these."
+	wait $every
+	wait $when
+	kill -0 $named
+	same "$(snapshot take --stop)" "1 'snapshot take' told to end."
+	wait $named
+	[ ! -e "$W/g.falloc" ]
+	same "$(status_of snapshot take --stop)" 5
+	finish l
+}
+it 38.21 "take --stop ends what goes on, of some processes or all; nobody else's" stopped_from_elsewhere
+
+since() {
+	snapshot config live enable >/dev/null
+	snapshot config live | grep -qE '^live: enabled since [0-9]{4}-'
+	$fa status | grep -qE '^  live +flags 0x10  since [0-9]{4}-'
+	snapshot config live disable >/dev/null
+	! $fa status | grep -qE '^  live +flags' || return 1
+}
+it 38.22 "config and status say what is armed, and since when" since
+
 results
