@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/config_internal.h"
 #include "base/io.h"
 #include "base/parse.h"
 #include "base/paths.h"
@@ -65,7 +66,7 @@ static FA_PRINTF(4, 5) void add_problem(struct reading *r, struct fa_autologger 
 		memcpy(a->problem, text, sizeof(text));
 }
 
-static bool name_ok(const char *name)
+bool fa_config_name_ok(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -86,7 +87,7 @@ static struct fa_autologger *find_or_add(struct reading *r, const char *name)
 	for (int i = 0; i < c->autologgers; i++)
 		if (strcmp(c->autologger[i].name, name) == 0)
 			return &c->autologger[i];
-	if (!name_ok(name)) {
+	if (!fa_config_name_ok(name)) {
 		add_problem(r, NULL, "", "a session's name has letters, digits and . _ - @ +");
 		return NULL;
 	}
@@ -100,6 +101,7 @@ static struct fa_autologger *find_or_add(struct reading *r, const char *name)
 	(void)snprintf(a->file_name, sizeof(a->file_name), FA_DIR_LOG "/%s.falloc", name);
 	(void)snprintf(a->mode, sizeof(a->mode), "sequential");
 	(void)snprintf(a->source, sizeof(a->source), "%s", r->path);
+	a->clock_type = FA_CLOCK_TYPE_COUNTER;
 	return a;
 }
 
@@ -143,6 +145,7 @@ static const struct number_key autologger_keys[] = {
 	{"MaxFileSize", 0, 1 << 24, 1 << 20, AT(fa_autologger, max_file_size), "megabytes"},
 	{"MinFree", 0, 1 << 24, 1 << 20, AT(fa_autologger, min_free), "megabytes"},
 	{"FileMax", 0, 16, 1, AT(fa_autologger, file_max), "files, 1 to 16, or 0"},
+	{"PostBootDelay", 0, 86400, 1, AT(fa_autologger, post_boot_delay), "seconds, 0 to 86400"},
 };
 
 /* 1: taken, 0: no such key, -EINVAL. */
@@ -202,39 +205,74 @@ static int take_mode(struct fa_autologger *a, const char *value)
 	return -EINVAL;
 }
 
-/* Values that are no numbers. 1 taken, 0 no such key, -EINVAL. */
+/* Values that are no numbers: 1 taken, -EINVAL. */
+static int take_start(struct fa_autologger *a, const char *value)
+{
+	if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+		return -EINVAL;
+	a->start = value[0] == '1';
+	return 1;
+}
+
+static int take_policy(struct fa_autologger *a, const char *value)
+{
+	if (strcmp(value, "wait") != 0 && strcmp(value, "count") != 0)
+		return -EINVAL;
+	a->count = value[0] == 'c';
+	return 1;
+}
+
+static int take_file_name(struct fa_autologger *a, const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= sizeof(a->file_name))
+		return -EINVAL;
+	(void)snprintf(a->file_name, sizeof(a->file_name), "%s", value);
+	a->file_name_given = true;
+	return 1;
+}
+
+static const struct word_key {
+	const char *key;
+	int (*take)(struct fa_autologger *a, const char *value);
+	const char *what;
+} word_keys[] = {
+	{"Start", take_start, "0 or 1"},
+	{"LogFileMode", take_mode, "sequential, circular or buffering, and 'preallocate' behind a comma"},
+	{"Policy", take_policy, "wait or count"},
+	{"FileName", take_file_name, "an absolute path"},
+	{"ClockType", fa_config_take_clock, "1 (performance counter), 2 (system time) or 3 (CPU cycles)"},
+	{"StackWalkingFilter", fa_config_take_stacks,
+	 "alloc, realloc, free, HeapAlloc or the like, numbers of events, all or none, with commas"},
+	{"Images", fa_config_take_images, "at most 16 names of programs, with commas, without folders"},
+	{"StopAt", fa_config_take_stop, "a unit of systemd (multi-user.target) or a time (30s, 5m)"},
+};
+
+/* 1 taken, 0 no such key, -EINVAL. */
 static int autologger_word(struct fa_autologger *a, const char *key, const char *value,
 			   const char **ret_what)
 {
-	if (strcmp(key, "Start") == 0) {
-		*ret_what = "0 or 1";
-		if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-			return -EINVAL;
-		a->start = value[0] == '1';
-		return 1;
+	for (size_t i = 0; i < sizeof(word_keys) / sizeof(word_keys[0]); i++) {
+		if (strcmp(word_keys[i].key, key) != 0)
+			continue;
+		*ret_what = word_keys[i].what;
+		return word_keys[i].take(a, value);
 	}
-	if (strcmp(key, "LogFileMode") == 0) {
-		*ret_what = "sequential, circular or buffering, and 'preallocate' behind a comma";
-		return take_mode(a, value);
+	return fa_config_take_foreign(a, key, value);
+}
+
+static int take_value(struct fa_autologger *a, const char *key, const char *value,
+		      const char **ret_what)
+{
+	int got = take_number(autologger_keys, sizeof(autologger_keys) / sizeof(autologger_keys[0]),
+			      a, key, value, ret_what);
+
+	fa_config_no_override(a, key);
+	/* ETW: only full buffers. Ours are written out each second at least. */
+	if (got == 1 && strcmp(key, "FlushTimer") == 0 && a->flush_timer == 0) {
+		fa_config_override(a, key, "0", "1", "what is recorded is written within a second");
+		a->flush_timer = 1;
 	}
-	if (strcmp(key, "Policy") == 0) {
-		*ret_what = "wait or count";
-		if (strcmp(value, "wait") != 0 && strcmp(value, "count") != 0)
-			return -EINVAL;
-		a->count = value[0] == 'c';
-		return 1;
-	}
-	if (strcmp(key, "FileName") == 0) {
-		*ret_what = "an absolute path";
-		if (value[0] != '/' || strlen(value) >= sizeof(a->file_name))
-			return -EINVAL;
-		(void)snprintf(a->file_name, sizeof(a->file_name), "%s", value);
-		return 1;
-	}
-	/* Windows keeps the last start's result and the last file's number here; ours lie in
-	 * /var/lib/firstalloc/autologger, because /etc may be read-only. A value that somebody copied
-	 * over is no mistake. */
-	return strcmp(key, "Status") == 0 || strcmp(key, "FileCounter") == 0;
+	return got != 0 ? got : autologger_word(a, key, value, ret_what);
 }
 
 static void autologger_value(struct reading *r, const char *name, const char *key,
@@ -246,14 +284,26 @@ static void autologger_value(struct reading *r, const char *name, const char *ke
 
 	if (a == NULL)
 		return;
-	got = take_number(autologger_keys, sizeof(autologger_keys) / sizeof(autologger_keys[0]), a,
-			  key, value, &what);
-	if (got == 0)
-		got = autologger_word(a, key, value, &what);
+	got = take_value(a, key, value, &what);
 	if (got == 0)
 		add_problem(r, a, key, ": there is no such value");
 	else if (got < 0)
 		add_problem(r, a, key, ": '%s' is not what is expected: %s", value, what);
+}
+
+int fa_config_check_value(const char *key, const char *value, char *ret_why, size_t size)
+{
+	struct fa_autologger a = {0};
+	const char *what = "";
+	int got = take_value(&a, key, value, &what);
+
+	if (got > 0)
+		return 0;
+	if (got == 0)
+		(void)snprintf(ret_why, size, "%s: there is no such value", key);
+	else
+		(void)snprintf(ret_why, size, "%s: '%s' is not what is expected: %s", key, value, what);
+	return -EINVAL;
 }
 
 static int on_value(void *user, const char *section, const char *key, const char *value)

@@ -19,6 +19,8 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/stage.h"
+#include "cli/words.h"
+#include "collector/effective.h"
 #include "registry/registry.h"
 
 static struct {
@@ -72,9 +74,39 @@ static void read_last_start(const struct fa_cli *cli, const char *name, struct l
 	free(body);
 }
 
+static const char *stacks_text(const struct fa_autologger *a, char *buf, size_t size)
+{
+	if (a->stacks == 0)
+		return "as rules say";
+	return fa_words_text(buf, size, a->stacks & ~FA_WALK_GIVEN, fa_stack_words);
+}
+
+static const char *stop_text(const struct fa_autologger *a, char *buf, size_t size)
+{
+	if (a->stop_after == 0)
+		return a->stop_target;
+	(void)snprintf(buf, size, "%us", a->stop_after);
+	return buf;
+}
+
+static void overrides_json(struct fa_json *j, const struct fa_autologger *a)
+{
+	fa_json_array(j, "overrides");
+	for (int i = 0; i < a->overrides; i++) {
+		fa_json_object(j, NULL);
+		fa_json_string(j, "key", a->override[i].key);
+		fa_json_string(j, "requested", a->override[i].requested);
+		fa_json_string(j, "effective", a->override[i].effective);
+		fa_json_string(j, "why", a->override[i].why);
+		fa_json_end_object(j);
+	}
+	fa_json_end_array(j);
+}
+
 static void show_json(struct fa_json *j, const struct fa_cli *cli, const struct fa_autologger *a)
 {
 	struct last_start l;
+	char text[64];
 
 	read_last_start(cli, a->name, &l);
 	fa_json_object(j, NULL);
@@ -94,6 +126,12 @@ static void show_json(struct fa_json *j, const struct fa_cli *cli, const struct 
 		fa_json_u64(j, "FileCounter", strtoull(l.counter, NULL, 10));
 	else
 		fa_json_null(j, "FileCounter");
+	fa_json_u64(j, "ClockType", a->clock_type);
+	fa_json_string(j, "StackWalkingFilter", stacks_text(a, text, sizeof(text)));
+	fa_json_string(j, "Images", a->images);
+	fa_json_string(j, "StopAt", stop_text(a, text, sizeof(text)));
+	fa_json_u64(j, "PostBootDelay", a->post_boot_delay);
+	overrides_json(j, a);
 	fa_json_string(j, "source", a->source);
 	fa_json_string(j, "problem", a->problem[0] ? a->problem : NULL);
 	if (l.known) {
@@ -143,6 +181,19 @@ static int list(const struct fa_cli *cli, const struct fa_config *c)
 	return FA_EXIT_OK;
 }
 
+static void show_more(const struct fa_autologger *a)
+{
+	char text[320];
+
+	printf("ClockType = %u\nStackWalkingFilter = %s\n", a->clock_type,
+	       stacks_text(a, text, sizeof(text)));
+	printf("Images = %s\n", a->images);
+	printf("StopAt = %s\nPostBootDelay = %u\n", stop_text(a, text, sizeof(text)),
+	       a->post_boot_delay);
+	for (int i = 0; i < a->overrides; i++)
+		printf("Overridden: %s\n", fa_override_text(text, sizeof(text), &a->override[i]));
+}
+
 static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 {
 	struct last_start l;
@@ -164,6 +215,7 @@ static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 	       a->maximum_buffers, a->flush_timer ? a->flush_timer : 1);
 	printf("MaxFileSize = %llu\n", (unsigned long long)(a->max_file_size >> 20));
 	printf("FileMax = %u\n", a->file_max);
+	show_more(a);
 	if (l.counter[0] != '\0')
 		printf("FileCounter = %s   (of the last file, FILE.%04lu)\n", l.counter,
 		       strtoul(l.counter, NULL, 10));
@@ -176,8 +228,8 @@ static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 	return FA_EXIT_OK;
 }
 
-/* Is any enabled? Then a flagged process records although no collector answers yet. */
-static int publish_flag(const struct fa_cli *cli, bool *ret_any)
+/* Is any enabled? Then a flagged process records although no collector answers yet. And what Images names is flagged. */
+static int publish(const struct fa_cli *cli, bool *ret_any)
 {
 	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
 	struct fa_config *c = malloc(sizeof(*c));
@@ -189,11 +241,11 @@ static int publish_flag(const struct fa_cli *cli, bool *ret_any)
 	e = fa_config_read(cli->root, c);
 	for (int i = 0; e == 0 && i < c->autologgers; i++)
 		any |= c->autologger[i].start && c->autologger[i].problem[0] == '\0';
-	free(c);
 	if (e == 0)
 		e = fa_registry_open(cli->root, FA_REGISTRY_WRITE, &reg);
 	if (e == 0)
-		e = fa_registry_set_flag(reg, FA_INDEX_AUTOLOGGER, any, NULL);
+		e = fa_registry_follow(reg, c);
+	free(c);
 	*ret_any = any;
 	return e;
 }
@@ -250,7 +302,7 @@ static int switch_one(const struct fa_cli *cli, const char *name, bool on)
 		e = fa_replace_file(path, body, (size_t)n, 0644);
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
-	e = publish_flag(cli, &any);
+	e = publish(cli, &any);
 	if (e < 0)
 		return fa_fail((int)fa_exit_of(e),
 			       "%s is written, but the registry's index is not: "
@@ -327,6 +379,8 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	if (c == NULL)
 		return fa_fail(FA_EXIT_FAILED, "%s", fa_strerror(-ENOMEM));
 	e = fa_config_read(cli->root, c);
+	for (int i = 0; e == 0 && i < c->autologgers; i++)
+		fa_autologger_effective(&c->autologger[i]);
 	if (e < 0)
 		e = fa_fail((int)fa_exit_of(e), "%s" FA_PATH_INI ": %s", cli->root, fa_strerror(e));
 	else
@@ -349,7 +403,8 @@ const struct fa_command fa_cmd_autologger = {
 		"(sequential, circular, buffering), "
 		"MaxFileSize (MB, 0: no limit) and FileName (default "
 		"/var/log/firstalloc/NAME.falloc; an existing file is moved to NAME.falloc.1; with "
-		"FileMax each start has its own, FILE.0001 and on). "
+		"FileMax each start has its own, FILE.0001 and on), ClockType, StackWalkingFilter; and of "
+		"our own Images, StopAt, PostBootDelay and Policy: see firstalloc.ini(5). "
 		"When "
 		"firstallocd starts it runs those with Start=1, before flagged services start.\n"
 		"\n"
@@ -359,7 +414,8 @@ const struct fa_command fa_cmd_autologger = {
 		"PID 1 does, if the initramfs was made (update-initramfs) since firstalloc was installed; "
 		"kernel word firstalloc=off: not at all. show tells how the last start went. A "
 		"broken "
-		"section is told with file, line and key, and stops only itself.",
+		"section is told with file, line and key, and stops only itself; a value that cannot be had is "
+		"overridden, and show and the log say what was requested and what holds.",
 	.examples = "firstalloc autologger enable boot # trace flagged programs from boot on\n"
 		    "firstalloc autologger show boot # its values, and how the last start went\n",
 	.options = options,

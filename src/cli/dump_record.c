@@ -21,7 +21,7 @@ static const char *const clock_sources[] = {"tsc", "monotonic"};
 static const char *const policies[] = {"wait", "count"};
 static const char *const gone_reasons[] = {"ended", "session-ended", "taken-out"};
 static const char *const end_reasons[] = {"stopped", "size-limit", "disk", "write-error",
-					  "target-ended", "written-limit", "saved", "next-file"};
+					  "target-ended", "written-limit", "saved", "next-file", "stop-at"};
 
 const char *fa_dump_event_name(unsigned kind)
 {

@@ -22,6 +22,7 @@ const struct fa_word fa_option_words[] = {{FA_RULE_SCRIPT, "script"},
 					  {FA_RULE_SANITIZER, "sanitizer"},
 					  {FA_RULE_ARGS, "record-args"},
 					  {FA_RULE_DISARMED, "disarmed"},
+					  {FA_RULE_NAMED, "named"},
 					  {0, NULL}};
 
 static const char *const stamp_words[] = {

@@ -100,6 +100,7 @@ void fa_family_answer(struct fa_family *f, uint32_t word, uint32_t policy, uint3
 #define FA_STACKS_OF_RULE (~0u)
 void fa_family_want_stacks(struct fa_family *f, uint32_t stacks);
 uint32_t fa_family_rule_stacks(const struct fa_family *f); /* as its rule has it */
+bool fa_family_is_named_only(const struct fa_family *f); /* FA_RULE_NAMED */
 /* Does it keep a table of live blocks, does it record events? As its rule says. */
 bool fa_family_keeps_table(const struct fa_family *f);
 bool fa_family_has_events(const struct fa_family *f);

@@ -243,6 +243,11 @@ bool fa_family_order_table(struct fa_family *f, uint32_t most_mb)
 	return true;
 }
 
+bool fa_family_is_named_only(const struct fa_family *f)
+{
+	return (f->header.options & FA_RULE_NAMED) != 0;
+}
+
 bool fa_family_keeps_table(const struct fa_family *f)
 {
 	/* By an order that was given while it ran, too: by a collector before us, it may be. */

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "collector/effective.h"
 #include "daemon/keeper.h"
 
 enum { TRY_FOR_S = 60, AGAIN_MS = 900 };
@@ -28,21 +29,6 @@ static const char *text_of(int e)
 {
 	return e == -EPERM ? "a user other than root could change its folder, or one above it"
 			   : fa_strerror(e);
-}
-
-static void fill_options(const struct fa_autologger *a, struct fa_session_options *o)
-{
-	(void)snprintf(o->name, sizeof(o->name), "%s", a->name);
-	o->flags = FA_SESSION_AUTOLOGGER;
-	o->policy = a->count ? FA_POLICY_COUNT : FA_POLICY_WAIT;
-	o->buffer_size = a->buffer_size;
-	o->minimum_buffers = a->minimum_buffers;
-	o->maximum_buffers = a->maximum_buffers;
-	o->flush_timer = a->flush_timer;
-	o->log_file_mode =
-		fa_log_mode_of(a->mode) | (a->preallocate ? (uint32_t)FA_LOG_PREALLOCATE : 0);
-	o->maximum_file_size = a->max_file_size;
-	o->minimum_free = a->min_free;
 }
 
 static struct kept *free_kept(struct keeper *k)
@@ -95,7 +81,7 @@ static int start(struct keeper *k, int i, const char **ret_what)
 
 	if (kept == NULL)
 		return -E2BIG;
-	fill_options(a, &m.u.session.options);
+	fa_autologger_options(a, &m.u.session.options);
 	*ret_what = fa_session_mode_fault(&m.u.session.options);
 	if (*ret_what != NULL)
 		return -EINVAL;
@@ -105,6 +91,7 @@ static int start(struct keeper *k, int i, const char **ret_what)
 	if (e < 0)
 		return e;
 	al->id = m.u.session.id = fa_real_ns() + (uint64_t)i;
+	al->started_ns = fa_mono_ns();
 	m.u.session.in_memory = al->memory_fd >= 0;
 	m.u.session.started_real = fa_real_ns();
 	e = msg_send(k->part[PART_COLLECTOR].fd, &m, FA_MSG_SESSION, &fd, 1);
@@ -259,6 +246,16 @@ void autologgers_turn(struct keeper *k)
 
 void autologgers_init(struct keeper *k)
 {
+	char text[320];
+
+	for (int i = 0; i < k->settings->config.autologgers; i++) {
+		struct fa_autologger *a = &k->settings->config.autologger[i];
+
+		fa_autologger_effective(a);
+		for (int j = 0; j < a->overrides && a->start; j++)
+			log_line("autologger %s: %s", a->name,
+				 fa_override_text(text, sizeof(text), &a->override[j]));
+	}
 	for (int i = 0; i < FA_CONFIG_AUTOLOGGERS; i++)
 		k->autologger[i].memory_fd = k->autologger[i].file_fd = -1;
 }

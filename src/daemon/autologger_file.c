@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/parse.h"
 #include "base/paths.h"
+#include "base/trust.h"
 #include "daemon/keeper.h"
 
 #define KEY_COUNTER "FileCounter = "
@@ -34,7 +35,7 @@ static int status_path(const struct keeper *k, const char *name, char *buf, size
 void autologger_status(const struct keeper *k, const struct fa_autologger *a, uint32_t counter,
 		       int error, const char *text)
 {
-	char file[600], body[600], when[64];
+	char file[600], body[600 + FA_CONFIG_OVERRIDES * 340], when[64], line[320];
 	char *slash;
 	int n, e = status_path(k, a->name, file, sizeof(file));
 
@@ -48,6 +49,9 @@ void autologger_status(const struct keeper *k, const struct fa_autologger *a, ui
 		     fa_format_time(when, sizeof(when), fa_real_ns() / 1000000000u));
 	if (counter != 0)
 		n += snprintf(body + n, sizeof(body) - (size_t)n, KEY_COUNTER "%u\n", counter);
+	for (int i = 0; i < a->overrides; i++)
+		n += snprintf(body + n, sizeof(body) - (size_t)n, "Override = %s\n",
+			      fa_override_text(line, sizeof(line), &a->override[i]));
 	if (e == 0)
 		e = fa_replace_file(file, body, (size_t)n, 0644);
 	if (e < 0 && e != -EROFS)
@@ -62,7 +66,7 @@ static uint32_t last_counter(const struct keeper *k, const struct fa_autologger 
 	size_t len;
 
 	if (status_path(k, a->name, file, sizeof(file)) < 0 ||
-	    fa_read_file(file, 4096, &body, &len) < 0)
+	    fa_read_file(file, 8192, &body, &len) < 0)
 		return 0;
 	at = strstr(body, KEY_COUNTER);
 	if (at != NULL)
@@ -85,11 +89,11 @@ static int make_folder(const char *dir)
 	while (access(there, F_OK) < 0 && errno == ENOENT &&
 	       (slash = strrchr(there, '/')) != NULL && slash != there)
 		*slash = '\0';
-	e = place_trust(there);
+	e = fa_path_trust(there);
 	if (e >= 0)
 		e = fa_make_dirs(dir, 0755);
 	if (e >= 0)
-		e = place_trust(dir);
+		e = fa_path_trust(dir);
 	return e < 0 ? e : 0;
 }
 

@@ -221,6 +221,13 @@ static void take_info(struct collector *c, const struct fa_msg_info *info)
 	sessions_say_wants(c);
 }
 
+static void end_session(struct collector *c, uint64_t id)
+{
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && !c->session[i].ended && c->session[i].id == id)
+			session_stop(c, &c->session[i], FA_END_STOP_AT);
+}
+
 static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fds[MSG_FDS])
 {
 	switch (m->type) {
@@ -236,6 +243,10 @@ static void from_keeper(struct collector *c, const struct fa_part_msg *m, int fd
 		take_session(c, &m->u.session, &fds[0]);
 		c->sessions_given++;
 		c->ready_due = true;
+		break;
+	case FA_MSG_SESSION_END:
+		collector_settle(c);
+		end_session(c, m->u.session.id);
 		break;
 	case FA_MSG_FILE:
 		move_session(c, m->u.file.session, fds[0]);

@@ -47,6 +47,7 @@ bool family_is_wanted(const struct session *s, const struct family *fam)
 	if (s->used && !s->ended && (fam->named >> s->index & 1) != 0)
 		return true;
 	return fa_arena_is_flagged(&fam->info) && fa_family_has_events(fam->f) &&
+	       (s->o.image_count != 0 || !fa_family_is_named_only(fam->f)) &&
 	       session_wants(s, belongs_to(fam), fa_base_name(fam->info.exe), fam->exec_name);
 }
 

@@ -264,6 +264,7 @@ static void turn(struct keeper *k)
 	if (now - k->second_ns >= 1000000000u) {
 		k->second_ns = now;
 		autologgers_turn(k);
+		autologgers_end_turn(k, now);
 		rules_turn(k, now);
 		parts_tell_info(k);
 	}

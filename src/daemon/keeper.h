@@ -44,6 +44,11 @@ struct autologger {
 	pid_t asked;   /* the collector that was told of it, 0: none */
 	uint64_t again_ns; /* it could not take it: ask again then */
 	bool over;     /* the session has ended: the keeper copies what there is */
+	/* StopAt and PostBootDelay (autologger_end.c) */
+	uint64_t started_ns;
+	uint64_t end_ns;   /* it ends then; 0: not known yet */
+	pid_t asking;      /* who asks systemd about its unit; 0: nobody */
+	bool cannot_ask;   /* and that was said */
 };
 
 enum { ASKERS_MAX = 32, PURSES = 64 };
@@ -85,6 +90,7 @@ struct keeper {
 	struct fa_registry *registry;
 	struct fa_rule_list rules; /* limited ones are looked for here */
 	uint64_t rules_generation;
+	bool followed; /* the registry has what the autologgers need of it */
 };
 
 /* keeper.c */
@@ -100,9 +106,6 @@ void parts_tell_info(struct keeper *k);
 /* place.c: files and sockets */
 int place_prepare(struct keeper *k) FA_MUST_USE;
 void place_leave(struct keeper *k);
-/* Can only root change this folder and those above it? 0; 1 yes, but anybody may make files in it;
- * -EPERM, -errno. */
-int place_trust(const char *path) FA_MUST_USE;
 void notify(const char *text);
 /* Under the unit, when another one runs: is it one that waits for that? Then systemd is told that it is the
  * unit's main process, and we may go. */
@@ -117,6 +120,10 @@ void autologgers_init(struct keeper *k);
 void autologgers_finish(struct keeper *k); /* the collector has ended its sessions */
 void autologger_over(struct keeper *k, uint64_t session);
 void autologger_moved(struct keeper *k, const struct fa_msg_file *m);
+
+/* autologger_end.c: those that end by themselves. `child`: one of ours has ended; is it who asked? */
+void autologgers_end_turn(struct keeper *k, uint64_t now);
+void autologgers_child(struct keeper *k, pid_t child, int status);
 
 /* autologger_file.c: its trace, and what is remembered of its last start */
 int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint32_t *ret_counter,

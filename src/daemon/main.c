@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "base/trust.h"
 #include "collector/drain.h"
 #include "daemon/keeper.h"
 
@@ -191,7 +192,7 @@ int main(int argc, char **argv)
 		return FA_EXIT_DENIED;
 	}
 	/* Before anything is read or made there. */
-	if (settings.root[0] != '\0' && place_trust(settings.root) < 0) {
+	if (settings.root[0] != '\0' && fa_path_trust(settings.root) < 0) {
 		fprintf(stderr,
 			"firstallocd: --root %s: a user other than root could change this folder "
 			"or one "

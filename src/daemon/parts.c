@@ -265,13 +265,15 @@ void part_reap(struct keeper *k, uint64_t now)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		autologgers_child(k, pid, status);
 		for (int i = 0; i < PARTS; i++)
 			if (k->part[i].pid == pid) {
 				while (k->part[i].fd >= 0) /* its last words; then it is closed */
 					read_part(k, &k->part[i]);
 				died(k, (enum part_name)i, status, now);
 			}
+	}
 	for (int i = 0; i < PARTS && !k->stopping; i++) {
 		int e;
 

@@ -223,11 +223,32 @@ static void do_late(struct keeper *k)
 	late_told = late_told && lates > 0;
 }
 
+/* Somebody may have written the configuration without `firstalloc autologger`. Where nothing can be written yet, again
+ * in the next turn. */
+static void follow(struct keeper *k)
+{
+	const struct fa_config *c = &k->settings->config;
+	int e = 0;
+
+	for (int i = 0; i < c->autologgers && k->registry == NULL && e == 0; i++)
+		if (c->autologger[i].start)
+			e = rules_open(k);
+	if (e == 0 && k->registry != NULL)
+		e = fa_registry_follow(k->registry, c);
+	k->followed = e == 0 || (e != -EROFS && !is_busy(e));
+	if (e < 0 && k->followed)
+		log_line("the autologgers' images are not flagged: %s", fa_strerror(e));
+}
+
 void rules_turn(struct keeper *k, uint64_t now)
 {
 	int e;
 
-	if (!have_registry(k, now))
+	if (!have_registry(k, now) && k->followed)
+		return;
+	if (!k->followed)
+		follow(k);
+	if (k->registry == NULL)
 		return;
 	e = fa_registry_check(k->registry);
 	if (e >= 0)

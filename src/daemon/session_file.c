@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "collector/effective.h"
 #include "daemon/collector.h"
 
 enum { END_ROOM = 64 << 10 }; /* newfile: for the ends of the processes */
@@ -31,18 +32,9 @@ enum { END_ROOM = 64 << 10 }; /* newfile: for the ends of the processes */
 uint64_t session_minimum_free(const struct collector *c, const struct fa_session_options *o, int fd)
 {
 	struct statvfs v;
-	uint64_t five;
 
-	if (o->minimum_free == ~0ull)
-		return 0;
-	if (o->minimum_free != 0)
-		return o->minimum_free;
-	if (c->settings->config.min_free != 0)
-		return c->settings->config.min_free;
-	if (fstatvfs(fd, &v) < 0)
-		return 0;
-	five = (uint64_t)v.f_blocks * v.f_frsize / 20;
-	return five > 1u << 30 ? five : 1u << 30;
+	return fa_minimum_free(o->minimum_free, c->settings->config.min_free,
+			       fstatvfs(fd, &v) < 0 ? NULL : &v);
 }
 
 /* Room that is there for sure. It is not part of the file until it is written to. */

@@ -210,8 +210,7 @@ static int tail_check(const struct fa_control_request *r, const char **ret_what)
 {
 	const char *what = NULL;
 
-	if (r->session_id == 0 &&
-	    !(terminated(r->session.name, sizeof(r->session.name)) && fa_session_name_ok(r->session.name)))
+	if (!names_session(r))
 		what = "name";
 	else if (!images_ok(&r->session))
 		what = "image";
@@ -299,6 +298,7 @@ const char *fa_end_reason_text(unsigned reason)
 		"its user's limit for written bytes was reached (WrittenPerUser)",
 		"saved while the session went on",
 		"the session went on in another file",
+		"its StopAt was reached",
 	};
 
 	return reason < sizeof(text) / sizeof(text[0]) ? text[reason] : "?";

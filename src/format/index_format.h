@@ -66,6 +66,7 @@ enum fa_rule_options {
 	FA_RULE_SANITIZER = 1 << 3, /* sanitizer builds too */
 	FA_RULE_ARGS = 1 << 4,      /* record the arguments */
 	FA_RULE_DISARMED = 1 << 5,  /* its program crashed again and again: flagged, never traced */
+	FA_RULE_NAMED = 1 << 6,     /* only for sessions that name the image; made for autologgers with Images= */
 	FA_RULE_TABLE_MB = 0xfff << 16, /* what the table of live blocks may take, in MB; 0: as much as there is */
 };
 #define FA_RULE_TABLE_SHIFT 16

@@ -40,6 +40,7 @@ enum fa_part_msg_type {
 	FA_MSG_SESSION, /* down: run this one; up: keep this descriptor for a successor */
 	FA_MSG_SESSION_FILE, /* down: before SESSION, a file that it does not write now; up: keep this one, too, or none */
 	FA_MSG_SESSION_OVER,
+	FA_MSG_SESSION_END, /* down: its StopAt was reached */
 	FA_MSG_FILE, /* down: the trace in memory goes on in this file; up: it does, or why not */
 	FA_MSG_STARTED, /* a rule was used (it may be one "for N starts") */
 	FA_MSG_DISARM,  /* what it flags crashed again and again */

@@ -352,6 +352,7 @@ enum fa_end_reason {
 	FA_END_WRITTEN = 5, /* WrittenPerUser */
 	FA_END_SAVED = 6,   /* a copy of a ring; the session went on */
 	FA_END_NEXT = 7,    /* the session went on in another file */
+	FA_END_STOP_AT = 8, /* StopAt of an autologger */
 };
 
 /* END: the trace was ended properly. Then a sentence. */

@@ -132,6 +132,14 @@ int fa_registry_set_flag(struct fa_registry *reg, enum fa_index_flags flag, bool
 int fa_registry_get_flag(struct fa_registry *reg, enum fa_index_flags flag,
 			 bool *ret_on) FA_MUST_USE;
 
+/*
+ * What the autologgers of `c` need of it: FA_INDEX_AUTOLOGGER while one is to start, and for the Images of those a rule
+ * each (FA_RULE_NAMED) where the image has none for all its starts. Rules of that kind that nobody names any more go.
+ * Writes only where something is different.
+ */
+struct fa_config;
+int fa_registry_follow(struct fa_registry *reg, const struct fa_config *c) FA_MUST_USE;
+
 /* What switches tracing off as a whole: the kill switch, three ways. Bits; 0: it is on. */
 enum fa_off {
 	FA_OFF_COMMAND = 1 << 0, /* `firstalloc off`: FA_INDEX_OFF as published */

@@ -141,6 +141,85 @@ SPEC(long_lines_and_too_many_sections_do_no_harm)
 	CHECK(c.problems == FA_CONFIG_PROBLEMS);
 }
 
+SPEC(stacks_by_name_and_number)
+{
+	const struct fa_autologger *a;
+
+	put(FA_PATH_INI, "[Autologger a]\nStackWalkingFilter = HeapAlloc+0x1024\n"
+			 "[Autologger b]\nStackWalkingFilter = 0x1022, VirtualAlloc\n"
+			 "[Autologger c]\nStackWalkingFilter = none\n"
+			 "[Autologger d]\nStackWalkingFilter = HeapAloc\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "a");
+	CHECK(a->stacks == (FA_WALK_GIVEN | FA_WALK_ALLOC | FA_WALK_FREE) && a->overrides == 0);
+	a = fa_config_autologger(&c, "b");
+	CHECK(a->stacks == (FA_WALK_GIVEN | FA_WALK_REALLOC) && a->overrides == 1 &&
+	      strcmp(a->override[0].requested, "0x1022, VirtualAlloc") == 0 &&
+	      strcmp(a->override[0].effective, "realloc") == 0);
+	CHECK(fa_config_autologger(&c, "c")->stacks == FA_WALK_GIVEN);
+	CHECK(strstr(fa_config_autologger(&c, "d")->problem, ":8: [Autologger d] StackWalkingFilter: 'HeapAloc'") != NULL);
+	CHECK(c.problems == 1);
+}
+
+SPEC(images_come_one_by_one)
+{
+	const struct fa_autologger *a;
+	char name[64];
+	size_t at = 0;
+
+	put(FA_PATH_INI, "[Autologger a]\nImages = nginx,  my prog-2,\n[Autologger b]\nImages = /bin/sh\n"
+			 "[Autologger c]\nImages = 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17\n"
+			 "[Autologger d]\nImages = firstallocd\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "a");
+	CHECK(fa_config_next_image(a, &at, name, sizeof(name)) && strcmp(name, "nginx") == 0);
+	CHECK(fa_config_next_image(a, &at, name, sizeof(name)) && strcmp(name, "my") == 0);
+	CHECK(fa_config_next_image(a, &at, name, sizeof(name)) && strcmp(name, "prog-2") == 0);
+	CHECK(!fa_config_next_image(a, &at, name, sizeof(name)));
+	CHECK(c.problems == 3);
+}
+
+SPEC(an_end_is_a_unit_or_a_time)
+{
+	const struct fa_autologger *a;
+
+	put(FA_PATH_INI, "[Autologger a]\nStopAt = multi-user.target\nPostBootDelay = 7\n"
+			 "[Autologger b]\nStopAt = 1m30s\n[Autologger c]\nStopAt = soon\n"
+			 "[Autologger d]\nStopAt = --help.target\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "a");
+	CHECK(strcmp(a->stop_target, "multi-user.target") == 0 && a->post_boot_delay == 7);
+	CHECK(fa_config_autologger(&c, "b")->stop_after == 90);
+	CHECK(c.problems == 2);
+}
+
+SPEC(what_cannot_be_had_is_overridden_and_the_last_value_counts)
+{
+	const struct fa_autologger *a;
+	char text[400];
+
+	put(FA_PATH_INI, "[Autologger a]\nClockType = 2\nFlushTimer = 0\nGuid = {1}\nBoot = 1\n"
+			 "DisableRealtimePersistence = 0\nStatus = 5\nFileCounter = 3\nClockType = 1\n"
+			 "[Autologger b]\nClockType = 4\n");
+	CHECK(fa_config_read(root, &c) == 0);
+	a = fa_config_autologger(&c, "a");
+	CHECK(a->problem[0] == '\0' && a->overrides == 6 && a->clock_type == 1 && a->flush_timer == 1);
+	for (int i = 0; i < a->overrides; i++)
+		CHECK(strcmp(a->override[i].key, "ClockType") != 0);
+	CHECK(strncmp(fa_override_text(text, sizeof(text), &a->override[0]), "FlushTimer: requested 0, effective 1: ",
+		      38) == 0);
+	CHECK(c.problems == 1);
+}
+
+SPEC(a_value_can_be_tried)
+{
+	char why[200];
+
+	CHECK(fa_config_check_value("FileMax", "16", why, sizeof(why)) == 0);
+	CHECK(fa_config_check_value("FileMax", "17", why, sizeof(why)) < 0 && strstr(why, "FileMax: '17'") != NULL);
+	CHECK(fa_config_check_value("Filemax", "1", why, sizeof(why)) < 0 && strstr(why, "no such value") != NULL);
+}
+
 SPEC(the_file_that_is_installed_has_no_mistake)
 {
 	fa_config_defaults(&c);
@@ -172,6 +251,11 @@ int main(void)
 	RUN(unknown_keys_and_lines_that_are_nothing_are_told);
 	RUN(drop_ins_are_read_by_name_and_the_last_value_counts);
 	RUN(long_lines_and_too_many_sections_do_no_harm);
+	RUN(stacks_by_name_and_number);
+	RUN(images_come_one_by_one);
+	RUN(an_end_is_a_unit_or_a_time);
+	RUN(what_cannot_be_had_is_overridden_and_the_last_value_counts);
+	RUN(a_value_can_be_tried);
 	RUN(the_file_that_is_installed_has_no_mistake);
 	snprintf(path, sizeof(path), "rm -rf %s", root);
 	return system(path) != 0 ? 1 : TEST_RESULT();
