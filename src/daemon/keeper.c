@@ -257,6 +257,7 @@ static void turn(struct keeper *k)
 	part_watch(k, now);
 	part_reap(k, now);
 	requests_turn(k, now);
+	autologgers_sync(k, now);
 	if (!k->announced) {
 		autologgers_turn(k);
 		announce(k, now);

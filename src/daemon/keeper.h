@@ -3,6 +3,7 @@
 #define FA_KEEPER_H
 
 #include <poll.h>
+#include <time.h>
 
 #include "daemon/daemon.h"
 #include "registry/registry.h"
@@ -27,6 +28,9 @@ struct part {
 struct kept {
 	int fd[FA_FILES_MAX]; /* all -1: free */
 	struct fa_msg_session session;
+	/* As it was when it was last written to the disk (autologger_sync.c). */
+	off_t synced_size;
+	struct timespec synced_at;
 };
 
 bool kept_is_used(const struct kept *kept);
@@ -90,6 +94,9 @@ struct keeper {
 	struct fa_registry *registry;
 	struct fa_rule_list rules; /* limited ones are looked for here */
 	uint64_t rules_generation;
+	pid_t syncing; /* who writes a trace to the disk; 0: nobody */
+	uint64_t synced_ns; /* all of them were looked at */
+	int sync_next;
 	bool followed; /* the registry has what the autologgers need of it */
 };
 
@@ -124,6 +131,10 @@ void autologger_moved(struct keeper *k, const struct fa_msg_file *m);
 /* autologger_end.c: those that end by themselves. `child`: one of ours has ended; is it who asked? */
 void autologgers_end_turn(struct keeper *k, uint64_t now);
 void autologgers_child(struct keeper *k, pid_t child, int status);
+
+/* autologger_sync.c: their traces to the disk. */
+void autologgers_sync(struct keeper *k, uint64_t now);
+void autologgers_synced(struct keeper *k, pid_t child);
 
 /* autologger_file.c: its trace, and what is remembered of its last start */
 int autologger_open(const struct keeper *k, const struct fa_autologger *a, uint32_t *ret_counter,

@@ -267,6 +267,7 @@ void part_reap(struct keeper *k, uint64_t now)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		autologgers_child(k, pid, status);
+		autologgers_synced(k, pid);
 		for (int i = 0; i < PARTS; i++)
 			if (k->part[i].pid == pid) {
 				while (k->part[i].fd >= 0) /* its last words; then it is closed */
