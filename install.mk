@@ -10,6 +10,7 @@ LIBDIR    ?= $(PREFIX)/lib
 INCDIR    ?= $(PREFIX)/include
 PKGCONFIG ?= $(LIBDIR)/pkgconfig
 INITRAMFS ?= $(PREFIX)/share/initramfs-tools
+DRACUT    ?= $(PREFIX)/lib/dracut/modules.d/95firstalloc
 SYSCONF   ?= /etc/firstalloc
 
 commands   = $(shell sed -n 's/.*\bX(\([a-z_]*\)) *\\*$$/\1/p' src/cli/command.h)
@@ -79,6 +80,8 @@ install: all $(generated) ## copy programs, library, man pages, completions and 
 	$(call put,0644,$(B)/share/_firstalloc,$(ZSHCOMP)/_firstalloc)
 	$(call put,0644,$(B)/share/firstallocd.service,$(UNITDIR)/firstallocd.service)
 	$(call put,0755,boot/initramfs-tools/init-bottom,$(INITRAMFS)/scripts/init-bottom/firstalloc)
+	$(call put,0755,boot/dracut/module-setup.sh,$(DRACUT)/module-setup.sh)
+	$(call put,0755,boot/dracut/pre-pivot.sh,$(DRACUT)/pre-pivot.sh)
 	$(call put,0644,boot/10-firstallocd.conf,$(UNITDIR)/service.d/10-firstallocd.conf)
 	$(call put,0644,boot/not-itself.conf,$(UNITDIR)/firstallocd.service.d/10-firstallocd.conf)
 	$(call put,0644,boot/firstalloc-sysusers.conf,$(SYSUSERS)/firstalloc.conf)

@@ -35,7 +35,8 @@ printf 'firstalloc (%s) unstable; urgency=medium\n\n  * See the commits of the s
 for script in postinst prerm postrm; do install -m 0755 "boot/debian/$script" "$root/DEBIAN"; done
 echo /etc/firstalloc/firstalloc.ini > "$root/DEBIAN/conffiles"
 echo "libfirstalloc 0 firstalloc" > "$root/DEBIAN/shlibs"
-echo "activate-noawait ldconfig" > "$root/DEBIAN/triggers"
+# The initramfs has a script of ours, or shall have it no more: made anew where there is who makes it.
+printf 'activate-noawait %s\n' ldconfig update-initramfs > "$root/DEBIAN/triggers"
 cp boot/debian/control "$work/debian/control"
 depends=$(cd "$work" && dpkg-shlibdeps -O -xfirstalloc root/usr/bin/firstalloc root/usr/sbin/firstallocd "root$lib/libfirstalloc.so.0" 2> /dev/null | sed -n 's/^shlibs:Depends=//p')
 {

@@ -2,8 +2,7 @@
  * cmd_autologger.c - sessions that firstallocd starts at boot: sections [Autologger NAME] of
  * firstalloc.ini and its drop-ins.
  *
- * enable and disable never touch a file that a person wrote: they write one drop-in with Start=1 or
- * Start=0, which is read last of those that set it because its name begins with "zz-".
+ * What changes them is in autologger_file.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,12 +15,10 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/paths.h"
-#include "cli/client.h"
+#include "cli/boot.h"
 #include "cli/command.h"
 #include "cli/stage.h"
 #include "cli/words.h"
-#include "collector/effective.h"
-#include "registry/registry.h"
 
 static struct {
 	const char *stage;
@@ -228,92 +225,18 @@ static int show(const struct fa_cli *cli, const struct fa_autologger *a)
 	return FA_EXIT_OK;
 }
 
-/* Is any enabled? Then a flagged process records although no collector answers yet. And what Images names is flagged. */
-static int publish(const struct fa_cli *cli, bool *ret_any)
-{
-	FA_CLEANUP(fa_registry_close) struct fa_registry *reg = NULL;
-	struct fa_config *c = malloc(sizeof(*c));
-	bool any = false;
-	int e;
-
-	if (c == NULL)
-		return -ENOMEM;
-	e = fa_config_read(cli->root, c);
-	for (int i = 0; e == 0 && i < c->autologgers; i++)
-		any |= c->autologger[i].start && c->autologger[i].problem[0] == '\0';
-	if (e == 0)
-		e = fa_registry_open(cli->root, FA_REGISTRY_WRITE, &reg);
-	if (e == 0)
-		e = fa_registry_follow(reg, c);
-	free(c);
-	*ret_any = any;
-	return e;
-}
-
-/* The unit starts at boot as long as there is something for it to do. */
-static int switch_unit(const struct fa_cli *cli, bool any)
-{
-	int r = fa_client_enable_unit(cli, any);
-
-	if (r < 0)
-		return fa_fail(FA_EXIT_FAILED,
-			       "the unit firstallocd.service could not be %s: "
-			       "'systemctl %s firstallocd' says why",
-			       any ? "enabled" : "disabled", any ? "enable" : "disable");
-	if (r == 0 && any)
-		fa_warn("there is no unit firstallocd.service: start firstallocd at boot yourself");
-	return FA_EXIT_OK;
-}
-
-/* Where nobody says what is wanted, the earliest stage for which all is there. */
-static int choose_stage(const struct fa_cli *cli, bool any)
-{
-	char buf[700];
-	const char *lacks = fa_stage_lacks(cli->root, buf, sizeof(buf));
-	bool early = any && (opt.stage != NULL ? strcmp(opt.stage, "initramfs") == 0 : lacks == NULL);
-	int e = fa_stage_set_early(cli->root, early);
-
-	if (e < 0)
-		return fa_fail((int)fa_exit_of(e), "%s" FA_PATH_EARLY ": %s", cli->root,
-			       fa_strerror(e));
-	if (early && lacks != NULL)
-		fa_warn("not before PID 1 yet: %s", lacks);
-	if (any)
-		printf("stage %s: %s\n", early ? "initramfs" : "service",
-		       early ? "from the first process on"
-			     : "all services are seen; PID 1, generators and mount helpers are not");
-	return FA_EXIT_OK;
-}
-
 static int switch_one(const struct fa_cli *cli, const char *name, bool on)
 {
-	char dir[512], path[600], body[256];
-	bool any = false;
-	int n, e;
+	char *pair = (char *)(uintptr_t)(on ? "Start=1" : "Start=0");
+	int e = fa_autologger_set(cli, name, 1, &pair);
 
-	e = fa_path_join(dir, sizeof(dir), cli->root, FA_DIR_INI);
-	if (e == 0)
-		e = fa_make_dirs(dir, 0755);
-	(void)snprintf(path, sizeof(path), "%s/zz-%s.ini", dir, name);
-	n = snprintf(body, sizeof(body),
-		     "; Written by 'firstalloc autologger %s'.\n[Autologger %s]\nStart = %d\n",
-		     on ? "enable" : "disable", name, on);
-	if (e == 0)
-		e = fa_replace_file(path, body, (size_t)n, 0644);
-	if (e < 0)
-		return fa_fail((int)fa_exit_of(e), "%s: %s", path, fa_strerror(e));
-	e = publish(cli, &any);
-	if (e < 0)
-		return fa_fail((int)fa_exit_of(e),
-			       "%s is written, but the registry's index is not: "
-			       "%s",
-			       path, fa_strerror(e));
+	if (e != 0)
+		return e;
 	printf("autologger %s %s: %s\n", name, on ? "enabled" : "disabled",
 	       on ? "it starts with firstallocd"
 		  : "it does not start any more; a session that runs is ended by 'firstalloc "
 		    "stop'");
-	e = choose_stage(cli, any);
-	return e != FA_EXIT_OK ? e : switch_unit(cli, any);
+	return fa_autologger_apply(cli, opt.stage != NULL ? opt.stage : "", false);
 }
 
 static int unknown_name(const struct fa_config *c, const char *name)
@@ -327,73 +250,121 @@ static int unknown_name(const struct fa_config *c, const char *name)
 		       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static bool name_ok(const char *name)
+static int check(const struct fa_cli *cli, const struct fa_config *c, const char *name)
 {
-	static const char good[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@+";
+	struct fa_boot_check result;
+	struct fa_json j;
+	int problems = 0;
 
-	return name[0] != '\0' && strlen(name) < FA_CONFIG_NAME && name[0] != '.' &&
-	       name[0] != '-' && strspn(name, good) == strlen(name);
+	if (name != NULL && fa_config_autologger(c, name) == NULL)
+		return unknown_name(c, name);
+	fa_json_init(&j, stdout, true);
+	if (cli->json)
+		fa_json_array(&j, NULL);
+	for (int i = 0; i < c->autologgers; i++) {
+		const struct fa_autologger *a = &c->autologger[i];
+
+		if (name != NULL && strcmp(a->name, name) != 0)
+			continue;
+		fa_boot_check(cli, c, a, &result);
+		problems += result.problems;
+		if (cli->json)
+			fa_boot_check_json(&j, a, &result);
+		else
+			fa_boot_check_text(a, &result);
+	}
+	if (cli->json) {
+		fa_json_end_array(&j);
+		fa_json_newline(&j);
+	} else if (c->autologgers == 0) {
+		puts("No autologger is set up.");
+	}
+	return problems != 0 ? FA_EXIT_FAILED : FA_EXIT_OK;
 }
 
-static int dispatch(const struct fa_cli *cli, const struct fa_config *c, const char *verb,
-		    const char *name)
+/* What it comes to is said at once, and by `check`. */
+static int set(const struct fa_cli *cli, const char *name, int count, char **pairs)
 {
-	static const char *const verbs[] = {"list", "show", "enable", "disable"};
-	const char *near;
+	FA_CLEANUP(fa_boot_free) struct fa_config *c = NULL;
+	struct fa_boot_check result;
+	bool start = false;
+	struct fa_json j;
+	int e = fa_autologger_set(cli, name, count, pairs);
 
+	for (int i = 0; i < count; i++)
+		start |= strncmp(pairs[i], "Start=", 6) == 0;
+	if (e == 0)
+		e = fa_autologger_apply(cli, opt.stage != NULL ? opt.stage : start ? "" : NULL, false);
+	if (e == 0)
+		e = fa_boot_config(cli, &c);
+	if (e != 0)
+		return e;
+	fa_boot_check(cli, c, fa_config_autologger(c, name), &result);
+	if (!cli->json) {
+		fa_boot_check_text(fa_config_autologger(c, name), &result);
+		return FA_EXIT_OK;
+	}
+	fa_json_init(&j, stdout, true);
+	fa_boot_check_json(&j, fa_config_autologger(c, name), &result);
+	fa_json_newline(&j);
+	return FA_EXIT_OK;
+}
+
+static int switch_known(const struct fa_cli *cli, const struct fa_config *c, const char *verb, const char *name)
+{
+	const struct fa_autologger *a = fa_config_autologger(c, name);
+
+	if (strcmp(verb, "disable") == 0)
+		return a == NULL ? unknown_name(c, name) : switch_one(cli, name, false);
+	/* enable may make one: every value has a default. */
+	if (a != NULL && a->problem[0] != '\0')
+		return fa_fail(FA_EXIT_FAILED, "autologger %s cannot start: %s", name, a->problem);
+	return switch_one(cli, name, true);
+}
+
+static int dispatch(const struct fa_cli *cli, const struct fa_config *c, int argc, char **argv)
+{
+	static const char *const verbs[] = {"list", "show", "set", "enable", "disable", "check"};
+	const char *verb = argc == 0 ? "list" : argv[0], *name = argc > 1 ? argv[1] : NULL;
+	const char *near = fa_did_you_mean(verb, verbs, 6);
+	int known = 0;
+
+	while (known < 6 && strcmp(verbs[known], verb) != 0)
+		known++;
+	if (known == 6)
+		return fa_usage(cli, "'%s' is none of list, show, set, enable, disable, check%s%s%s", verb,
+				near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	if (argc > 2 && strcmp(verb, "set") != 0)
+		return fa_usage(cli, "unexpected argument '%s'", argv[2]);
 	if (strcmp(verb, "list") == 0)
 		return name == NULL ? list(cli, c) : fa_usage(cli, "list takes no name");
-	near = fa_did_you_mean(verb, verbs, 4);
-	if (strcmp(verb, "show") != 0 && strcmp(verb, "enable") != 0 &&
-	    strcmp(verb, "disable") != 0)
-		return fa_usage(cli, "'%s' is neither list, show, enable nor disable%s%s%s", verb,
-				near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	if (name != NULL && !fa_config_name_ok(name))
+		return fa_usage(cli, "'%s' is no name: letters, digits and . _ - @ +", name);
+	if (strcmp(verb, "check") == 0)
+		return check(cli, c, name);
 	if (name == NULL)
 		return fa_usage(cli, "%s needs the autologger's name", verb);
-	if (!name_ok(name))
-		return fa_usage(cli, "'%s' is no name: letters, digits and . _ - @ +", name);
-	/* enable may make one: every value has a default. */
-	if (strcmp(verb, "enable") == 0) {
-		const struct fa_autologger *a = fa_config_autologger(c, name);
-
-		if (a != NULL && a->problem[0] != '\0')
-			return fa_fail(FA_EXIT_FAILED, "autologger %s cannot start: %s", name,
-				       a->problem);
-		return switch_one(cli, name, true);
-	}
-	if (fa_config_autologger(c, name) == NULL)
-		return unknown_name(c, name);
-	return strcmp(verb, "show") == 0 ? show(cli, fa_config_autologger(c, name))
-					 : switch_one(cli, name, false);
+	if (strcmp(verb, "set") == 0)
+		return argc < 3 ? fa_usage(cli, "set needs KEY=VALUE") : set(cli, name, argc - 2, argv + 2);
+	if (strcmp(verb, "show") != 0)
+		return switch_known(cli, c, verb, name);
+	return fa_config_autologger(c, name) == NULL ? unknown_name(c, name)
+						     : show(cli, fa_config_autologger(c, name));
 }
 
 static int run(const struct fa_cli *cli, int argc, char **argv)
 {
-	struct fa_config *c;
-	int e;
+	FA_CLEANUP(fa_boot_free) struct fa_config *c = NULL;
+	int e = fa_boot_config(cli, &c);
 
-	if (argc > 2)
-		return fa_usage(cli, "unexpected argument '%s'", argv[2]);
-	c = malloc(sizeof(*c));
-	if (c == NULL)
-		return fa_fail(FA_EXIT_FAILED, "%s", fa_strerror(-ENOMEM));
-	e = fa_config_read(cli->root, c);
-	for (int i = 0; e == 0 && i < c->autologgers; i++)
-		fa_autologger_effective(&c->autologger[i]);
-	if (e < 0)
-		e = fa_fail((int)fa_exit_of(e), "%s" FA_PATH_INI ": %s", cli->root, fa_strerror(e));
-	else
-		e = dispatch(cli, c, argc == 0 ? "list" : argv[0], argc == 2 ? argv[1] : NULL);
-	free(c);
-	return e;
+	return e != 0 ? e : dispatch(cli, c, argc, argv);
 }
 
 const struct fa_command fa_cmd_autologger = {
 	.name = "autologger",
 	.group = "Machine",
 	.summary = "sessions that start at boot",
-	.synopsis = "[list | show NAME | enable NAME [--stage STAGE] | disable NAME]",
+	.synopsis = "[list | show NAME | set NAME KEY=VALUE... | enable NAME [--stage STAGE] | disable NAME | check [NAME]]",
 	.description =
 		"An autologger is a section [Autologger NAME] of /etc/firstalloc/firstalloc.ini or "
 		"of a "
@@ -408,15 +379,19 @@ const struct fa_command fa_cmd_autologger = {
 		"When "
 		"firstallocd starts it runs those with Start=1, before flagged services start.\n"
 		"\n"
-		"enable and disable write Start into a drop-in of their own; enable makes a "
-		"section "
-		"with all defaults when there is none. With --stage=initramfs firstallocd starts before "
+		"set, enable and disable write into a drop-in of their own, never into a file that somebody wrote; "
+		"set and enable make a section with all defaults when there is none. 'set NAME KEY=' takes KEY out of "
+		"the drop-in. What they change holds from the next start of firstallocd on. check says what will happen "
+		"at the next boot, and what keeps it from happening (exit status 1): values, folder, free space, flagged "
+		"images, library, unit, initramfs. With --stage=initramfs firstallocd starts before "
 		"PID 1 does, if the initramfs was made (update-initramfs) since firstalloc was installed; "
 		"kernel word firstalloc=off: not at all. show tells how the last start went. A "
 		"broken "
 		"section is told with file, line and key, and stops only itself; a value that cannot be had is "
 		"overridden, and show and the log say what was requested and what holds.",
 	.examples = "firstalloc autologger enable boot # trace flagged programs from boot on\n"
+		    "firstalloc autologger set boot Images=nginx,php-fpm StopAt=multi-user.target # of two, until then\n"
+		    "firstalloc autologger check # what the next boot will do\n"
 		    "firstalloc autologger show boot # its values, and how the last start went\n",
 	.options = options,
 	.run = run,

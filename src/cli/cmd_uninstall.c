@@ -291,7 +291,7 @@ static void remove_index_leftovers(struct uninstall *un)
 
 static bool written_by_autologger(int folder, const char *name)
 {
-	static const char mark[] = "; Written by 'firstalloc autologger";
+	static const char mark[] = "; Written by 'firstalloc ";
 	char start[sizeof(mark) - 1];
 	FA_CLEANUP(fa_close) int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -299,7 +299,7 @@ static bool written_by_autologger(int folder, const char *name)
 	       !memcmp(start, mark, sizeof(start));
 }
 
-/* Drop-ins that `autologger enable` and `disable` wrote; those that somebody typed stay. */
+/* Drop-ins that `autologger` and `boot` wrote; those that somebody typed stay. */
 static void remove_drop_ins(struct uninstall *un)
 {
 	char full[PATH_MAX];
@@ -311,7 +311,7 @@ static void remove_drop_ins(struct uninstall *un)
 		return;
 	d = opendir(full);
 	while (d && (entry = readdir(d)))
-		if (!strncmp(entry->d_name, "zz-", 3) &&
+		if (!strncmp(entry->d_name, "zz", 2) &&
 		    written_by_autologger(dirfd(d), entry->d_name) &&
 		    unlinkat(dirfd(d), entry->d_name, 0) == 0)
 			un->removed++;

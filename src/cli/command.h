@@ -38,6 +38,7 @@
 	X(merge)                                                                                   \
 	X(dump)                                                                                    \
 	X(autologger)                                                                              \
+	X(boot)                                                                                    \
 	X(install)                                                                                 \
 	X(uninstall)                                                                               \
 	X(doctor)                                                                                  \

@@ -2,7 +2,9 @@
 # 44 - autologgers' own values, and what follows from them in a boot. Claims:
 #   44.1-44.4    odd values are overridden, and it is said what was requested and what holds; images are flagged for
 #                the session alone; a broken value stops that session only
-#   44.20-44.24  a boot in a container: images of one session alone, stacks as filtered, sessions that end by themselves
+#   44.5-44.9    `autologger set` and `check`, `boot add`, `status` and `cancel`: what is wrong now is told now
+#   44.20-44.25  a boot in a container: images of one session alone, stacks as filtered, sessions that end by themselves,
+#                one that `boot stop` collects
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/guest.sh"
 
@@ -49,6 +51,7 @@ images() {
 	same "$(rules)" "[('three', True), ('two', False)]"
 	$fa autologger disable c >/dev/null
 	same "$(rules)" "[('two', False)]"
+	$fa disable two >/dev/null
 }
 it 44.3 "Images are flagged while their autologger is enabled, beside those that somebody enabled" images
 
@@ -62,6 +65,157 @@ broken() {
 	grep -q '^StopAt = default.target$' "$T/o"
 }
 it 44.4 "a broken value names file, line and key; PostBootDelay alone counts from the end of the boot" broken
+
+drop_in() { cat "$R/etc/firstalloc/firstalloc.ini.d/$1.ini"; }
+sets() {
+	ini '[Autologger s]' 'FlushTimer = 7' 'MaxFileSize = 5'
+	cp "$R/etc/firstalloc/firstalloc.ini" "$T/before"
+	$fa autologger set s Start=0 FlushTimer=2 LogFileMode="circular, preallocate" >/dev/null
+	$fa autologger set s FlushTimer=3 >/dev/null
+	cmp "$R/etc/firstalloc/firstalloc.ini" "$T/before"
+	same "$(drop_in zz-s)" "; Written by 'firstalloc autologger'.
+[Autologger s]
+Start = 0
+FlushTimer = 3
+LogFileMode = circular, preallocate"
+	$fa autologger set s LogFileMode= >/dev/null
+	$fa autologger show s >"$T/o"
+	grep -q '^FlushTimer = 3$' "$T/o"
+	grep -q '^LogFileMode = sequential$' "$T/o"
+	grep -q '^MaxFileSize = 5$' "$T/o"
+	$fa autologger enable s >/dev/null 2>&1
+	$fa autologger show s | grep -q '^FlushTimer = 3$'
+	$fa autologger disable s >/dev/null
+}
+it 44.5 "set writes a drop-in of its own, value by value; nothing that a person wrote is touched" sets
+
+refuses() { # MESSAGE arguments...
+	local status=0 message=$1
+	shift
+	$fa "$@" >/dev/null 2>"$T/e" || status=$?
+	same $status 2
+	grep -qF -- "$message" "$T/e" || { cat "$T/e"; return 1; }
+}
+refused() {
+	drop_in zz-s >"$T/before"
+	refuses "FileMax: '17' is not what is expected: files, 1 to 16" autologger set s FlushTimer=9 FileMax=17
+	refuses "Flushtimer: there is no such value" autologger set s Flushtimer=9
+	refuses "Flushtimer: there is no such value" autologger set s Flushtimer=
+	refuses "'Start' is not KEY=VALUE" autologger set s Start
+	refuses "set needs KEY=VALUE" autologger set s
+	refuses "did you mean 'check'?" autologger chek
+	refuses "stop needs the file" boot stop
+	refuses "--stage is for 'boot add'" boot status --stage service
+	refuses "is none of add, status, stop, cancel" boot ad
+	same "$(drop_in zz-s)" "$(cat "$T/before")"
+}
+it 44.6 "a wrong value, key or verb is refused, with exit status 2, before anything is written" refused
+
+# Each problem alone, from a machine that has none.
+problems() { status=0; $fa autologger check --json k >"$T/j" || status=$?; json "$T/j" "sorted(p.replace('$R', 'ROOT') for p in j[0]['problems'])"; }
+checks() {
+	local unit=$R/usr/lib/systemd/system/firstallocd.service
+	ini '[Daemon]' 'MinFree = 1'
+	mkdir -p "${unit%/*}" "$R/etc/systemd/system/sysinit.target.wants" "$R/var/log/firstalloc"
+	printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=sysinit.target\n' >"$unit"
+	ln -sf "$unit" "$R/etc/systemd/system/sysinit.target.wants/firstallocd.service"
+	echo /lib/libfirstalloc_preload.so >"$R/etc/ld.so.preload"
+	$fa enable something >/dev/null
+	$fa autologger enable k --stage service >/dev/null 2>&1
+	same "$(problems)" "[]"
+	$fa autologger check k >"$T/o"
+	grep -q '^k: at the next boot it starts before the other services, into /var/log/firstalloc/k.falloc; it runs until' "$T/o"
+	grep -q 'note: stage service: PID 1, generators and mount helpers are not seen' "$T/o"
+	rm "$R/etc/systemd/system/sysinit.target.wants/firstallocd.service"
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.firstallocd.service is not enabled" "$T/o"
+	ln -s "$unit" "$R/etc/systemd/system/sysinit.target.wants/firstallocd.service"
+	mv "$R/etc/ld.so.preload" "$T/line"
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.ROOT/etc/ld.so.preload does not name the library" "$T/o"
+	mv "$T/line" "$R/etc/ld.so.preload"
+	$fa disable something >/dev/null
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.no program is flagged: " "$T/o"
+	$fa enable something >/dev/null
+	$fa off >/dev/null
+	problems >"$T/o"
+	same $status 1
+	grep -q '\[.tracing is switched off: by' "$T/o"
+	$fa on >/dev/null
+	: >"$R/etc/firstalloc/early"
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.stage initramfs was chosen, but it begins with its unit: neither initramfs-tools nor dracut is installed" "$T/o"
+	rm "$R/etc/firstalloc/early"
+	ini '[Daemon]' 'MinFree = 16000000'
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.ROOT/var/log/firstalloc: .* are free, and MinFree leaves 15.3 TiB" "$T/o"
+	ini '[Daemon]' 'MinFree = 1'
+	rmdir "$R/var/log/firstalloc"
+	: >"$R/var/log/firstalloc"
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.ROOT/var/log/firstalloc is no folder.\]" "$T/o"
+	rm "$R/var/log/firstalloc"
+	ini '[Daemon]' 'MinFree = 1' '[Autologger k]' 'LogFileMode = circular'
+	problems >"$T/o"
+	same $status 1
+	grep -q "\[.it cannot start: circular needs a MaximumFileSize" "$T/o"
+	ini '[Daemon]' 'MinFree = 1'
+	same "$(problems)" "[]"
+}
+if [ "$(id -u)" = 0 ]; then
+	it 44.7 "check: unit, library, rules, switch, initramfs, space, folder and values, each problem by itself" checks
+else
+	skip 44.7 "check finds each problem by itself" "needs root"
+fi
+
+adds() {
+	printf '[Autologger shot]\nStart = 0\nStopAt = 3m\nImages = somebody\n' >"$T/profile.ini"
+	$fa boot add "$T/profile.ini" --stage service >"$T/o" 2>&1
+	grep -q '^shot: at the next boot it starts before the other services, .*; it ends after 180 s$' "$T/o"
+	$fa images | grep -q '^somebody'
+	status=0
+	$fa boot add other 2>"$T/o" || status=$?
+	same $status 1
+	grep -q 'shot is set up already' "$T/o"
+	$fa boot status >"$T/o"
+	same "$(head -n 1 "$T/o")" "now: it does not run"
+	$fa boot status --json >"$T/j"
+	same "$(json "$T/j" "(j['entry'], j['now'], j['next'][0]['Start'], j['next'][0]['problems'])")" "('shot', None, True, [])"
+	status=0
+	$fa boot stop "$T/x" 2>"$T/o" || status=$?
+	same $status 5
+	$fa boot cancel >/dev/null
+	! $fa images | grep '^somebody' || return 1
+	$fa boot status --json >"$T/j"
+	same "$(json "$T/j" "(j['entry'], j['now'])")" "(None, None)"
+	same "$(ls "$R/etc/firstalloc/firstalloc.ini.d" | grep -c shot || true)" 0
+	status=0
+	$fa boot cancel 2>/dev/null || status=$?
+	same $status 5
+}
+if [ "$(id -u)" = 0 ]; then
+	it 44.8 "boot add takes a profile, status tells of it, cancel leaves what was before" adds
+else
+	skip 44.8 "boot add, status and cancel" "needs root"
+fi
+
+bad_profile() {
+	printf '[Autologger x]\nFileMax = 20\n' >"$T/profile.ini"
+	! $fa boot add "$T/profile.ini" 2>"$T/o" || return 1
+	grep -q "profile.ini:2: \[Autologger x\] FileMax: '20'" "$T/o"
+	printf '[Autologger x]\n[Autologger y]\n' >"$T/profile.ini"
+	! $fa boot add "$T/profile.ini" 2>"$T/o" || return 1
+	grep -q 'a profile is one section' "$T/o"
+	$fa boot status | grep -q '^No boot trace is set up'
+}
+it 44.9 "a broken profile is refused with file, line and key" bad_profile
 
 if why=$(guest_lacks); then
 	skip 44.20 "boots in a container" "$why"
@@ -105,10 +259,19 @@ boot() {
 	for name in all only until brief behind hours; do
 		$gfa autologger enable $name >/dev/null
 	done
+	printf '[Autologger shot]\nImages = usual-service\n' >"$T/profile.ini"
+	$gfa boot add "$T/profile.ini" >"$T/o" || { cat "$T/o"; return 1; }
+	cat >"$T/collect" <<-'U'
+		firstalloc boot status --json >/results/boot.json
+		firstalloc boot stop /results/shot.falloc "slow again" >/results/stopped
+		firstalloc boot status >/results/boot.after
+	U
+	cat "$T/collect" "$G/usr/lib/at-the-end" >"$T/at-the-end"
+	cp "$T/at-the-end" "$G/usr/lib/at-the-end"
 	container_boot "$G"
 	[ -s "$RES/status.json" ]
 }
-it 44.20 "a container boots with six autologgers" boot
+it 44.20 "a container boots with six autologgers and one boot trace" boot
 
 of_images() { "$FA" report --json "$LOG/$1.falloc" | "$PYTHON" -c 'import json,sys; print(sorted(set(p["image"] for p in json.load(sys.stdin)["processes"])))'; }
 alone() {
@@ -140,6 +303,18 @@ ended() {
 	same "$(guest_counts "$LOG/hours.falloc" | grep -c late-service)" 1
 }
 it 44.23 "sessions end by themselves: at a unit, after a time, so long behind the unit; and not before" ended
+
+collected() {
+	cat "$RES/stopped"
+	same "$(json "$RES/boot.json" "(j['entry'], j['now']['running'], j['next'][0]['problems'])")" "('shot', True, [])"
+	same "$(guest_counts "$RES/shot.falloc")" "$(guest_own "$RES" | grep ^usual-service)"
+	"$FA" dump "$RES/shot.falloc" | grep -q 'mark .*slow again'
+	"$FA" dump "$RES/shot.falloc" | tail -n 1 | grep -q 'reason=stopped'
+	same "$(cat "$RES/boot.after")" "No boot trace is set up."
+	same "$(find "$G/etc" "$LOG" -name '*shot*')" ""
+	[ -L "$G/etc/systemd/system/sysinit.target.wants/firstallocd.service" ]
+}
+it 44.25 "boot stop collects the trace with its description, and the next boot does not start it" collected
 
 said() {
 	$gfa autologger show all >"$T/o"

@@ -18,7 +18,7 @@ refuses() {
 }
 commands=$("$FA" help | sed -n 's/^  \([a-z]\{2,\}\) .*/\1/p')
 
-lists_all() { for c in enable disable images show history start stop mark status run report merge dump autologger install uninstall doctor off on help; do grep -qx "$c" <<< "$commands" || { echo "no $c"; return 1; }; done; }
+lists_all() { for c in enable disable images show history start stop mark status run report merge dump autologger boot install uninstall doctor off on help; do grep -qx "$c" <<< "$commands" || { echo "no $c"; return 1; }; done; }
 it 9.1 "help lists every command" lists_all
 each_has_help() { for c in $commands; do
 	"$FA" help "$c" > "$T/a" && "$FA" "$c" --help > "$T/b" && "$FA" "$c" -h | cmp - "$T/a" && cmp "$T/a" "$T/b" &&
