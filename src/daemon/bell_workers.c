@@ -289,6 +289,7 @@ static void *work(void *arg)
 	struct bell_ring *r;
 
 	free(arg);
+	(void)pthread_setname_np(pthread_self(), "fa-bell"); /* for who looks what takes time */
 	while ((r = next_ring(w.d, w.number)) != NULL) {
 		bell_look(w.d, w.number, r);
 		answered(w.d, w.number, r);

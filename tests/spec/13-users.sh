@@ -232,6 +232,25 @@ turns() {
 }
 it 13.26 "whose single ring stands behind eighty of another user has its turn before most of them" turns
 
+# Not by the clock, which a busy machine has for itself, but in time of a processor.
+cost() {
+	local before n=40
+	before=$(bell_ns)
+	for i in $(seq $n); do as $BOB "$gate" -n 10; done >"$T/o"
+	same "$(grep -c '^answer 1 ' "$T/o")" $n
+	spent=$((($(bell_ns) - before) / n / 1000))
+	echo "$spent us an answer"
+	[ $spent -gt 0 ] && [ $((spent * 5)) -lt 10000 ] || return 1 # with the four before it
+	alive
+}
+# Of the threads that answer.
+bell_ns() { for t in $(grep -lx fa-bell "/proc/$(pid_of doorman)"/task/*/comm); do cat "${t%comm}schedstat"; done | awk '{ s += $1 } END { print s }'; }
+if [ -e /proc/self/schedstat ]; then
+	it 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" cost
+else
+	skip 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" "no schedstat"
+fi
+
 slow() {
 	"${alice[@]}" "$bell" slow 2500 16 & attack=$!
 	sleep 0.6
