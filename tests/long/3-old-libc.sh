@@ -51,13 +51,14 @@ flagged() {
 it 3.3 "flagged, with a session: as without, and not traced" flagged
 says_why() {
 	$fa enable sleep >/dev/null
-	chroot "$old" /bin/sleep 2 &
-	sleep 0.8
-	$fa status --json --pid $! >"$T/pid.json"
-	$fa status --json >"$T/st.json"
-	wait $!
-	same "$(json "$T/pid.json" "j['reason']")" OLD_LIBC
-	same "$(json "$T/st.json" "[m['reason'] for m in j['coverage']['missed'] if m['pid'] == $!]")" "['OLD_LIBC']"
+	chroot "$old" /bin/sleep 1000 & sleeper=$!
+	told() {
+		$fa status --json --pid $sleeper >"$T/pid.json" && $fa status --json >"$T/st.json"
+		same "$(json "$T/pid.json" "j['reason']")" OLD_LIBC &&
+			same "$(json "$T/st.json" "[m['reason'] for m in j['coverage']['missed'] if m['pid'] == $sleeper]")" "['OLD_LIBC']"
+	}
+	wait_for 20 told
+	kill $sleeper
 	$fa stop old >/dev/null
 }
 it 3.4 "and says why" says_why
