@@ -261,7 +261,7 @@ unsigned fa_arena_renew(const struct fa_start *start, const struct fa_wish *wish
 	return 0;
 }
 
-enum { WAIT_SLOT_NS = 20000000 };
+enum { WAIT_SLOT_NS = 20000000, WAIT_SLOT_TICKS = 4 };
 
 static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
 {
@@ -300,17 +300,27 @@ static bool take_slot(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint
 
 /*
  * Children that are gone leave their places when the collector sees it, which is a matter of a
- * millisecond or two: waited for, where the policy is to wait. More than that many that live is not.
+ * millisecond or two once it has a processor: so its turns count, not the time alone. Waited for, where the policy is to
+ * wait. More than that many that live is not.
  */
-bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
+static bool may_come(uint64_t waited_ns, uint32_t tick)
 {
 	const struct fa_arena_answer *a = &fa_arena_head()->answer;
+
+	return __atomic_load_n(&a->policy, __ATOMIC_RELAXED) != FA_POLICY_COUNT &&
+	       __atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_ATTACHED &&
+	       waited_ns <= FA_WAIT_NS &&
+	       (waited_ns <= WAIT_SLOT_NS ||
+		__atomic_load_n(&a->tick, __ATOMIC_RELAXED) - tick < WAIT_SLOT_TICKS);
+}
+
+bool fa_arena_join(int32_t pid, uint32_t fork_thread, uint32_t fork_seq, uint32_t fork_offset)
+{
+	uint32_t tick = __atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
 	uint64_t begin = fa_clock_mono_ns();
 
 	while (!take_slot(pid, fork_thread, fork_seq, fork_offset)) {
-		if (__atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
-		    __atomic_load_n(&a->word, __ATOMIC_RELAXED) != FA_ANSWER_ATTACHED ||
-		    fa_clock_mono_ns() - begin > WAIT_SLOT_NS) {
+		if (!may_come(fa_clock_mono_ns() - begin, tick)) {
 			__atomic_fetch_add(&fa_arena_head()->family_full, 1, __ATOMIC_RELAXED);
 			return false;
 		}

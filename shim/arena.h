@@ -53,6 +53,9 @@ static FA_INLINE struct fa_arena_header *fa_arena_head(void)
 	return (struct fa_arena_header *)(void *)fa_arena.base;
 }
 
+/* How long to wait for what the collector gives. */
+#define FA_WAIT_NS 1000000000ULL
+
 /* Is it not read any more? Its pages may have been given back, the header's with them: a fork child may look
  * for the first time long after. */
 static FA_INLINE bool fa_arena_is_over(void)

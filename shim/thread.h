@@ -43,8 +43,6 @@ enum { FA_GUARD_DISOWNED = 1 };
 
 enum { FA_STACK_CACHE = 2048 };
 
-/* How long to wait for what the collector gives. */
-#define FA_WAIT_NS 1000000000ULL
 
 struct fa_stack_entry {
 	uint64_t hash; /* of the whole stack, 0: empty */
