@@ -3,9 +3,11 @@
  *   fork     forks: the child comes back out of the handler, goes on allocating and ends
  *   forkheap the same, allocating in the handler, too
  *   context  leaves by swapcontext and comes back later from another stack
+ *   cancel   no timer: a thread is cancelled, which libc's own handler does, out of which it is unwound
  * With guest_bump preloaded behind the shim all of that is allowed. It goes on until there were LEAST signals, too:
  * a busy machine lets few come in a time. Prints "signals ok". */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -73,6 +75,36 @@ static void coroutine(void)
 	}
 }
 
+static volatile int at_work;
+
+static void *to_be_cancelled(void *arg)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	for (int n = 0;; n++) {
+		churn(5, n % 7);
+		at_work = 1;
+	}
+	return arg;
+}
+
+/* At a moment that is as random as the machine is. false: it did not end by that. */
+static int cancel_one(void)
+{
+	pthread_t t;
+	void *end = NULL;
+
+	at_work = 0;
+	if (pthread_create(&t, NULL, to_be_cancelled, NULL) != 0)
+		return 0;
+	while (!at_work)
+		sched_yield();
+	for (volatile int i = rand() % 20000; i > 0; i--)
+		;
+	pthread_cancel(t);
+	pthread_join(t, &end);
+	return end == PTHREAD_CANCELED;
+}
+
 int main(int argc, char **argv)
 {
 	struct itimerval once = {{0, 0}, {0, 50}}, never = {{0, 0}, {0, 0}};
@@ -80,7 +112,7 @@ int main(int argc, char **argv)
 	double seconds = atoi(argv[2]) / 10.0;
 	int least = argc > 3 ? atoi(argv[3]) : 0;
 
-	how = strcmp(argv[1], "forkheap") == 0 ? 'F' : argv[1][0];
+	how = strcmp(argv[1], "forkheap") == 0 ? 'F' : strcmp(argv[1], "cancel") == 0 ? 'x' : argv[1][0];
 	getcontext(&other);
 	other.uc_stack.ss_size = 65536;
 	other.uc_stack.ss_sp = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -90,6 +122,15 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	do {
 		fired = 0;
+		if (how == 'x') {
+			if (!cancel_one()) {
+				puts("not cancelled");
+				return 1;
+			}
+			count++;
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			continue;
+		}
 		/* One shot: a handler that takes long must not be interrupted by the next. */
 		once.it_value.tv_usec = (how == 'f' || how == 'F' ? 500 : 5) + rand() % 50;
 		if (sigsetjmp(away, 1) == 0 && !child)

@@ -32,6 +32,14 @@ lossless_signals() { signals "$1" 15000; same "$(sum "j['lost']")" 0; }
 it 8.1 "handlers that allocate: nothing is lost" lossless_signals alloc
 it 8.2 "handlers that leave by siglongjmp leave the thread traced" lossless_signals jump
 it 8.3 "handlers that switch to another stack and back" lossless_signals context
+cancelled() {
+	signals cancel 200
+	echo "$(cat "$T/err"): $(sum "(j['events'], j['lost'], j['outstanding'], j['unknown_frees'])")"
+	same "$(sum "(j['lost'], j['unknown_frees'])")" "(0, 0)"
+	# What it was just at is left, and what libc keeps of threads.
+	same "$(sum "j['outstanding']['blocks'] <= $(sed -n 's/ signals.*//p' "$T/err") + 20")" true
+}
+it 8.6 "threads that are cancelled at any moment, out of libc's handler: nothing is lost" cancelled
 fork_signals() {
 	signals "$1" 60
 	# What a child does to the buffer that its parent was writing just then is at most counted.
