@@ -8,6 +8,7 @@
 #   20.9       both killed when a family's first process has gone and its child has another user's id
 #   20.8       its successors are killed, too: the session is still there
 #   20.10 20.11  it crashes by a fault of its own, at work or at birth: nothing is there twice
+#   20.12      the keeper is stopped for a while
 #   20.7       a second firstallocd is refused and harms nothing
 # KILLS: how often (tests/long: more).
 . "$(dirname "$0")/machine.sh"
@@ -214,6 +215,35 @@ keeper_killed() {
 }
 it 20.6 "kill -9 of the keeper: programs go on, the trace ends properly, a new one works at once" keeper_killed
 
+# Nobody may wait for it but who changes rules: who starts meanwhile is traced, sessions go on and end. When it goes on
+# it takes nobody for silent.
+keeper_stopped() {
+	local keeper parts session=h
+	begin $session
+	keeper=$(part keeper) parts="$(part doorman) $(part collector)"
+	kill -STOP "$keeper"
+	touch "$T/over"
+	echo "$T/m/libfirstalloc_preload.so" >/etc/ld.so.preload
+	timeout 60 "$P/steady" 1 "$T/over" >"$T/other"
+	rm -f /etc/ld.so.preload
+	recording $session
+	touch "$T/stop"
+	wait $program
+	timeout 60 $fa stop $session
+	kill -CONT "$keeper"
+	for file in steady other; do
+		read -r rounds slowest <"$T/$file"
+		echo "$file: $rounds rounds, the slowest $slowest ms"
+		[ "$slowest" -lt 2000 ]
+	done
+	$fa disable steady >/dev/null
+	report "$T/$session.falloc"
+	same "$(value "(len(j['processes']), j['lost'], any(p['lost_unknown'] for p in j['processes']))")" "(2, 0, False)"
+	by_name steady "$T/after.falloc" "$P/steady" 1 "$T/over" >/dev/null # its work is done again
+	same "$(part doorman) $(part collector)" "$parts"
+}
+it 20.12 "the keeper stopped: programs start and are traced, sessions end, and nobody is replaced when it goes on" keeper_stopped
+
 twice() {
 	begin t
 	! "$B/firstallocd" --root "$R" 2>"$T/o" || return 1
@@ -225,11 +255,12 @@ it 20.7 "a second firstallocd is refused; the first goes on" twice
 # Its successors, too, before they have read what they were given. Each is started later than the one before.
 births=$((kills < 12 ? 8 : 12))
 kill_at_birth() { # session signal
-	local keeper doorman pid n=0 end=$((SECONDS + 30))
+	local keeper doorman pid n=0 killed= end=$((SECONDS + 30))
 	keeper=$(part keeper) doorman=$(part doorman)
 	while [ $n -lt $births ] && [ $SECONDS -lt $end ]; do
 		for pid in $(cat "/proc/$keeper/task/$keeper/children"); do
-			[ "$pid" = "$doorman" ] || { kill -$2 "$pid" 2>/dev/null && n=$((n + 1)); }
+			case " $doorman$killed " in *" $pid "*) continue ;; esac # it may not have ended yet
+			kill -$2 "$pid" 2>/dev/null && n=$((n + 1)) killed="$killed $pid"
 		done
 	done
 	[ $n -ge 6 ]
