@@ -353,6 +353,7 @@ enum fa_end_reason {
 	FA_END_SAVED = 6,   /* a copy of a ring; the session went on */
 	FA_END_NEXT = 7,    /* the session went on in another file */
 	FA_END_STOP_AT = 8, /* StopAt of an autologger */
+	FA_END_REASONS,
 };
 
 /* END: the trace was ended properly. Then a sentence. */

@@ -127,9 +127,9 @@ SPEC(a_status_whose_counts_do_not_fit_its_length_is_refused)
 
 SPEC(every_end_reason_has_a_text)
 {
-	for (unsigned i = 0; i <= FA_END_NEXT; i++)
+	for (unsigned i = 0; i < FA_END_REASONS; i++)
 		CHECK(strcmp(fa_end_reason_text(i), "?") != 0);
-	CHECK(strcmp(fa_end_reason_text(FA_END_NEXT + 1), "?") == 0);
+	CHECK(strcmp(fa_end_reason_text(FA_END_REASONS), "?") == 0);
 }
 
 /* NULL when the mode is fine. */
