@@ -1,6 +1,8 @@
 /* recall.c - see recall.h: what is kept of a walk. */
 #include "shim/recall.h"
 
+#include <stdbool.h>
+
 #include "shim/walk.h"
 
 int fa_recall_modules_stay(const struct fa_recall *e)
@@ -186,13 +188,18 @@ static void tell_apart(struct fa_recall_site *s, const struct fa_recall *e)
 	}
 }
 
+static bool was_used(const struct fa_recalls *r, uint32_t place)
+{
+	return (r->used[place / 64] >> place % 64 & 1) != 0;
+}
+
 /* An empty one of the places; else each in turns. */
 static struct fa_recall *choose(struct fa_recalls *r, const struct fa_recall_site *s)
 {
 	uint32_t place = fa_recall_place(r, s);
 
 	for (uint32_t i = 0; i < FA_RECALL_WAYS; i++)
-		if (r->walk[place ^ i].rsp == 0)
+		if (!was_used(r, place ^ i) || r->walk[place ^ i].rsp == 0)
 			return &r->walk[place ^ i];
 	return &r->walk[place ^ r->kept++ % FA_RECALL_WAYS];
 }
@@ -256,6 +263,6 @@ void fa_recall_nothing(struct fa_recalls *r)
 	for (unsigned i = 0; i < FA_RECALLS; i++)
 		r->site[i].rsp = 0;
 	for (unsigned i = 0; i < FA_RECALLS; i++)
-		if ((r->used[i / 64] >> i % 64 & 1) != 0)
+		if (was_used(r, i))
 			r->walk[i].rsp = 0;
 }

@@ -366,11 +366,14 @@ static uint32_t table_size(const struct fa_rule_table *table)
 	return (uint32_t)(table->mask / sizeof(struct fa_rule_entry)) + 1;
 }
 
+/* The pages of the first one at once: the rules of one stack lie on most of them, and a page that is read before it is
+ * written takes two faults. */
 static struct fa_rule_table *new_table(uint32_t entries)
 {
 	size_t bytes = sizeof(struct fa_rule_table) + entries * sizeof(struct fa_rule_entry);
+	int now = entries == FIRST_ENTRIES ? MAP_POPULATE : 0;
 	struct fa_rule_table *table = fa_sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-						  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+						  MAP_PRIVATE | MAP_ANONYMOUS | now, -1, 0);
 
 	if (fa_sys_failed((long)table))
 		return NULL;

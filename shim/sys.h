@@ -21,8 +21,9 @@
 /* Linux 4.17; older kernels take it for a hint, which the address tells. */
 #define FA_MAP_FIXED_NOREPLACE 0x100000
 
-/* Linux 5.14: fault the pages in as a read would, and say whether that went well. */
-#define FA_MADV_POPULATE_READ 22
+/* Linux 5.14: fault the pages in as a read, a write would, and say whether that went well. */
+#define FA_MADV_POPULATE_READ  22
+#define FA_MADV_POPULATE_WRITE 23
 
 static inline long fa_sys_call6(long number, long a, long b, long c, long d, long e, long f)
 {

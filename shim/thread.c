@@ -94,16 +94,31 @@ static size_t head_size(void)
 	return (n + 4095) & ~(size_t)4095;
 }
 
+static struct fa_unwind_thread *unwind_of(struct fa_thread *t, size_t bytes, unsigned i)
+{
+	size_t at = bytes - (2 - i) * (size_t)FA_UNWIND_THREAD_BYTES;
+
+	return (struct fa_unwind_thread *)(void *)((unsigned char *)t + at);
+}
+
 static void lay_out(struct fa_thread *t, size_t bytes, uint32_t shift)
 {
-	unsigned char *at = (unsigned char *)t + bytes - 2 * (size_t)FA_UNWIND_THREAD_BYTES;
-
 	t->bytes = bytes;
 	t->recalls.shift = shift;
-	for (unsigned i = 0; i < 2; i++, at += FA_UNWIND_THREAD_BYTES) {
-		t->unwind[i] = (struct fa_unwind_thread *)(void *)at;
+	for (unsigned i = 0; i < 2; i++) {
+		t->unwind[i] = unwind_of(t, bytes, i);
 		t->writer[i].nested = i << 31;
 	}
+}
+
+/*
+ * Pages that the first few stacks need, at once: else each costs a fault, and most of them two, since they are read
+ * before they are written. For a program's first thread, which most short lives are; others have theirs as they come.
+ */
+static void fault_in(struct fa_thread *t, size_t bytes)
+{
+	(void)fa_sys_madvise(t, offsetof(struct fa_thread, recalls.walk), FA_MADV_POPULATE_WRITE);
+	(void)fa_sys_madvise(unwind_of(t, bytes, 0), FA_UNWIND_THREAD_USUAL, FA_MADV_POPULATE_WRITE);
 }
 
 static struct fa_thread *new_block(void)
@@ -120,6 +135,8 @@ static struct fa_thread *new_block(void)
 	if (fa_sys_failed((long)t))
 		return NULL;
 	__atomic_fetch_add(&mapped, bytes, __ATOMIC_RELAXED);
+	if (wish == FA_OWN_BASE)
+		fault_in(t, bytes);
 	lay_out(t, bytes, is_short_of_space() ? 2 : 0);
 	t->thread_pointer = fa_thread_pointer();
 	t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);

@@ -37,6 +37,8 @@ struct fa_regs {
 /* Memory of one thread for its walks: opaque, zero-filled at first, FA_UNWIND_THREAD_BYTES long,
  * 64-byte aligned. Untouched pages cost nothing. */
 #define FA_UNWIND_THREAD_BYTES (64 << 10)
+/* So much of it, from its beginning, each walk uses pages of. */
+#define FA_UNWIND_THREAD_USUAL (36 << 10)
 struct fa_unwind_thread;
 
 /* Where the thread's own stack is known to be readable: [lo, hi); 0, 0: nothing is known. */

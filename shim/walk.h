@@ -78,6 +78,7 @@ static_assert(offsetof(struct fa_unwind_thread, ip) - offsetof(struct fa_unwind_
 		      sizeof(((struct fa_unwind_thread *)0)->slot),
 	      "fa_walk_four_differ()");
 static_assert(sizeof(struct fa_unwind_thread) <= FA_UNWIND_THREAD_BYTES, "a thread's memory");
+static_assert(offsetof(struct fa_unwind_thread, dep) <= FA_UNWIND_THREAD_USUAL, "what all walks use of it");
 
 enum outcome { MERGED, ENDED, BROKEN, TRUNCATED, NEED_FULL };
 
