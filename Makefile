@@ -130,7 +130,7 @@ demo: ## install what is missing, build, and show the main job on real programs
 	tools/deps.sh demo
 	+$(MAKE) -j$(shell nproc) all $(B)/tests/programs/leak_server
 	B=$(B) tools/demo.sh
-bench: everything ## measure, beside the peers that are installed (QUICK=1: a minute)
+bench: everything ## measure, beside the peers that are installed, and say which bars are met (QUICK=1: smaller loads)
 	B=$(B) tests/bench/run.sh $(if $(QUICK),--quick)
 deb: all ## build a Debian package, build/firstalloc_VERSION_ARCH.deb
 	tools/deb.sh $(B) $(VERSION)

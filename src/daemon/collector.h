@@ -150,6 +150,7 @@ struct collector {
 	struct fa_msg_blind blind;
 	struct fa_msg_info info;
 	uint64_t wants_number, wants_done, wakes;
+	uint64_t control_done, control_ns; /* control_turn(): wants_done then, and when it last looked at all clients */
 	uint64_t wants_sent_ns;
 	int given[FA_FILES_MAX]; /* by the keeper, of the session that comes next */
 	uint64_t sessions_given; /* by the keeper; it waits until the doorman knows of them */
