@@ -54,6 +54,46 @@
 	MORE FA_BESIDE_LOCK, pthread_rwlock_timedwrlock, %rdx
 	MORE FA_BESIDE_LOCK, pthread_rwlock_clockwrlock, %rcx
 
+	MORE FA_BESIDE_LOADER, dlclose, %rsi
+
+/* dlopen, dlmopen: they look at their return address, so they are jumped to in any case (loader.h). */
+.macro OPEN how, name
+	.globl	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	endbr64
+	testb	$FA_BESIDE_LOADER, fa_beside(%rip)
+	jne	1f
+	jmp	*.Lslot_\name(%rip)
+1:
+	LAY_DOWN
+	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rdx
+	.cfi_adjust_cfa_offset 8
+	leaq	24(%rsp), %rdi
+	movl	$\how, %esi
+	call	fa_hook_dlopen
+	popq	%rdx
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	addq	$64, %rsp
+	.cfi_adjust_cfa_offset -64
+	jmp	*.Lslot_\name(%rip)
+	.cfi_endproc
+	.size	\name, .-\name
+.endm
+
+	OPEN FA_BY_DLOPEN, dlopen
+	OPEN FA_BY_DLMOPEN, dlmopen
+
 /* The stubs. The caller's arguments are kept: the function that is found gets them. */
 	.p2align 4
 	.type	find, @function

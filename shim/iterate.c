@@ -38,15 +38,14 @@ static const struct link_map *own_object(void)
 	return o;
 }
 
-int dl_iterate_phdr(callback_fn *callback, void *data)
+int fa_iterate(callback_fn *callback, void *data)
 {
 	static int (*real)(callback_fn *, void *);
-	const struct link_map *own = NULL;
 	int (*next)(callback_fn *, void *) = __atomic_load_n(&real, __ATOMIC_ACQUIRE);
 
-	if (next == NULL || &__asan_init != NULL)
-		own = own_object();
 	if (next == NULL) {
+		const struct link_map *own = own_object();
+
 		if (own == NULL)
 			return 0;
 		next = (int (*)(callback_fn *, void *))(uintptr_t)fa_symbol_from(own->l_next,
@@ -55,9 +54,16 @@ int dl_iterate_phdr(callback_fn *callback, void *data)
 			return 0;
 		__atomic_store_n(&real, next, __ATOMIC_RELEASE);
 	}
-	if (&__asan_init == NULL || own == NULL)
-		return next(callback, data);
+	return next(callback, data);
+}
+
+int dl_iterate_phdr(callback_fn *callback, void *data)
+{
+	const struct link_map *own = &__asan_init == NULL ? NULL : own_object();
+
+	if (own == NULL)
+		return fa_iterate(callback, data);
 	struct wrapped w = {callback, data, own->l_addr};
 
-	return next(leave_us_out, &w);
+	return fa_iterate(leave_us_out, &w);
 }

@@ -13,7 +13,10 @@ _Static_assert(SLOTS == sizeof(struct fa_more) / sizeof(void *), "a slot for eac
 FA_MORE(X)
 #undef X
 
-_Static_assert(FA_BESIDE_LOCK == FA_TRACING_LOCK && FA_BESIDE_VM == FA_TRACING_VM, "one number");
+_Static_assert(FA_BESIDE_LOCK == FA_TRACING_LOCK && FA_BESIDE_LOADER == FA_TRACING_LOADER &&
+		       FA_BESIDE_VM == FA_TRACING_VM,
+	       "one number");
+_Static_assert(FA_BY_DLOPEN == FA_LOAD_DLOPEN && FA_BY_DLMOPEN == FA_LOAD_DLMOPEN, "one number");
 _Static_assert((FA_TRACING_CALLS & ~0xff) == 0, "fa_beside is a byte");
 
 uint8_t fa_beside;
@@ -34,6 +37,12 @@ static long fail(void)
 static int succeed(void)
 {
 	return 0;
+}
+
+/* Without libdl (until glibc 2.34) nothing is found, nor was anything opened. */
+static void *find_nothing(void)
+{
+	return NULL;
 }
 
 /* Those that were loaded with the program come first, and stay; only who is not among them is looked for
@@ -60,6 +69,8 @@ void *fa_more_find(unsigned slot)
 	void **slots = (void **)(void *)&fa_more;
 	void *p = next_definition(names[slot]);
 
+	if (p == NULL && names[slot][0] == 'd')
+		return (void *)(uintptr_t)find_nothing;
 	if (p == NULL)
 		return names[slot][0] == 'p' ? (void *)(uintptr_t)succeed : (void *)(uintptr_t)fail;
 	__atomic_store_n(&slots[slot], p, __ATOMIC_RELEASE);

@@ -28,11 +28,18 @@
 	X(15, pthread_rwlock_wrlock)                                                               \
 	X(16, pthread_rwlock_trywrlock)                                                            \
 	X(17, pthread_rwlock_timedwrlock)                                                          \
-	X(18, pthread_rwlock_clockwrlock)
+	X(18, pthread_rwlock_clockwrlock)                                                          \
+	X(19, dlopen)                                                                              \
+	X(20, dlmopen)                                                                             \
+	X(21, dlclose)
 
 /* enum fa_tracing_flags, for the assembler; compared in more.c. */
-#define FA_BESIDE_LOCK 0x2
-#define FA_BESIDE_VM   0x20
+#define FA_BESIDE_LOCK   0x2
+#define FA_BESIDE_LOADER 0x4
+#define FA_BESIDE_VM     0x20
+
+#define FA_BY_DLOPEN  0 /* enum fa_load_how */
+#define FA_BY_DLMOPEN 0x10000
 
 #ifndef __ASSEMBLER__
 
@@ -73,6 +80,9 @@ struct fa_more {
 	int (*pthread_rwlock_timedwrlock)(pthread_rwlock_t *lock, const struct timespec *until);
 	int (*pthread_rwlock_clockwrlock)(pthread_rwlock_t *lock, clockid_t clock,
 					  const struct timespec *until);
+	void *(*dlopen)(const char *name, int mode);
+	void *(*dlmopen)(long space, const char *name, int mode);
+	int (*dlclose)(void *handle);
 };
 extern FA_HIDDEN struct fa_more fa_more;
 

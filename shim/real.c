@@ -68,6 +68,17 @@ struct link_map *fa_objects(void)
 	return other == NULL ? NULL : other->r_map;
 }
 
+const struct fa_debug *fa_debug_first(void)
+{
+	return &_r_debug == NULL ? NULL : (const struct fa_debug *)(const void *)&_r_debug;
+}
+
+/* Since glibc 2.35, and there once there is a second one. */
+const struct fa_debug *fa_debug_next(const struct fa_debug *d)
+{
+	return d->base.r_version < 2 ? NULL : d->next;
+}
+
 bool fa_object_is_self(const struct link_map *object)
 {
 	return object->l_ld == _DYNAMIC;

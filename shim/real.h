@@ -36,6 +36,17 @@ extern FA_HIDDEN struct fa_real fa_real;
 /* Fill fa_real, once; safe at any time and from several threads. false: there is no allocator. */
 bool fa_real_resolve(void);
 
+/* glibc's struct r_debug_extended: a namespace of objects, and the next one. NULL: not known, or no more. */
+struct fa_debug {
+	struct r_debug base;
+	const struct fa_debug *next;
+};
+const struct fa_debug *fa_debug_first(void);
+const struct fa_debug *fa_debug_next(const struct fa_debug *d);
+
+/* dl_iterate_phdr as it is. */
+int fa_iterate(int (*callback)(struct dl_phdr_info *info, size_t size, void *data), void *data);
+
 struct link_map *fa_objects(void); /* the first loaded object, NULL when unknown */
 bool fa_object_is_self(const struct link_map *object);
 

@@ -10,10 +10,11 @@
 #include "shim/sys.h"
 
 enum {
-	MODULES = 4096, /* as many as a rule's index field can name */
+	MODULES = FA_RULES_MODULES,
 	FIRST_ENTRIES = 4096,
 	MAX_ENTRIES = 1 << 22,
 	MAX_PHDRS = 64,
+	PAGE = 4096,
 };
 
 /* A mapped object: who it is (all of what a reload at the same place could change), and its CFI. */
@@ -237,13 +238,19 @@ static int find_module(uint64_t pc, struct dl_find_object *ret)
 		       : 0;
 }
 
+/* As far as that can be said without a look at its memory. */
+static int same_place(const struct module *m, const struct dl_find_object *found)
+{
+	return m->start == (uint64_t)(uintptr_t)found->dlfo_map_start &&
+	       m->end == (uint64_t)(uintptr_t)found->dlfo_map_end &&
+	       m->link_map == (uint64_t)(uintptr_t)found->dlfo_link_map &&
+	       m->eh_frame == (uint64_t)(uintptr_t)found->dlfo_eh_frame;
+}
+
 /* Is this entry of the table what the dynamic linker has there now? */
 static int same_module(const struct module *m, const struct dl_find_object *found)
 {
-	if (m->start != (uint64_t)(uintptr_t)found->dlfo_map_start ||
-	    m->end != (uint64_t)(uintptr_t)found->dlfo_map_end ||
-	    m->link_map != (uint64_t)(uintptr_t)found->dlfo_link_map ||
-	    m->eh_frame != (uint64_t)(uintptr_t)found->dlfo_eh_frame)
+	if (!same_place(m, found))
 		return 0;
 	return !m->mortal || m->build_id_at == NULL || load_word(m->build_id_at) == m->build_id;
 }
@@ -305,6 +312,94 @@ static struct module *module_at(uint64_t pc)
 			return m;
 	}
 	return add_module(&found);
+}
+
+/* The first entry: where two threads met it at once there are two. */
+static int index_of(const struct dl_find_object *found)
+{
+	uint32_t count = fa_rules_module_count();
+	const struct module *m;
+
+	for (uint32_t i = 0; i < count; i++) {
+		m = &rules.modules[i];
+		if (__atomic_load_n(&m->live, __ATOMIC_ACQUIRE) != 0 && same_module(m, found))
+			return (int)i;
+	}
+	m = add_module(found);
+	return m == NULL ? -1 : (int)(m - rules.modules);
+}
+
+int fa_rules_find_module(uint64_t place)
+{
+	struct dl_find_object found;
+
+	return find_module(place, &found) < 0 ? -1 : index_of(&found);
+}
+
+int fa_rules_add_module(const struct link_map *o)
+{
+	uint64_t bias = o->l_addr, first = UINT64_MAX, end = 0, frame = 0;
+	const struct module header = {.start = bias, .end = bias + PAGE};
+	struct dl_find_object found = {0};
+	const Elf64_Phdr *phdrs;
+	unsigned count = 0;
+
+	/* Not so of what was linked for an address of its own. */
+	if (bias == 0 || bias % PAGE != 0 || ((uint64_t)(uintptr_t)o->l_ld - bias) >> 32 != 0)
+		return -1;
+	phdrs = program_headers(&header, &count);
+	for (unsigned i = 0; phdrs != NULL && i < count; i++) {
+		if (phdrs[i].p_type == PT_GNU_EH_FRAME)
+			frame = bias + phdrs[i].p_vaddr;
+		if (phdrs[i].p_type != PT_LOAD)
+			continue;
+		if (first == UINT64_MAX)
+			first = phdrs[i].p_vaddr;
+		end = bias + phdrs[i].p_vaddr + phdrs[i].p_memsz;
+	}
+	if (first >= PAGE)
+		return -1;
+	found.dlfo_map_start = (void *)(uintptr_t)bias;
+	found.dlfo_map_end = (void *)(uintptr_t)end;
+	found.dlfo_eh_frame = (void *)(uintptr_t)frame;
+	found.dlfo_link_map = (struct link_map *)(uintptr_t)o;
+	return index_of(&found);
+}
+
+uint32_t fa_rules_module_count(void)
+{
+	uint32_t count = __atomic_load_n(&rules.module_count, __ATOMIC_ACQUIRE);
+
+	return count < MODULES ? count : MODULES;
+}
+
+struct fa_rules_module fa_rules_module(uint32_t index)
+{
+	const struct module *m = &rules.modules[index];
+
+	if (__atomic_load_n(&m->live, __ATOMIC_ACQUIRE) == 0)
+		return (struct fa_rules_module){0};
+	return (struct fa_rules_module){.start = m->start,
+					.end = m->end,
+					.link_map = m->link_map,
+					.id = m->id,
+					.live = 1,
+					.mortal = m->mortal};
+}
+
+int fa_rules_is_there(uint32_t index)
+{
+	const struct module *m = &rules.modules[index];
+	struct dl_find_object found;
+
+	return find_module(m->start, &found) == 0 && same_place(m, &found);
+}
+
+int fa_rules_has_object(uint64_t place)
+{
+	struct dl_find_object found;
+
+	return find_module(place, &found) == 0;
 }
 
 int fa_rule_still_valid(uint64_t rule, uint64_t pc)

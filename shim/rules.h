@@ -99,6 +99,29 @@ static FA_INLINE uint64_t fa_rule_find(const struct fa_rule_table *table, uint64
 	}
 }
 
+enum { FA_RULES_MODULES = 4096 }; /* as many as a rule's index field can name */
+
+/* A module by its index: one that was met, and may be gone. An object that lies where another did, or comes
+ * again, has the same index only if all is the same. */
+struct fa_rules_module {
+	uint64_t start, end;
+	uint64_t link_map;
+	uint32_t id;
+	uint32_t live;   /* 0: not filled in yet */
+	uint32_t mortal; /* may be unloaded */
+};
+FA_HIDDEN struct fa_rules_module fa_rules_module(uint32_t index);
+FA_HIDDEN uint32_t fa_rules_module_count(void);
+/* Does it lie there still? Or another one that cannot be told from it by its bounds: its memory, which another
+ * thread may be unmapping, is not looked at. */
+FA_HIDDEN int fa_rules_is_there(uint32_t index);
+FA_HIDDEN int fa_rules_has_object(uint64_t place); /* of which _dl_find_object knows */
+/* Under the dynamic linker's lock. The index of the module at this place, or of one that is being loaded; -1: there is
+ * none, there are too many, or it cannot be said. */
+FA_HIDDEN int fa_rules_find_module(uint64_t place);
+struct link_map;
+FA_HIDDEN int fa_rules_add_module(const struct link_map *o);
+
 FA_HIDDEN int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *module);
 FA_HIDDEN void fa_rules_reset(void); /* see fa_unwind_reset() */
 

@@ -324,6 +324,7 @@ struct fa_thread *fa_thread_make(int32_t tid)
 	/* The serial is taken at the first event: threads are numbered as they come to the heap. */
 	t->serial = fa_arena_next_thread();
 	t->known = 0;
+	t->loading = (struct fa_loading){0};
 	fa_recall_nothing(&t->recalls);
 	fa_stack_forget(t);
 	find_stack(t);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "shim/arena.h"
+#include "shim/loader.h"
 #include "shim/recall.h"
 #include "shim/unwind.h"
 
@@ -64,6 +65,7 @@ struct fa_thread {
 	struct fa_thread *next;
 	size_t bytes; /* of its memory, that of `unwind` included */
 	struct fa_unwind_thread *unwind[2];
+	struct fa_loading loading;
 	uint32_t node
 		[FA_DEPTH_MAX]; /* ids of the frames of the last walk, outermost first; 0: unknown */
 	struct fa_stack_entry cache[FA_STACK_CACHE];

@@ -89,6 +89,7 @@ void fa_tracer_renew(void)
 {
 	fa_thread_renew();
 	fa_unwind_reset();
+	fa_loader_reset();
 }
 
 bool fa_tracer_join(void)
@@ -113,6 +114,7 @@ bool fa_tracer_join(void)
 	}
 	firstalloc_process_block.pid = pid;
 	fa_thread_fork(t, pid);
+	fa_loader_fork(t == NULL ? NULL : &t->loading);
 	return true;
 }
 
@@ -440,11 +442,47 @@ static FA_INLINE uint32_t stack_for(const struct fa_writer *w, const struct fa_r
 	return (fa_arena.wish.stacks & event) != 0 ? fa_stack_take(self, w->nested != 0, regs) : 0;
 }
 
+static FA_INLINE bool put_call(struct fa_writer *w, const struct fa_regs *regs, const struct fa_event *e)
+{
+	uint64_t stamp = fa_stamp();
+	unsigned char *at = w->at;
+
+	w->stamp_in = stamp_again();
+	return may_put(w, regs) && commit(w, regs, at + fa_event_put_call(at, &w->state, e, stamp));
+}
+
+/* Have the thread's next event look. */
+static void look_again(struct fa_writer *w)
+{
+	w->tick = ~__atomic_load_n(&fa_arena_head()->answer.tick, __ATOMIC_RELAXED);
+}
+
+static FA_NOINLINE void tell_loads(struct fa_writer *w, const struct fa_regs *regs)
+{
+	struct fa_loading *l = &self->loading;
+	struct fa_stack_bounds own = fa_thread_bounds(self, regs->rsp);
+	struct fa_event e;
+
+	fa_loader_look(l, regs, &own);
+	while (is_ours(w, regs) && fa_loader_next(l, regs, &own, &e))
+		if (has_room(self, w, regs) && !put_call(w, regs, &e))
+			return;
+	if (is_ours(w, regs) && fa_loader_again(l))
+		look_again(w);
+}
+
+static FA_NOINLINE void look(struct fa_writer *w, const struct fa_regs *regs)
+{
+	look_at_answer(w);
+	if ((fa_beside & FA_TRACING_LOADER) != 0 && w->nested == 0 && is_ours(w, regs))
+		tell_loads(w, regs);
+}
+
 /* What there is to do before anything is put. false: see has_room(). */
 static FA_INLINE bool make_ready(struct fa_writer *w, const struct fa_regs *regs)
 {
 	if (ticked(w)) {
-		look_at_answer(w);
+		look(w, regs);
 		w->stamp_in = 1;
 		/* Before anything is put into an arena that is over. */
 		if (!is_ours(w, regs))
@@ -557,10 +595,6 @@ void fa_record_call(const struct fa_regs *regs, const struct fa_event *call)
 	struct fa_writer *w;
 
 	do {
-		unsigned char *at;
-		uint64_t stamp;
-		unsigned n;
-
 		w = enter(regs);
 		if (w == NULL)
 			return;
@@ -568,23 +602,34 @@ void fa_record_call(const struct fa_regs *regs, const struct fa_event *call)
 			continue;
 		e.stack = stack_for(w, regs, ~0u);
 		e.has_stack = e.stack != 0;
-		stamp = fa_stamp();
-		w->stamp_in = stamp_again();
-		at = w->at;
-		if (!may_put(w, regs))
-			continue;
-		n = fa_event_put_call(at, &w->state, &e, stamp);
-		if (commit(w, regs, at + n)) {
+		if (put_call(w, regs, &e)) {
 			leave(w, regs);
 			return;
 		}
 	} while (again(w, regs));
 }
 
-/* What is not common: the tick moved, or the thread has no number yet. */
-static FA_NOINLINE void look_for_table(struct fa_writer *w)
+void fa_tracer_loads(const struct fa_regs *regs, bool opens, uint32_t how)
 {
-	look_at_answer(w);
+	struct fa_writer *w = enter(regs);
+
+	if (w == NULL)
+		return;
+	if (w->nested == 0 && is_ours(w, regs) && !fa_arena_is_over()) {
+		fa_loader_catch_up(&self->loading);
+		look(w, regs);
+		if (is_ours(w, regs) && opens) {
+			fa_loader_begin(&self->loading, regs, how, stack_for(w, regs, ~0u));
+			look_again(w);
+		}
+	}
+	leave(w, regs);
+}
+
+/* What is not common: the tick moved, or the thread has no number yet. */
+static FA_NOINLINE void look_for_table(struct fa_writer *w, const struct fa_regs *regs)
+{
+	look(w, regs);
 	fa_table_tick();
 	if (self->serial == (uint32_t)FA_SERIAL_NONE)
 		fa_thread_number(self, own_tid());
@@ -598,7 +643,7 @@ uint64_t fa_tracer_stack(const struct fa_regs *regs, uint32_t event)
 	if (FA_UNLIKELY(w == NULL))
 		return FA_NO_STACK;
 	if (FA_UNLIKELY(ticked(w) || self->serial == (uint32_t)FA_SERIAL_NONE))
-		look_for_table(w);
+		look_for_table(w, regs);
 	if (FA_LIKELY(is_ours(w, regs)))
 		r = (uint64_t)self->serial << 32 | stack_for(w, regs, event);
 	leave(w, regs);

@@ -50,6 +50,9 @@ void fa_record_realloc(const struct fa_regs *regs, uint64_t old, const void *p, 
 struct fa_event;
 void fa_record_call(const struct fa_regs *regs, const struct fa_event *call);
 
+/* For loader.c: tell what has become of modules; opens: from here on dlopen is at work (how: enum fa_load_how). */
+void fa_tracer_loads(const struct fa_regs *regs, bool opens, uint32_t how);
+
 /* For the table: the stack of this call, and above it the thread's serial. FA_NO_STACK: the tracer cannot be
  * entered. */
 #define FA_NO_STACK UINT64_MAX

@@ -303,6 +303,8 @@ static void apply_event(struct fa_engine *e, struct fa_stream *s, const struct f
 	case FA_EV_CALL:
 		if (ev->fn == FA_CALL_LOCK)
 			fa_locks_apply(e, s, ev);
+		else if (ev->fn == FA_CALL_LOAD || ev->fn == FA_CALL_UNLOAD)
+			fa_loads_apply(e, s, ev);
 		else
 			fa_space_apply(e, s, ev);
 		break;

@@ -483,6 +483,7 @@ void fa_replay_free(struct fa_replay *r)
 	fa_model_done(&r->model);
 	free(r->space.site);
 	free(r->locks.site);
+	free(r->loads.load);
 	free(r->extents.sample);
 	free(r);
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "analysis/extents.h"
+#include "analysis/loads.h"
 #include "analysis/locks.h"
 #include "analysis/model.h"
 #include "base/attr.h"
@@ -59,6 +60,7 @@ struct fa_replay {
 	struct fa_trace_damage damage;
 	struct fa_spaces space;        /* beside the heap */
 	struct fa_locks locks;
+	struct fa_loads loads;
 	struct fa_extents extents;
 	struct fa_event_counts events; /* of selected processes and threads, in the range */
 	struct fa_amount total;        /* allocated in the range */

@@ -130,6 +130,9 @@ void fa_space_end(struct fa_engine *e, struct fa_process *p);
 /* locks.c: a wait */
 void fa_locks_apply(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev);
 
+/* loads.c: a module came or went */
+void fa_loads_apply(struct fa_engine *e, struct fa_stream *s, const struct fa_event *ev);
+
 /* extents.c */
 int fa_extents_take(struct fa_engine *e, const struct fa_rec_extents *rec);
 void fa_extents_apply(struct fa_engine *e, const struct fa_stream *s); /* all before it is done */

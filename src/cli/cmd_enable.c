@@ -54,17 +54,11 @@ static const struct fa_option options[] = {
 
 static int set_flags(const struct fa_cli *cli, struct fa_rule *rule)
 {
-	const uint32_t recorded = FA_TRACING_HEAP | FA_TRACING_SNAPSHOT | FA_TRACING_CALLS;
-	char text[96];
-
 	if (fa_flags_parse(given.flags, &rule->flags) < 0)
 		return fa_usage(cli, FA_FLAGS_WRONG, given.flags);
 	if (rule->flags == 0)
 		return fa_usage(cli, "--flags: nothing to trace; 'firstalloc disable' removes a "
 				     "rule");
-	if ((rule->flags & ~recorded) != 0)
-		fa_warn("this version records nothing for %s; it is stored for one that can",
-			fa_words_text(text, sizeof(text), rule->flags & ~recorded, fa_flag_words));
 	return 0;
 }
 
@@ -232,7 +226,9 @@ const struct fa_command fa_cmd_enable = {
 		"that are older are not known; their frees are counted as a class of their own.\n\n"
 		"--flags vm records calls of mmap, munmap, mremap, mprotect, brk and sbrk with "
 		"their stacks, --flags lock waits for pthread mutexes and rwlocks, with their "
-		"stacks, how long they were, and who had the lock. Both bring heap with them.\n\n"
+		"stacks, how long they were, and who had the lock, --flags loader the modules that "
+		"dlopen, dlmopen and dlclose load and unload, with their stacks, and, without, those "
+		"that libc loads by itself. All bring heap with them.\n\n"
 		"What is flagged costs nothing until a session records it: see "
 		"firstalloc-start(1).",
 	.examples = "firstalloc enable git --for 2h --note \"growth in log -p\" # heap, two hours\n"

@@ -21,8 +21,8 @@ static enum fa_report_view chosen_view(void)
 	static const char *const names[] = {"summary", "outstanding", "peak",
 					    "total",   "temporary",   "processes",
 					    "threads", "vm",          "extents",
-					    "locks",   "snapshots",   "sizes",       "ages",
-					    "modules"};
+					    "locks",   "loads",       "snapshots",
+					    "sizes",   "ages",        "modules"};
 
 	for (unsigned i = 0; options.view != NULL && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(options.view, names[i]) == 0)
@@ -118,7 +118,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 
 static const struct fa_option report_options[] = {
 	{0, "view", "VIEW", FA_OPT_CHOICE, &options.view, "what to show (summary)",
-	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|locks|snapshots|"
+	 "summary|outstanding|peak|total|temporary|processes|threads|vm|extents|locks|loads|snapshots|"
 	 "sizes|ages|modules"},
 	{0, "by", "WHAT", FA_OPT_CHOICE, &options.by, "a row for each stack (default) or function",
 	 "stack|function"},
@@ -149,7 +149,10 @@ const struct fa_command fa_cmd_report = {
 		"stacks of threads and data of libraries, too); what was never freed, or was live "
 		"at the moment that --at names, by size, age, or module of the innermost frame "
 		"(sizes, ages, modules); locks (of programs that were traced with --flags lock: "
-		"who waited for mutexes and rwlocks, how long, and who had them); snapshots (those that "
+		"who waited for mutexes and rwlocks, how long, and who had them); loads (of programs "
+		"that were traced with --flags loader: which modules came and went, when, by whose "
+		"dlopen, dlmopen or dlclose; 'found' are those that libc loaded by itself, that were "
+		"there before, or that dlopen brought where it could not be followed); snapshots (those that "
 		"firstalloc-snapshot(1) took into the session: their numbers, for --snapshot).\n\n"
 		"Sizes are what the program asked for. A realloc is one event; in blocks and bytes "
 		"it ends the old block and begins a new one, even where the address stays the "

@@ -32,6 +32,17 @@ static void put_string(FILE *out, const char *text)
 	put_text(out, text, strlen(text));
 }
 
+/* With blanks, so that lines may end there: the list of views is longer than one. */
+static void put_choices(FILE *out, const char *choices)
+{
+	for (size_t len = strcspn(choices, "|"); choices[len] == '|'; len = strcspn(choices, "|")) {
+		put_text(out, choices, len);
+		fputs(" | ", out);
+		choices += len + 1;
+	}
+	put_string(out, choices);
+}
+
 /* Empty lines divide paragraphs; lines that begin with a blank are shown as they are. */
 static void put_paragraphs(FILE *out, const char *text)
 {
@@ -75,7 +86,7 @@ static void put_options(FILE *out, const struct fa_option *options)
 		put_string(out, options->help);
 		if (options->type == FA_OPT_CHOICE && options->choices) {
 			fputs(" (", out);
-			put_string(out, options->choices);
+			put_choices(out, options->choices);
 			fputc(')', out);
 		}
 		fputc('\n', out);

@@ -76,7 +76,12 @@ const char *fa_alloc_function_name(unsigned function); /* "malloc", ...; "?" */
 	X(MPROTECT, 5, "mprotect")                                                                        \
 	/* address of the lock, how long it was waited for (ticks); the owner's thread id, 0 unknown;   \
 	 * argument: enum fa_lock_kind */ \
-	X(LOCK, 6, "lock")
+	X(LOCK, 6, "lock")                                                                                \
+	/* a module is there: base, size; how many ticks before it was to be loaded, 0: not known;            \
+	 * argument: its number in MODULE, enum fa_load_how */ \
+	X(LOAD, 7, "load")                                                                                \
+	/* it is no more: the same, but for the ticks */                                                  \
+	X(UNLOAD, 8, "unload")
 
 enum fa_call {
 #define X(name, number, text) FA_CALL_##name = (number),
@@ -90,6 +95,13 @@ enum fa_lock_kind {
 	FA_LOCK_WRITE = 2,
 	FA_LOCK_KIND = 0xff,
 	FA_LOCK_TIMED_OUT = 0x100, /* beside one of them: it was not had */
+};
+
+enum fa_load_how {
+	FA_LOAD_MODULE = 0xffff,
+	FA_LOAD_DLOPEN = 0, /* UNLOAD: dlclose */
+	FA_LOAD_DLMOPEN = 1 << 16,
+	FA_LOAD_FOUND = 2 << 16, /* by libc itself, or at a time that is not known: without a stack */
 };
 
 /* PROT_* in the low byte, the low 24 bits of MAP_* above. */

@@ -56,7 +56,7 @@ enum fa_tracing_flags {
 	FA_TRACING_SNAPSHOT = 0x10,
 	FA_TRACING_VM = 0x20,
 	/* What is recorded as CALLs, beside the heap. */
-	FA_TRACING_CALLS = FA_TRACING_LOCK | FA_TRACING_VM,
+	FA_TRACING_CALLS = FA_TRACING_LOCK | FA_TRACING_LOADER | FA_TRACING_VM,
 };
 
 enum fa_rule_options {

@@ -26,6 +26,7 @@ enum fa_report_view {
 	FA_VIEW_VM,
 	FA_VIEW_EXTENTS,
 	FA_VIEW_LOCKS,
+	FA_VIEW_LOADS,
 	FA_VIEW_SNAPSHOTS,
 	FA_VIEW_SIZES,   /* these three are of `live` */
 	FA_VIEW_AGES,

@@ -38,6 +38,9 @@ int fa_json_space(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 /* locks.c */
 int fa_text_locks(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
 int fa_json_locks(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
+/* loads.c */
+int fa_text_loads(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;
+int fa_json_loads(const struct fa_report *r, struct fa_json *j) FA_MUST_USE;
 
 /* extents.c */
 int fa_text_extents(const struct fa_report *r, FILE *out, unsigned top) FA_MUST_USE;

@@ -334,6 +334,10 @@ int fa_report_json(const struct fa_report *r, FILE *out)
 		fa_json_u64(&j, "lost", r->replay->lost);
 		err = fa_json_locks(r, &j);
 		break;
+	case FA_VIEW_LOADS:
+		fa_json_u64(&j, "lost", r->replay->lost);
+		err = fa_json_loads(r, &j);
+		break;
 	case FA_VIEW_EXTENTS:
 		err = fa_json_extents(r, &j);
 		break;

@@ -16,7 +16,8 @@ static const char *const view_names[] = {
 	[FA_VIEW_THREADS] = "threads",     [FA_VIEW_VM] = "vm",
 	[FA_VIEW_EXTENTS] = "extents",     [FA_VIEW_SIZES] = "sizes",
 	[FA_VIEW_AGES] = "ages",           [FA_VIEW_MODULES] = "modules",
-	[FA_VIEW_LOCKS] = "locks",         [FA_VIEW_SNAPSHOTS] = "snapshots",
+	[FA_VIEW_LOCKS] = "locks",         [FA_VIEW_LOADS] = "loads",
+	[FA_VIEW_SNAPSHOTS] = "snapshots",
 };
 
 const char *fa_view_name(enum fa_report_view view)
@@ -318,6 +319,9 @@ int fa_report_text(const struct fa_report *r, FILE *out)
 		break;
 	case FA_VIEW_LOCKS:
 		err = fa_text_locks(r, out, top);
+		break;
+	case FA_VIEW_LOADS:
+		err = fa_text_loads(r, out, top);
 		break;
 	case FA_VIEW_EXTENTS:
 		err = fa_text_extents(r, out, top);

@@ -12,8 +12,10 @@
  *   events known N     allocations with 512 stacks in turns: too many to be recalled, none is new
  *   events new N       allocations, each with a stack that never was before
  *   events space N     calls of munmap that the kernel refuses
+ *   events loader N    dlopen of what is there already
  *   events lock N      locks and unlocks of a mutex that nobody else wants
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +106,9 @@ FRAME void below(int depth, const char *kind, long n)
 			(void)pthread_mutex_lock(&mutex);
 			(void)pthread_mutex_unlock(&mutex);
 		}
+	} else if (strcmp(kind, "loader") == 0) {
+		for (long i = 0; i < n; i++)
+			(void)dlopen(NULL, RTLD_LAZY);
 	}
 	after = depth;
 }

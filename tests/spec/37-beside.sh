@@ -189,8 +189,6 @@ by_flag() {
 	$fa enable spaces --flags 0x20 >"$T/said" 2>&1
 	grep -q 'enabled for heap,vm' "$T/said"
 	same "$(grep -c warning "$T/said")" 0
-	$fa enable spaces --flags vm,loader 2>&1 | grep -q 'records nothing for loader'
-	$fa disable spaces >/dev/null
 	$fa enable spaces --flags vm --starts 1000 >/dev/null
 	rm "$O"
 	$fa start spec -o "$O" --min-free 0 >/dev/null
