@@ -310,13 +310,23 @@ enum fa_trace_event_kind {
 	FA_EVENT_MARK = 7,          /* text */
 	FA_EVENT_THREAD_START = 8,  /* text: its name, if it has one; not later than its first event */
 	FA_EVENT_THREAD_END = 9,    /* not for threads that end with their process */
-	FA_EVENT_LOST = 6           /* bytes: so many events of the process, 0 if nobody knows how many */
+	FA_EVENT_LOST = 6,          /* bytes: so many events of the process, 0 if nobody knows how many */
+	/* Beside the heap, with a stack where one was taken; given out only to who knows the fields behind `text`
+	 * (fa_trace_next()). */
+	FA_EVENT_SPACE = 10,  /* --flags vm; function: FA_SPACE_... */
+	FA_EVENT_WAIT = 11,   /* --flags lock: address, duration_ns, owner_tid; function: FA_WAIT_... */
+	FA_EVENT_LOAD = 12,   /* --flags loader: text is the module's path, at address, of so many bytes; function:
+				 FA_LOADER_... */
+	FA_EVENT_UNLOAD = 13, /* the same */
+	FA_EVENT_EXTENTS = 14 /* reserved, committed, resident, swapped: what a process has of the kernel */
 };
 
 enum fa_event_flags {
 	FA_EVENT_STAMPED = 1 << 0, /* time_ns is its own; else it happened between that and the next */
 	FA_EVENT_NESTED = 1 << 1,  /* in a signal handler that interrupted the tracer */
-	FA_EVENT_STACK = 1 << 2    /* a stack was taken */
+	FA_EVENT_STACK = 1 << 2,   /* a stack was taken */
+	FA_EVENT_TIMED_OUT = 1 << 3, /* FA_EVENT_WAIT: the lock was not had */
+	FA_EVENT_UNREADABLE = 1 << 4 /* FA_EVENT_EXTENTS: the collector might not look */
 };
 
 enum fa_event_function {
@@ -329,7 +339,20 @@ enum fa_event_function {
 	FA_CALL_PVALLOC = 6,
 	FA_CALL_REALLOC = 16,
 	FA_CALL_REALLOCARRAY = 17,
-	FA_CALL_FREE = 32
+	FA_CALL_FREE = 32,
+	/* FA_EVENT_SPACE: address, bytes; protection and map_flags */
+	FA_SPACE_MMAP = 48,
+	FA_SPACE_MUNMAP = 49,
+	FA_SPACE_MREMAP = 50, /* old_address, old_bytes: what was there before */
+	FA_SPACE_BRK = 51,    /* the end of the data segment; old_address: before */
+	FA_SPACE_MPROTECT = 52,
+	FA_WAIT_MUTEX = 64,
+	FA_WAIT_READ = 65, /* for a rwlock */
+	FA_WAIT_WRITE = 66,
+	FA_LOADER_DLOPEN = 80, /* time_ns: when it was recorded; duration_ns: so long before it was called */
+	FA_LOADER_DLMOPEN = 81,
+	FA_LOADER_DLCLOSE = 82,
+	FA_LOADER_FOUND = 83 /* by libc itself, or at a time that is not known; no stack */
 };
 
 struct fa_trace_event {
@@ -349,6 +372,14 @@ struct fa_trace_event {
 	uint32_t flags;    /* enum fa_event_flags */
 	int32_t status;    /* as wait(2) has it, -1: not known */
 	const char *text;  /* "": none. Holds until the next event is asked for */
+	/* What stands from here on came later: see fa_trace_next(). */
+	uint64_t old_bytes;
+	uint64_t duration_ns;
+	int32_t owner_tid;   /* of who had the lock when the wait began; 0: not known */
+	uint32_t protection; /* PROT_READ, ... */
+	uint32_t map_flags;  /* MAP_PRIVATE, ...: the low 24 bits */
+	uint32_t reserved_field;
+	uint64_t reserved, committed, resident, swapped;
 };
 
 enum fa_trace_state {
@@ -497,6 +528,9 @@ int fa_trace_get_process(const struct fa_trace *trace, uint32_t index, struct fa
  * fa_trace_next - the next event of a trace
  *
  * FA_OK: it is *ret. FA_ERROR_NO_MORE: that was all. FA_ERROR_BAD_DATA: what follows is damaged.
+ *
+ * A program that was built with an older header says so by a smaller `size`, that of the structure up to
+ * `text`: it gets the kinds of events that it knows, FA_EVENT_ALLOC to FA_EVENT_THREAD_END, and no others.
  *
  * The events of one thread come in the order in which they happened; those of several threads as
  * they were collected, some milliseconds of each in turn. time_ns orders allocations of different

@@ -80,6 +80,8 @@ static int take_events(struct fa_trace *t, const struct fa_trace_record *rec)
 	if (thread == NULL)
 		return -ENOMEM;
 	fa_model_saw_lost(thread, head->lost_before);
+	if (rec->tag == FA_TAG_CALLS)
+		return 0;
 	used = fa_event_skim(rec->tail, rec->tail_len, &events, &heap);
 	t->info.events += heap;
 	if (used != rec->tail_len && head->count > heap)
@@ -120,6 +122,7 @@ int fa_api_take_record(struct fa_trace *t, const struct fa_trace_record *rec)
 	case FA_TAG_NODES:
 		return fa_model_add_nodes(m, rec->head, rec->tail, rec->tail_len);
 	case FA_TAG_EVENTS:
+	case FA_TAG_CALLS:
 		return take_events(t, rec);
 	case FA_TAG_LOST:
 		return fa_model_add_lost(m, rec->head);
@@ -299,6 +302,11 @@ static bool begin_events(struct fa_trace *t, const struct fa_trace_record *rec)
 	return true;
 }
 
+uint64_t fa_api_ticks_ns(const struct fa_trace *t, uint64_t stamp, uint64_t ticks)
+{
+	return ticks < stamp ? mono_of(t, stamp) - mono_of(t, stamp - ticks) : 0;
+}
+
 static uint32_t function_of(const struct fa_event *e)
 {
 	switch (e->kind) {
@@ -319,7 +327,7 @@ static bool next_of_events(struct fa_trace *t, struct fa_trace_event *ret)
 					 [FA_EV_FREE] = FA_EVENT_FREE};
 	struct fa_event e = {.kind = FA_EV_STAMP};
 
-	while (e.kind == FA_EV_STAMP) {
+	while (e.kind == FA_EV_STAMP || (e.kind == FA_EV_CALL && !fa_api_knows_call(e.fn))) {
 		int n = t->left != 0 ? fa_event_get(t->at, t->left, &t->state, &e) : 0;
 
 		if (n <= 0) {
@@ -331,7 +339,7 @@ static bool next_of_events(struct fa_trace *t, struct fa_trace_event *ret)
 	}
 	*ret = (struct fa_trace_event){
 		.size = sizeof(*ret),
-		.kind = kinds[e.kind],
+		.kind = e.kind == FA_EV_CALL ? 0 : kinds[e.kind],
 		.time_ns = time_of(t, e.stamp),
 		.address = e.addr,
 		.old_address = e.old,
@@ -342,12 +350,14 @@ static bool next_of_events(struct fa_trace *t, struct fa_trace_event *ret)
 		.thread = t->thread->serial,
 		.tid = t->thread->tid,
 		.stack = e.has_stack ? e.stack : 0,
-		.function = function_of(&e),
+		.function = e.kind == FA_EV_CALL ? 0 : function_of(&e),
 		.flags = (e.stamped ? FA_EVENT_STAMPED : 0u) | (t->nested ? FA_EVENT_NESTED : 0u) |
 			 (e.has_stack ? FA_EVENT_STACK : 0u),
 		.status = -1,
 		.text = "",
 	};
+	if (e.kind == FA_EV_CALL)
+		fa_api_call(t, &e, ret);
 	return true;
 }
 
@@ -443,6 +453,12 @@ static bool from_record(struct fa_trace *t, const struct fa_trace_record *rec,
 		return from_thread(t, p, ((const struct fa_rec_thread_end *)rec->head)->thread,
 				   ((const struct fa_rec_thread_end *)rec->head)->stamp,
 				   FA_EVENT_THREAD_END, ret);
+	if (rec->tag == FA_TAG_EXTENTS) {
+		about_process(t, ret, FA_EVENT_EXTENTS, p,
+			      ((const struct fa_rec_extents *)rec->head)->stamp);
+		fa_api_extents(rec->head, ret);
+		return true;
+	}
 	if (rec->tag == FA_TAG_PROCESS_END && !p->finished) {
 		p->finished = true;
 		about_process(t, ret, FA_EVENT_PROCESS_END, p, p->end_stamp);
@@ -465,20 +481,46 @@ static int next_record(struct fa_trace *t, struct fa_trace_record *rec)
 	return e == -ENOMEM ? e : 1;
 }
 
+static bool is_events(unsigned tag)
+{
+	return tag == FA_TAG_EVENTS || tag == FA_TAG_CALLS;
+}
+
+/* What the caller's header says ends there, where it is older. */
+enum { OLD_EVENT = offsetof(struct fa_trace_event, old_bytes) };
+
+/* late: kinds that came later, too */
+static int next_event(struct fa_trace *t, bool late, struct fa_trace_event *ret)
+{
+	struct fa_trace_record rec;
+	int e;
+
+	if (t->left != 0 && next_of_events(t, ret))
+		return 1;
+	while ((e = next_record(t, &rec)) > 0) {
+		if (!late && (rec.tag == FA_TAG_CALLS || rec.tag == FA_TAG_EXTENTS))
+			continue;
+		if (is_events(rec.tag) ? begin_events(t, &rec) && next_of_events(t, ret)
+				       : from_record(t, &rec, ret))
+			return 1;
+	}
+	return e;
+}
+
 int fa_trace_next(struct fa_trace *t, struct fa_trace_event *ret)
 {
 	struct fa_trace_damage damage;
-	struct fa_trace_record rec;
-	int e = check_size(ret->size, sizeof(*ret));
+	struct fa_trace_event event;
+	uint32_t size = ret->size;
+	int e = size == OLD_EVENT ? FA_OK : check_size(size, sizeof(*ret));
 
 	if (e != FA_OK)
 		return e;
-	if (t->left != 0 && next_of_events(t, ret))
+	e = next_event(t, size != OLD_EVENT, &event);
+	if (e > 0) {
+		memcpy(ret, &event, size);
+		ret->size = size;
 		return FA_OK;
-	while ((e = next_record(t, &rec)) > 0) {
-		if (rec.tag == FA_TAG_EVENTS ? begin_events(t, &rec) && next_of_events(t, ret)
-					     : from_record(t, &rec, ret))
-			return FA_OK;
 	}
 	if (e < 0)
 		return fa_api_fail_trace(e, t->path);

@@ -32,6 +32,11 @@ struct fa_trace {
 int fa_api_fail_trace(int e, const char *path);
 /* Into model, clock and counts. 0, -EBADMSG: of nothing known, -ENOMEM. */
 int fa_api_take_record(struct fa_trace *t, const struct fa_trace_record *rec) FA_MUST_USE;
+uint64_t fa_api_ticks_ns(const struct fa_trace *t, uint64_t stamp, uint64_t ticks);
+/* calls.c: is this a CALL of ours (enum fa_call)? Of one, and of EXTENTS, what it says; for which *ret has all that events have in common. */
+bool fa_api_knows_call(unsigned call);
+void fa_api_extents(const struct fa_rec_extents *rec, struct fa_trace_event *ret);
+void fa_api_call(const struct fa_trace *t, const struct fa_event *e, struct fa_trace_event *ret);
 void fa_api_sum_up(struct fa_trace *t); /* into info, as of what was read */
 
 #endif

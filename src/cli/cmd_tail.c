@@ -32,7 +32,7 @@ static const struct fa_option options[] = {
 	{0, "image", "NAME", FA_OPT_LIST, &given.images,
 	 "only processes of this image; may come several times", NULL},
 	{0, "events", "KIND,...", FA_OPT_STRING, &given.events,
-	 "only these: alloc, realloc, free, process, thread, mark", NULL},
+	 "only these: alloc, realloc, free, process, thread, mark, space, wait, loader, extents", NULL},
 	{0, "size", "A,B", FA_OPT_STRING, &given.size,
 	 "only blocks of A up to B bytes: 4K,1M; frees have no size and are left out", NULL},
 	{0, "stacks", NULL, FA_OPT_FLAG, &given.stacks, "the frames of each stack, too", NULL},
@@ -40,7 +40,7 @@ static const struct fa_option options[] = {
 	{0, "for", "TIME", FA_OPT_DURATION, &given.for_ns, "end after this time", NULL},
 	{0}};
 
-enum { FRAMES = 512, GROUPS = 6, AGAIN_MS = 5000 };
+enum { FRAMES = 512, GROUPS = 10, AGAIN_MS = 5000 };
 
 static const struct {
 	const char *name;
@@ -52,11 +52,16 @@ static const struct {
 	{"process", 1u << FA_EVENT_PROCESS_START | 1u << FA_EVENT_PROCESS_END},
 	{"thread", 1u << FA_EVENT_THREAD_START | 1u << FA_EVENT_THREAD_END},
 	{"mark", 1u << FA_EVENT_MARK},
+	{"space", 1u << FA_EVENT_SPACE},
+	{"wait", 1u << FA_EVENT_WAIT},
+	{"loader", 1u << FA_EVENT_LOAD | 1u << FA_EVENT_UNLOAD},
+	{"extents", 1u << FA_EVENT_EXTENTS},
 };
 
 static const char *const kind_names[] = {NULL,          "alloc",       "realloc", "free",
 					 "process",     "process-end", "lost",    "mark",
-					 "thread",      "thread-end"};
+					 "thread",      "thread-end",  "space",   "wait",
+					 "load",        "unload",      "extents"};
 
 struct tail {
 	const struct fa_cli *cli;
@@ -80,7 +85,8 @@ static int read_kinds(const struct fa_cli *cli, uint32_t *ret)
 {
 	const char *p = given.events;
 
-	*ret = p == NULL ? ~0u : 1u << FA_EVENT_LOST;
+	/* Those come every second, of each process. */
+	*ret = p == NULL ? ~(1u << FA_EVENT_EXTENTS) : 1u << FA_EVENT_LOST;
 	while (p != NULL && *p != '\0') {
 		size_t len = strcspn(p, ","), i = 0;
 
@@ -189,8 +195,23 @@ static const char *function_name(uint32_t function)
 		return "reallocarray";
 	case FA_CALL_FREE:
 		return "free";
+	case FA_WAIT_MUTEX:
+		return "mutex";
+	case FA_WAIT_READ:
+		return "rwlock, to read";
+	case FA_WAIT_WRITE:
+		return "rwlock, to write";
+	case FA_LOADER_DLOPEN:
+		return "dlopen";
+	case FA_LOADER_DLMOPEN:
+		return "dlmopen";
+	case FA_LOADER_DLCLOSE:
+		return "dlclose";
+	case FA_LOADER_FOUND:
+		return "found";
 	default:
-		return fa_alloc_function_name(function);
+		return function >= FA_SPACE_MMAP ? fa_call_name(function - FA_SPACE_MMAP + FA_CALL_MMAP)
+						 : fa_alloc_function_name(function);
 	}
 }
 
@@ -246,6 +267,28 @@ static void text_time(uint64_t real_ns)
 	printf("%s.%06u", text, (unsigned)(real_ns % 1000000000u / 1000));
 }
 
+static bool is_call(const struct fa_trace_event *e)
+{
+	return e->kind >= FA_EVENT_SPACE && e->kind <= FA_EVENT_UNLOAD;
+}
+
+static void text_call(const struct fa_trace_event *e)
+{
+	printf("/%d %s 0x%" PRIx64, (int)e->tid, function_name(e->function), e->address);
+	if (e->bytes != 0)
+		printf(" %" PRIu64 " bytes", e->bytes);
+	if (e->kind == FA_EVENT_WAIT)
+		printf(" %" PRIu64 " ns%s", e->duration_ns,
+		       e->flags & FA_EVENT_TIMED_OUT ? ", given up" : "");
+	if (e->owner_tid != 0)
+		printf(", %d had it", (int)e->owner_tid);
+	if (e->text[0] != '\0')
+		putchar(' ');
+	put_clean(e->text);
+	if (e->stack != 0)
+		printf(" stack %u", e->stack);
+}
+
 static void text_event(struct tail *t, const struct fa_trace_event *e, uint64_t real_ns)
 {
 	static struct fa_stack_frame f[FRAMES];
@@ -263,6 +306,11 @@ static void text_event(struct tail *t, const struct fa_trace_event *e, uint64_t 
 			printf(" %" PRIu64 " bytes", e->bytes);
 		if (e->stack != 0)
 			printf(" stack %u", e->stack);
+	} else if (is_call(e)) {
+		text_call(e);
+	} else if (e->kind == FA_EVENT_EXTENTS) {
+		printf(" %" PRIu64 " reserved, %" PRIu64 " committed, %" PRIu64 " resident",
+		       e->reserved, e->committed, e->resident);
 	} else if (e->kind == FA_EVENT_THREAD_START || e->kind == FA_EVENT_THREAD_END) {
 		printf("/%d", (int)e->tid);
 	} else if (e->kind == FA_EVENT_LOST) {
@@ -304,6 +352,28 @@ static void json_address(struct fa_json *j, const char *key, uint64_t address)
 	fa_json_string(j, key, text);
 }
 
+static void json_call(struct tail *t, const struct fa_trace_event *e)
+{
+	struct fa_json *j = &t->j;
+
+	fa_json_string(j, "function", function_name(e->function));
+	json_address(j, "address", e->address);
+	if (e->old_address != 0)
+		json_address(j, "old_address", e->old_address);
+	if (e->kind != FA_EVENT_WAIT)
+		fa_json_u64(j, "size", e->bytes);
+	if (e->kind == FA_EVENT_WAIT) {
+		fa_json_u64(j, "wait_ns", e->duration_ns);
+		fa_json_i64(j, "owner_tid", e->owner_tid);
+		fa_json_bool(j, "given_up", e->flags & FA_EVENT_TIMED_OUT);
+	}
+	if (e->text[0] != '\0')
+		fa_json_string(j, "module", e->text);
+	fa_json_u64(j, "stack", e->stack);
+	if (given.stacks)
+		json_frames(t, e);
+}
+
 static void json_event(struct tail *t, const struct fa_trace_event *e, uint64_t real_ns)
 {
 	struct fa_json *j = &t->j;
@@ -328,6 +398,12 @@ static void json_event(struct tail *t, const struct fa_trace_event *e, uint64_t 
 		fa_json_u64(j, "stack", e->stack);
 		if (given.stacks)
 			json_frames(t, e);
+	} else if (is_call(e)) {
+		json_call(t, e);
+	} else if (e->kind == FA_EVENT_EXTENTS) {
+		fa_json_u64(j, "reserved", e->reserved);
+		fa_json_u64(j, "committed", e->committed);
+		fa_json_u64(j, "resident", e->resident);
 	} else if (e->kind == FA_EVENT_LOST) {
 		fa_json_u64(j, "events", e->bytes);
 	} else if (e->kind == FA_EVENT_PROCESS_END) {

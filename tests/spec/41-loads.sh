@@ -4,6 +4,7 @@
 #   41.4, 41.5 what is not to change: what dlopen finds, by whom it is called, what it says when it fails
 #   41.6, 41.7 what libc loads by itself; fork
 #   41.8, 41.9 without the flag; filters
+#   41.11-41.13 what is beside the heap, these and other kinds, from the C library
 #   41.10      a process that is woken, with a collector
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
@@ -123,6 +124,73 @@ filtered() {
 	same "$(json "$T/r.json" "j['events']['alloc'] > 6")" true
 }
 it 41.9 "filters, merged traces, and the heap beside it" filtered
+
+# --- the same, and all that is beside the heap, for programs that read traces: include/firstalloc.h
+beside_heap() { # flags, program...: what the example says in $T/o, and the same from report in $T/v.json
+	gcc -Wall -Wextra -Werror -I"$SRC/include" "$SRC/examples/beside.c" -L"$B" -lfirstalloc -Wl,-rpath,"$B" -o "$T/beside"
+	rm -f "$T/b.falloc"
+	"$FA" run --flags "$1" -o "$T/b.falloc" -- "${@:2}" >"$T/out"
+	"$T/beside" "$T/b.falloc" >"$T/o"
+}
+calls_too() {
+	beside_heap vm "$P/spaces"
+	same "$(sed -n 's/^space \([a-z]*\) .*/\1/p' "$T/o" | sort | uniq -c | xargs)" "3 brk 6 mmap 1 mprotect 1 mremap 2 munmap"
+	grep -qx 'space mmap 409600 0 1 map' "$T/o"
+	grep -qx 'space munmap 409600 0 0 forget' "$T/o"
+	grep -qx 'space mremap 81920 16384 0 grow' "$T/o"
+	grep -qx 'space mprotect 24576 0 3 keep' "$T/o"
+	beside_heap lock "$P/contended" wait
+	"$FA" report --json --view locks "$T/b.falloc" >"$T/v.json"
+	same "$(sed -n 's/^wait \(.*\) [0-9]\{8,\} /\1 /p' "$T/o" | sort)" "mutex $(cat "$T/out") given up wait_timed
+mutex $(cat "$T/out") wait_mutex
+read $(cat "$T/out") wait_read
+write $(cat "$T/out") wait_write"
+	# a tick is not a whole number of ns
+	same "$(json "$T/v.json" "abs($(awk '/^wait/ { s += $3 } END { print s }' "$T/o") - j['wait_ns']) < 40")" true
+	beside_heap loader "$P/loads" basic "$P/plugin" "$P/plugin_other"
+	same "$(grep load "$T/o")" "load dlopen $P/plugin open_a
+load dlopen $P/plugin_other open_b
+unload dlclose $P/plugin_other close_b
+unload dlclose $P/plugin close_a"
+}
+it 41.11 "the library gives out what is beside the heap: calls for address space, waits, loads, with stacks (examples/beside.c)" calls_too
+
+extents_too() {
+	rm -rf "$T/s"
+	mkdir "$T/s"
+	rm -f "$T/b.falloc"
+	"$FA" run --compress none -o "$T/b.falloc" -- "$P/swells" "$T/s" >"$T/out" & local pid=$!
+	wait_for 30 sampled
+	touch "$T/s/shrink" "$T/s/end"
+	wait $pid
+	"$T/beside" "$T/b.falloc" | sed -n 's/^extents //p' >"$T/o"
+	same "$(cat "$T/o")" "$("$FA" dump --records extents "$T/b.falloc" | sed -n 's/.*reserved=\([0-9]*\) committed=\([0-9]*\) resident=\([0-9]*\).*/\1 \2 \3/p')"
+}
+sampled() { "$FA" dump --records extents "$T/b.falloc" 2>/dev/null | grep -q reserved=; }
+it 41.12 "and how much memory a process had" extents_too
+
+older_program() { # the Python example's structure ends with `text`
+	rm -f "$T/old.falloc"
+	"$FA" run --flags vm,lock,loader -o "$T/old.falloc" -- "$P/spaces" busy >/dev/null
+	[ "$("$T/beside" "$T/old.falloc" | grep -c '^space')" -gt 1000 ]
+	FIRSTALLOC_LIBRARY=$B/libfirstalloc.so.0 python3 "$SRC/examples/read_trace.py" --json "$T/old.falloc" >"$T/py.json"
+	"$FA" report --json "$T/old.falloc" >"$T/r.json"
+	same "$(json "$T/py.json" "(j['events'], j['lost'])")" "$(json "$T/r.json" "(j['events'], j['lost'])")"
+	FIRSTALLOC_LIBRARY=$B/libfirstalloc.so.0 python3 - "$SRC/examples/read_trace.py" "$T/old.falloc" >"$T/o" <<'PY'
+import sys
+source = open(sys.argv[1]).read().replace("\nmain()\n", "\n")
+exec(source)
+print(sorted(set(e.kind for e in Trace(sys.argv[2]).events()) - set(range(1, 10))))
+Event = structure("Short", [(c_uint32, "size kind"), (c_int64, "time_ns")])
+try:
+    next(Trace(sys.argv[2]).events())
+except OSError as e:
+    print(e)
+PY
+	same "$(head -n 1 "$T/o")" "[]"
+	grep -q BAD_LENGTH "$T/o"
+}
+it 41.13 "a program that was built before them gets the events that it knows; another length is refused" older_program
 
 private_machine 41.10 "a process that runs already"
 
