@@ -73,10 +73,11 @@ enum fa_trace_flags {
 	FA_TRACE_OWN_USER = 1 << 0 /* processes of the caller's user only; holds for who is not root anyway */
 };
 
-/* Zero is the default of everything. */
+/* Zero is the default of everything. Buffers are of buffer_size; a program's come in steps of 2, 4, 8, 16, 32, 64 ... MB,
+ * so what holds of minimum_buffers is as many or more, and of maximum_buffers as many or fewer, but 2 MB at least. */
 struct fa_trace_settings {
 	uint32_t buffer_size;       /* KB, 4 to 1024; default 64 */
-	uint32_t minimum_buffers;
+	uint32_t minimum_buffers;   /* that a program has from the first; buffering: of the ring */
 	uint32_t maximum_buffers;   /* 0: a program's buffers grow as far as they can */
 	uint32_t maximum_file_size; /* MB, 0: no limit */
 	uint32_t flush_timer;       /* seconds, default 1 */

@@ -297,7 +297,7 @@ const struct fa_status_session *fa_api_find_session(const struct fa_client_statu
 	for (uint32_t i = 0; i < st->h.sessions; i++) {
 		const struct fa_status_session *s = &st->session[i];
 
-		if (name != NULL ? strncmp(s->name, name, sizeof(s->name)) != 0 : s->id != handle)
+		if (name != NULL ? !fa_session_name_same(s->name, name) : s->id != handle)
 			continue;
 		if (found == NULL || (s->flags & FA_SESSION_USER) == 0)
 			found = s;

@@ -218,8 +218,7 @@ static void show_text(const struct fa_status *s, const struct fa_status_session 
 		printf(" (number %u, of %u that are written in turn)", e->files_begun, e->files);
 	putchar('\n');
 	text_pair("BufferSize", e->requested_buffer_size / 1024, e->buffer_size / 1024, " KB");
-	if (e->minimum_buffers != 0)
-		text_pair("MinimumBuffers", e->requested_minimum_buffers, e->minimum_buffers, "");
+	text_pair("MinimumBuffers", e->requested_minimum_buffers, e->minimum_buffers, "");
 	text_pair("MaximumBuffers", e->requested_maximum_buffers, e->maximum_buffers, "");
 	text_pair("FlushTimer", e->requested_flush_timer, e->flush_timer, " s");
 	text_count("NumberOfBuffers", e->number_of_buffers);
@@ -263,7 +262,7 @@ static int run(const struct fa_cli *cli, int argc, char **argv)
 	if (e != 0)
 		return e;
 	for (uint32_t i = 0; i < s.h.sessions && found == NULL; i++)
-		if (strncmp(s.session[i].name, argv[0], sizeof(s.session[i].name)) == 0)
+		if (fa_session_name_same(s.session[i].name, argv[0]))
 			found = &s.session[i];
 	if (found == NULL)
 		e = fa_fail(FA_EXIT_NOT_FOUND, s.running ? "there is no session called '%s' that you may see"

@@ -71,7 +71,7 @@ static const struct fa_option options[] = {
 	{0, "buffer-size", "SIZE", FA_OPT_SIZE, &given.buffer_size,
 	 "of a block of the trace, 4K to 1M (default 64K); see 'firstalloc query' for what was taken", NULL},
 	{0, "minimum-buffers", "N", FA_OPT_U32, &given.minimum_buffers,
-	 "recorded in the trace; a program's first buffers are its arena's", NULL},
+	 "so many buffer sizes a program's arena has from the first, not only when it is short of room", NULL},
 	{0, "maximum-buffers", "N", FA_OPT_U32, &given.maximum_buffers,
 	 "a program's arena grows to at most so many buffer sizes (default: no limit)", NULL},
 	{0, "flush-timer", "TIME", FA_OPT_DURATION, &given.flush_timer_ns,

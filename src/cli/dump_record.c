@@ -180,6 +180,13 @@ static void MACHINE(struct fa_dump *d, const struct fa_rec_machine *r, struct fa
 	string(d, "firstalloc", rec);
 }
 
+/* Nothing, or by an older version, which did not say. */
+static void asked_for(struct fa_dump *d, const char *key, uint32_t value)
+{
+	if (value != 0)
+		u64(d, key, value);
+}
+
 static void SESSION(struct fa_dump *d, const struct fa_rec_session *r, struct fa_trace_record *rec)
 {
 	begin(d, "session", NULL);
@@ -192,6 +199,10 @@ static void SESSION(struct fa_dump *d, const struct fa_rec_session *r, struct fa
 	u64(d, "flush_timer", r->flush_timer);
 	hex(d, "log_file_mode", r->log_file_mode);
 	u64(d, "maximum_file_size", r->maximum_file_size);
+	asked_for(d, "requested_buffer_size", r->requested_buffer_size);
+	asked_for(d, "requested_minimum_buffers", r->requested_minimum_buffers);
+	asked_for(d, "requested_maximum_buffers", r->requested_maximum_buffers);
+	asked_for(d, "requested_flush_timer", r->requested_flush_timer);
 	name(d, "policy", WORD(policies, r->policy));
 	if (r->autologger)
 		yes(d, "autologger");

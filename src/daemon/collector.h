@@ -254,6 +254,7 @@ void session_record(struct session *s, struct beat *beat, unsigned tag, const vo
 		    size_t head_len, const void *tail, size_t tail_len, const void *tail2,
 		    size_t tail2_len);
 /* MACHINE, SESSION, CLOCK: so every trace begins. */
+uint32_t session_minimum_buffers(const struct session *s); /* that holds */
 void session_preface(struct collector *c, const struct session *s, const struct fa_sink *sink);
 /* The fixed part of a record with the ids that it has in this session's trace: `head` itself, or `copy`. */
 const void *session_ids(const struct session *s, unsigned tag, const void *head, size_t head_len,

@@ -149,7 +149,7 @@ static bool may_stop(const struct client *cl, const struct session *s)
 
 static bool is_meant(const struct session *s, const struct fa_control_request *q)
 {
-	return q->session_id != 0 ? s->id == q->session_id : strcmp(s->o.name, q->session.name) == 0;
+	return q->session_id != 0 ? s->id == q->session_id : fa_session_name_same(s->o.name, q->session.name);
 }
 
 /* The caller's own session first; system sessions share one space of names. */
@@ -194,7 +194,7 @@ static bool name_taken(const struct collector *c, const struct client *cl,
 	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++) {
 		const struct session *s = &c->session[i];
 
-		if (s->used && strcmp(s->o.name, o->name) == 0 &&
+		if (s->used && fa_session_name_same(s->o.name, o->name) &&
 		    (s->o.flags & FA_SESSION_USER) == (o->flags & FA_SESSION_USER) &&
 		    (!(o->flags & FA_SESSION_USER) || s->uid == cl->uid))
 			return true;

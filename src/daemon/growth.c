@@ -8,12 +8,25 @@ static bool may_grow(const struct family *fam, uint32_t more)
 
 	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
 		const struct fa_session_options *o = &fam->c->session[__builtin_ctzll(m)].o;
-		uint64_t block = o->buffer_size ? o->buffer_size : FA_TRACE_DEFAULT_BLOCK;
 
-		if (o->maximum_buffers == 0 || now + more <= o->maximum_buffers * block)
+		if (o->maximum_buffers == 0 || now + more <= o->maximum_buffers * fa_session_buffer_bytes(o))
 			return true;
 	}
 	return fam->mask == 0 && fam->table;
+}
+
+/* As many as the shim asks for, and as MinimumBuffers of its sessions says: those are there when it comes to need them.
+ * Nobody's memory is taken by that until they are written to. */
+static unsigned wanted_segments(const struct family *fam)
+{
+	unsigned n = fa_family_wants_segments(fam->f);
+
+	for (uint64_t m = fam->mask; m != 0; m &= m - 1) {
+		unsigned least = fa_session_minimum_segments(&fam->c->session[__builtin_ctzll(m)].o, fam->info.size);
+
+		n = least > n ? least : n;
+	}
+	return n;
 }
 
 void family_ask_segment(struct family *fam, uint64_t now)
@@ -21,7 +34,7 @@ void family_ask_segment(struct family *fam, uint64_t now)
 	unsigned have = fa_family_segments(fam->f);
 	struct fa_part_msg m = {.u.segment = {.handle = fam->info.handle, .segment = have}};
 
-	if (fam->refused_segment || fa_family_wants_segments(fam->f) <= have ||
+	if (fam->refused_segment || wanted_segments(fam) <= have ||
 	    (fam->asked == have && now - fam->asked_ns < 100000000u))
 		return;
 	if (!may_grow(fam, fa_arena_segment_size(fam->info.size, have)))

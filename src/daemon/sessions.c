@@ -111,6 +111,12 @@ static void options_text(const struct fa_session_options *o, char *buf, size_t s
 		n += snprintf(buf + n, size - (size_t)n, " image=%s", o->image[i]);
 }
 
+uint32_t session_minimum_buffers(const struct session *s)
+{
+	return (s->o.log_file_mode & FA_LOG_BUFFERING) != 0 ? (uint32_t)(fa_session_ring_size(&s->o) / s->block_size)
+							    : fa_session_minimum_buffers(&s->o);
+}
+
 void session_preface(struct collector *c, const struct session *s, const struct fa_sink *sink)
 {
 	const struct fa_session_options *o = &s->o;
@@ -120,8 +126,12 @@ void session_preface(struct collector *c, const struct session *s, const struct 
 		.start_real = s->started_real,
 		.uid = s->uid,
 		.buffer_size = s->block_size,
-		.minimum_buffers = o->minimum_buffers,
-		.maximum_buffers = o->maximum_buffers,
+		.minimum_buffers = session_minimum_buffers(s),
+		.maximum_buffers = fa_session_maximum_buffers(o),
+		.requested_buffer_size = o->buffer_size,
+		.requested_minimum_buffers = o->minimum_buffers,
+		.requested_maximum_buffers = o->maximum_buffers,
+		.requested_flush_timer = o->flush_timer,
 		.flush_timer = o->flush_timer ? o->flush_timer : 1,
 		.log_file_mode = o->log_file_mode,
 		.maximum_file_size = o->maximum_file_size,

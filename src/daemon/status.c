@@ -50,8 +50,8 @@ static void add_session(struct fa_buf *b, const struct collector *c, struct sess
 		.log_file_mode = s->o.log_file_mode,
 		.index = s->index,
 		.flush_timer = s->o.flush_timer ? s->o.flush_timer : 1,
-		.minimum_buffers = s->o.minimum_buffers,
-		.maximum_buffers = s->o.maximum_buffers,
+		.minimum_buffers = session_minimum_buffers(s),
+		.maximum_buffers = fa_session_maximum_buffers(&s->o),
 		.maximum_file_size = s->o.maximum_file_size,
 		.files = s->file_count,
 		.files_begun = s->files_begun,
@@ -61,8 +61,6 @@ static void add_session(struct fa_buf *b, const struct collector *c, struct sess
 	e.bytes = s->bytes;
 	e.buffers_written = s->blocks;
 	e.buffers_overwritten = s->blocks_overwritten;
-	if ((s->o.log_file_mode & FA_LOG_BUFFERING) != 0)
-		e.minimum_buffers = (uint32_t)(fa_session_ring_size(&s->o) / s->block_size);
 	count_buffers(c, s, &e);
 	memcpy(e.lost_by, s->lost_by, sizeof(e.lost_by));
 	memcpy(e.name, s->o.name, sizeof(e.name));

@@ -43,6 +43,62 @@ static int stacks_ok(uint32_t stacks)
 					   FA_STACK_FREE)) == 0);
 }
 
+static unsigned char small_letter(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c + ('a' - 'A')) : c;
+}
+
+int fa_session_name_same(const char *a, const char *b)
+{
+	size_t i = 0;
+
+	while (i < FA_SESSION_NAME && a[i] != '\0' && small_letter((unsigned char)a[i]) == small_letter((unsigned char)b[i]))
+		i++;
+	return i == FA_SESSION_NAME || (a[i] == '\0' && b[i] == '\0');
+}
+
+uint64_t fa_session_buffer_bytes(const struct fa_session_options *o)
+{
+	if (o->buffer_size == 0)
+		return FA_DEFAULT_BUFFER_SIZE;
+	return o->buffer_size < FA_BUFFER_SIZE_MAX ? o->buffer_size : FA_BUFFER_SIZE_MAX;
+}
+
+/* Of MaximumBuffers, at least 1; 0: no limit. */
+static unsigned most_segments(const struct fa_session_options *o, uint32_t size0)
+{
+	unsigned most = fa_arena_most_segments(size0), n = 1;
+
+	if (o->maximum_buffers == 0)
+		return 0;
+	while (n < most && fa_arena_segment_at(size0, n + 1) <= o->maximum_buffers * fa_session_buffer_bytes(o))
+		n++;
+	return n;
+}
+
+unsigned fa_session_minimum_segments(const struct fa_session_options *o, uint32_t size0)
+{
+	unsigned limit = most_segments(o, size0), most = limit != 0 ? limit : fa_arena_most_segments(size0), n = 1;
+
+	if ((o->log_file_mode & FA_LOG_BUFFERING) != 0) /* there they are the ring */
+		return 1;
+	while (n < most && fa_arena_segment_at(size0, n) < o->minimum_buffers * fa_session_buffer_bytes(o))
+		n++;
+	return n;
+}
+
+uint32_t fa_session_minimum_buffers(const struct fa_session_options *o)
+{
+	return (uint32_t)(fa_arena_segment_at(FA_ARENA_MAX0, fa_session_minimum_segments(o, FA_ARENA_MAX0)) /
+			  fa_session_buffer_bytes(o));
+}
+
+uint32_t fa_session_maximum_buffers(const struct fa_session_options *o)
+{
+	return (uint32_t)(fa_arena_segment_at(FA_ARENA_MAX0, most_segments(o, FA_ARENA_MAX0)) /
+			  fa_session_buffer_bytes(o));
+}
+
 int fa_mark_text_ok(const char *text)
 {
 	size_t len = strlen(text);

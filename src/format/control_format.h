@@ -94,7 +94,7 @@ struct fa_session_options {
 	uint32_t flags;             /* enum fa_session_flags */
 	uint32_t policy;            /* enum fa_arena_policy */
 	uint32_t buffer_size;       /* bytes of a trace block, 0: 64 KB */
-	uint32_t minimum_buffers;
+	uint32_t minimum_buffers; /* with buffer_size: room that a family's arena has before it is short of it */
 	uint32_t
 		maximum_buffers; /* with buffer_size: how far one family's arena may grow, 0: as far
 				     as it can */
@@ -336,6 +336,17 @@ struct fa_status_thread {
 
 /* Letters, digits and . _ - @ +, at least one, not starting with a dot or dash. Pure. */
 int fa_session_name_ok(const char *name);
+
+/* Do they name the same session? Whether letters are small or capital does not count. Pure. */
+int fa_session_name_same(const char *a, const char *b);
+
+/* Bytes of one of MinimumBuffers and MaximumBuffers. Pure. */
+uint64_t fa_session_buffer_bytes(const struct fa_session_options *o);
+/* What holds of MinimumBuffers, as segments of an arena with this first one; and of both in buffers, where arenas are as
+ * large as they are as a rule. They grow by segments, the first of which is always there. maximum: 0: no limit. Pure. */
+unsigned fa_session_minimum_segments(const struct fa_session_options *o, uint32_t size0);
+uint32_t fa_session_minimum_buffers(const struct fa_session_options *o);
+uint32_t fa_session_maximum_buffers(const struct fa_session_options *o);
 
 /* 1 to 255 bytes, none of them a control character. Pure. */
 int fa_mark_text_ok(const char *text);

@@ -136,6 +136,11 @@ struct fa_rec_session {
 	uint64_t maximum_file_size; /* bytes, 0: no limit */
 	uint32_t policy;            /* enum fa_arena_policy */
 	uint32_t autologger;        /* 1: started from an [Autologger] section */
+	/* What was asked for, 0: nothing; above is what holds (maximum_buffers 0: as many as there is room for). */
+	uint32_t requested_buffer_size;
+	uint32_t requested_minimum_buffers;
+	uint32_t requested_maximum_buffers;
+	uint32_t requested_flush_timer;
 };
 
 /* CLOCK: one moment on three clocks. The reader turns stamps into time with the first and last. */

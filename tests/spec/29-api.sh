@@ -197,20 +197,20 @@ effective() {
 	call OK start eff "$(fresh eff)" buffer=128 timer=2 size=5 minimum=4 maximum=9 policy=1 flags=1
 	[ "$(handle)" -gt 0 ]
 	grep -qx ' requested: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 0 policy 1 flags 1' "$T/o"
-	grep -qx ' effective: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
+	grep -qx ' effective: buffer 128 minimum 16 maximum 16 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
 	call OK query eff
 	grep -qx ' requested: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 0 policy 1 flags 1' "$T/o"
-	grep -qx ' effective: buffer 128 minimum 4 maximum 9 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
+	grep -qx ' effective: buffer 128 minimum 16 maximum 16 size 5 timer 2 mode 1 policy 1 flags 1' "$T/o"
 	call OK stop eff
 	call OK start eff "$(fresh eff)"
 	grep -qx ' requested: buffer 0 minimum 0 maximum 0 size 0 timer 0 mode 0 policy 0 flags 0' "$T/o"
-	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
+	grep -qx ' effective: buffer 64 minimum 32 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
 	call OK query eff
 	grep -qx ' requested: buffer 0 minimum 0 maximum 0 size 0 timer 0 mode 0 policy 0 flags 0' "$T/o"
-	grep -qx ' effective: buffer 64 minimum 0 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
+	grep -qx ' effective: buffer 64 minimum 32 maximum 0 size 0 timer 1 mode 1 policy 0 flags 0' "$T/o"
 	call OK stop eff
 	call OK start eff "$(fresh eff)" mode=0x22 size=3
-	grep -qx ' effective: buffer [1-9][0-9]* minimum 0 maximum 0 size 3 timer 1 mode 34 policy 0 flags 0' "$T/o"
+	grep -qx ' effective: buffer [1-9][0-9]* minimum 32 maximum 0 size 3 timer 1 mode 34 policy 0 flags 0' "$T/o"
 	[ "$(stat -c %b "$T/eff.falloc")" -ge 6144 ]
 	call OK stop eff
 	"$FA" report --json "$T/eff.falloc" >/dev/null

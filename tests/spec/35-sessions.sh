@@ -218,7 +218,7 @@ from_c() {
 	attached a
 	call OK update c pid="$(pid b)" pid=4194000 timer=4 maximum=640 odd=3
 	grep -q ' attached 1 failed 1' "$T/o"
-	grep -q ' effective: .* maximum 640 .* timer 4 ' "$T/o"
+	grep -q ' effective: .* maximum 512 .* timer 4 ' "$T/o" # 2 + 2 + 4 + 8 + 16 MB of 40
 	tell a "alloc 5"
 	attached b
 	call OK update c free=1 # and no other

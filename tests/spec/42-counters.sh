@@ -3,6 +3,7 @@
 #
 #   42.1-42.3  events and losses of each thread: what it made is what is in the trace and what is counted as lost
 #   42.4-42.5  a reader's filters are firstallocd's work
+#   42.6-42.7  MinimumBuffers and MaximumBuffers, asked for and held; names of sessions
 #
 # tests/programs/losers counts the calls of each of its threads in a file, so that the sums can be made after a SIGKILL,
 # too. Events are lost because the trace's disk is slow (FA_FAULT) and buffers are few. Needs root.
@@ -256,4 +257,45 @@ busy() {
 	! grep -q '"event": "lost"' "$W/narrow" || return 1
 }
 it 42.5 "a reader that asks for little of a busy session and does not read loses nothing; who asks for all does, counted" busy
+
+# --- sizes ---
+pair() { json "$T/q.json" "tuple((j[k]['requested'], j[k]['effective']) for k in ('BufferSize', 'MinimumBuffers', 'MaximumBuffers', 'FlushTimer'))"; }
+has_buffers() { $fa query b --json >"$T/q.json" && [ "$(json "$T/q.json" "j['NumberOfBuffers']")" -ge "$1" ]; }
+# An arena has 2 MB, then 4, 8, 16, ...: that is 16 of 128 KB, and so on.
+sizes() {
+	rm -f "$W"/*
+	mkfifo "$W/in"
+	$fa enable losers --starts 100 >/dev/null
+	$fa start b -o "$W/b.falloc" --min-free 0 --buffer-size 128K --minimum-buffers 60 --maximum-buffers 200 --flush-timer 3 >/dev/null
+	$fa query b --json >"$T/q.json"
+	same "$(pair)" "((128, 128), (60, 64), (200, 128), (3, 3))"
+	same "$(json "$T/q.json" "j['NumberOfBuffers']")" 0
+	echo "$lib" >/etc/ld.so.preload
+	"$P/losers" "$W/counts" 1 10 <"$W/in" >"$W/out" & program=$!
+	exec 7>"$W/in"
+	wait_for 20 is_done
+	rm -f /etc/ld.so.preload
+	wait_for 20 has_buffers 250 # of 16 KB: in 8 MB, with stacks and modules. In 2 MB fewer than 80
+	$fa update b --max-buffers 80 >/dev/null
+	$fa query b --json >"$T/q.json"
+	same "$(pair)" "((128, 128), (60, 64), (80, 64), (3, 3))"
+	ends
+	$fa stop b
+	"$FA" dump --records session --json "$W/b.falloc" >"$T/s"
+	same "$(json "$T/s" "[j[p + k] for k in ('buffer_size', 'minimum_buffers', 'maximum_buffers', 'flush_timer') for p in ('requested_', '')]")" \
+		"[131072, 131072, 60, 64, 200, 128, 3, 3]"
+}
+it 42.6 "MinimumBuffers are a program's from its attach on; what was asked for and what holds stand in query and in the file" sizes
+
+names() {
+	rm -f "$W"/*
+	$fa start Nightly -o "$W/n.falloc" --min-free 0 >/dev/null
+	! $fa start nightLY -o "$W/m.falloc" --min-free 0 2>"$T/e" || return 1
+	grep -q 'there already' "$T/e"
+	same "$($fa query NIGHTLY --json | json /dev/stdin "j['name']")" Nightly
+	! $fa query nightl 2>/dev/null || return 1
+	$fa stop nightly
+	! $fa query Nightly 2>/dev/null || return 1
+}
+it 42.7 "names of sessions: capital or small letters make no other session" names
 results
