@@ -51,16 +51,26 @@ void fa_drain_clock_settle(void)
 	}
 }
 
-uint32_t fa_drain_clock_source(void)
+/* Read once: a trace must not change its clock, even where the kernel does. 0: not read yet. */
+static uint32_t known;
+
+uint32_t fa_drain_clock_now(void)
 {
-	/* Read once: a trace must not change its clock, even where the kernel does. 0: not read yet. */
-	static uint32_t known;
 	char name[32];
 
-	if (known == 0) {
-		read_line(CURRENT_SOURCE, name, sizeof(name));
-		known = 1 + (strcmp(name, "tsc") == 0 ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC);
-	}
+	read_line(CURRENT_SOURCE, name, sizeof(name));
+	return strcmp(name, "tsc") == 0 ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC;
+}
+
+void fa_drain_clock_use(uint32_t source)
+{
+	known = 1 + (source == FA_CLOCK_TSC ? FA_CLOCK_TSC : FA_CLOCK_MONOTONIC);
+}
+
+uint32_t fa_drain_clock_source(void)
+{
+	if (known == 0)
+		fa_drain_clock_use(fa_drain_clock_now());
 	return known - 1;
 }
 

@@ -222,6 +222,9 @@ int fa_drain_write_clock(const struct fa_sink *sink, uint32_t clock_source) FA_M
 int fa_drain_write_machine(const struct fa_sink *sink, uint32_t clock_source) FA_MUST_USE;
 /* Soon after its start the kernel still looks at the TSC: wait until it has made up its mind (a second; 5 at most). */
 void fa_drain_clock_settle(void);
-uint32_t fa_drain_clock_source(void); /* what this machine's kernel trusts: TSC or MONOTONIC */
+uint32_t fa_drain_clock_source(void); /* what this machine's kernel trusted when first asked: TSC or MONOTONIC */
+/* Now. A kernel may find out late that it cannot trust the TSC; and what is to be taken for it from here on. */
+uint32_t fa_drain_clock_now(void);
+void fa_drain_clock_use(uint32_t source);
 
 #endif

@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/paths.h"
+#include "collector/drain.h"
 #include "daemon/doorman.h"
 
 static const uint64_t needed = 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_PTRACE |
@@ -45,6 +46,7 @@ static void take_wants(struct door *d, struct fa_msg_wants *wants)
 		return;
 	pthread_mutex_lock(&d->lock);
 	d->wants = *wants;
+	fa_drain_clock_use(wants->clock_source);
 	pthread_mutex_unlock(&d->lock);
 	(void)door_send(d, &m, FA_MSG_WANTS_DONE, -1, -1); /* lost: the collector says it again */
 }

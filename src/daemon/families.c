@@ -277,14 +277,20 @@ void family_tell(struct family *fam)
 static void refuse_arena(struct collector *c, const struct fa_msg_arena *info, int fd, int why)
 {
 	uint32_t word = FA_ANSWER_REFUSED;
-	uint32_t reason = why == -EPROTONOSUPPORT ? FA_REASON_VERSION : FA_REASON_LIMIT;
+	uint32_t reason = why == -EPROTONOSUPPORT ? FA_REASON_VERSION
+			  : why == -EPROTO	  ? FA_REASON_CLOCK
+						  : FA_REASON_LIMIT;
+	struct fa_msg_arena told = *info;
 
 	(void)!pwrite(fd, &reason, 4, offsetof(struct fa_arena_header, answer.reason));
 	(void)!pwrite(fd, &word, 4, offsetof(struct fa_arena_header, answer));
 	log_line("pid %d (%s): its arena is refused: %s", (int)info->pid, fa_base_name(info->exe),
 		 fa_strerror(why));
 	dormant_add(c, info, "", FA_STATUS_REFUSED,
-		    reason == FA_REASON_VERSION ? reason : FA_REASON_UNKNOWN);
+		    reason != FA_REASON_LIMIT ? reason : FA_REASON_UNKNOWN);
+	told.reason = reason;
+	if (reason == FA_REASON_CLOCK)
+		coverage_refused(c, &told);
 	say_drained(c, info->handle);
 }
 

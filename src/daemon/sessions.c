@@ -256,6 +256,24 @@ static int open_trace(struct collector *c, struct session *s, const struct fa_ms
 	return s->error;
 }
 
+/*
+ * One clock for all that is recorded at a time: what the kernel trusts, as of the first of the sessions; who started with
+ * another is refused, and that is said. One that goes on keeps its own. Families without a session are those of snapshots.
+ */
+static void choose_clock(struct collector *c, const struct fa_msg_session *want)
+{
+	uint32_t source = want->resumed ? want->clock_source : fa_drain_clock_now();
+
+	for (unsigned i = 0; i < FA_SESSIONS_MAX; i++)
+		if (c->session[i].used && !c->session[i].ended)
+			return;
+	if (c->families != 0 || source == c->clock_source)
+		return;
+	log_line("stamps are of the %s from now on", source == FA_CLOCK_TSC ? "TSC" : "monotonic clock");
+	fa_drain_clock_use(source);
+	c->clock_source = fa_drain_clock_source();
+}
+
 int session_open(struct collector *c, const struct fa_msg_session *want, int files[FA_FILES_MAX],
 		 struct session **ret, const char **ret_what)
 {
@@ -265,6 +283,7 @@ int session_open(struct collector *c, const struct fa_msg_session *want, int fil
 	*ret_what = "no more sessions are possible";
 	if (s == NULL)
 		return -E2BIG;
+	choose_clock(c, want);
 	s->o = want->options;
 	s->uid = want->uid;
 	s->id = want->id ? want->id : fa_real_ns();
@@ -431,6 +450,7 @@ void session_keep(struct collector *c, const struct session *s)
 	m.u.session.started_real = s->started_real;
 	m.u.session.options = s->o;
 	m.u.session.in_memory = s->in_memory;
+	m.u.session.clock_source = c->clock_source;
 	m.u.session.file = s->slot;
 	tell_keeper(c, &m, FA_MSG_SESSION, s->fd);
 }
@@ -488,6 +508,7 @@ void sessions_say_wants(struct collector *c)
 	struct fa_msg_wants *w = &m.u.wants;
 
 	w->number = ++c->wants_number;
+	w->clock_source = c->clock_source;
 	for (unsigned i = 0; i < FA_SESSIONS_MAX && !c->stopping && c->info.off == 0; i++) {
 		const struct session *s = &c->session[i];
 

@@ -411,7 +411,8 @@ static FA_INLINE struct fa_arena_loser *fa_arena_losers(unsigned char *base, uns
 	X(UNDER_RUN, 27, "left to the `firstalloc run` under which it was started")                \
 	X(WOKEN, 28, "woken: recorded from its next heap call on")                                 \
 	X(FILTERED, 29, "its system call filter leaves no safe way to learn who it is")            \
-	X(FORKED, 30, "a fork child: the table of live blocks is that of its parent alone")
+	X(FORKED, 30, "a fork child: the table of live blocks is that of its parent alone") \
+	X(CLOCK, 31, "the kernel has changed its clock since the sessions began (one started after they ended has it)")
 
 enum fa_reason {
 #define X(name, number, text) FA_REASON_##name = (number),

@@ -164,7 +164,7 @@ struct fa_want {
 struct fa_msg_wants {
 	uint64_t number;
 	uint32_t count;
-	uint32_t reserved;
+	uint32_t clock_source; /* of the sessions: whoever is woken takes it */
 	struct fa_want want[FA_SESSIONS_MAX];
 };
 
@@ -176,6 +176,8 @@ struct fa_msg_session {
 	uint32_t resumed;      /* 1: the file has blocks of a collector that died */
 	uint32_t in_memory;    /* 1: FA_MSG_FILE will follow */
 	uint32_t file;         /* place of the descriptor that comes along; SESSION: of the file that is written */
+	uint32_t clock_source; /* of its stamps: resumed, it stays what it was */
+	uint32_t reserved;
 	struct fa_session_options options;
 };
 
