@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "shim/careful.h"
 #include "shim/sys.h"
 #include "shim/text.h"
 
@@ -108,7 +109,7 @@ static bool map_at(uint64_t address, uint64_t size, int how)
 		(void)fa_sys_munmap(p, size);
 		return false;
 	}
-	(void)fa_sys_madvise(p, size, FA_MADV_DONTDUMP);
+	(void)fa_advise(p, size, FA_MADV_DONTDUMP);
 	return true;
 }
 
@@ -368,7 +369,7 @@ uint32_t fa_arena_usable(void)
 static bool is_there(unsigned char *last_page)
 {
 	const struct timespec none = {0, 0};
-	long r = fa_sys_madvise(last_page, FA_ARENA_PAGE, FA_MADV_POPULATE_READ);
+	int r = fa_advise(last_page, FA_ARENA_PAGE, FA_MADV_POPULATE_READ);
 
 	if (r != -EINVAL)
 		return r == 0;

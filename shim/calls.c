@@ -163,6 +163,8 @@ void fa_before_prctl(int option, unsigned long argument)
 	/* Who sleeps may be woken later. */
 	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV && fa_state_now() != FA_ACTIVE)
 		fa_clock_forbid();
+	if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS)
+		fa_care_before_filter();
 	if (fa_state_now() != FA_ACTIVE)
 		return;
 	if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV)

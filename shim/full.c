@@ -1,4 +1,5 @@
 /* full.c - see full.h. Expressions: DWARF 4 section 2.5. */
+#include "shim/careful.h"
 #include "shim/full.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ enum {
 int fa_pages_readable(uint64_t lo, uint64_t hi)
 {
 	return lo < hi && hi >> 47 == 0 &&
-	       fa_sys_madvise((void *)(uintptr_t)lo, hi - lo, FA_MADV_POPULATE_READ) == 0;
+	       fa_advise((void *)(uintptr_t)lo, hi - lo, FA_MADV_POPULATE_READ) == 0;
 }
 
 static int readable(struct fa_readable *r, uint64_t address)

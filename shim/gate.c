@@ -43,8 +43,6 @@ __asm__(".globl fa_dormant\n.hidden fa_dormant\n"
 /* Where ld.so found argc on the stack: for when fa_init() has not brought it. */
 extern void *__libc_stack_end __attribute__((weak));
 
-#define FA_MADV_WIPEONFORK 18
-
 /*
  * A small index and the first lines of maps are read on the stack, where the dynamic linker has been
  * before; for what is longer, room is mapped while the gate is asked.
@@ -376,31 +374,6 @@ static unsigned judge_answer(bool autologger)
 }
 
 /*
- * The kernel wipes only pages that no file is behind: one is put in the place of ours. Before there is an
- * arena: until then nobody looks at it.
- */
-bool fa_state_page_use(void)
-{
-	void *p;
-
-	if (fa_state_in_use)
-		return true;
-	p = fa_sys_mmap(&fa_state_page, sizeof(fa_state_page), PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-
-	if (fa_sys_failed((long)p))
-		return false;
-	fa_state_in_use = 1;
-	fa_state_set(FA_BUSY);
-	return true;
-}
-
-bool fa_state_page_wipe(void)
-{
-	return fa_sys_madvise(&fa_state_page, sizeof(fa_state_page), FA_MADV_WIPEONFORK) == 0;
-}
-
-/*
  * Nobody has come, and an autologger is enabled (boot): then there is nobody to give a segment later, so
  * take what such a process may use at once. RLIMIT_AS allows it: it is at most a quarter.
  */
@@ -424,6 +397,8 @@ static unsigned prepare(const struct fa_start *start, const struct fa_wish *wish
 	if (!fa_state_page_use())
 		return FA_REASON_NO_MEMORY;
 	fa_clock_init();
+	if (start->run_dir == NULL)
+		fa_care_look();
 	reason = fa_tracer_init(pid, false);
 	return reason != 0 ? reason : fa_arena_create(start, wish, pid, 1);
 }
@@ -560,6 +535,7 @@ static void join(void)
 	if ((fa_arena.wish.tracing_flags & FA_TRACING_HEAP) == 0)
 		firstalloc_process_block.reason = FA_REASON_FORKED;
 	else if (fa_tracer_join()) {
+		fa_state_page.way = fa_care == FA_CARE_NONE ? FA_WAY_QUICK : FA_WAY_CAREFUL;
 		fa_state_set(FA_ACTIVE);
 		return;
 	} else

@@ -152,6 +152,8 @@ prctl:
 	je	1f
 	cmpl	$26, %edi /* PR_SET_TSC */
 	je	1f
+	cmpl	$38, %edi /* PR_SET_NO_NEW_PRIVS: comes before a filter */
+	je	1f
 	movq	fa_real+96(%rip), %r11
 	testq	%r11, %r11
 	je	1f

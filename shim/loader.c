@@ -5,6 +5,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "shim/careful.h"
 #include "shim/more.h"
 #include "shim/real.h"
 #include "shim/rules.h"
@@ -137,11 +138,12 @@ static void make_event(struct fa_event *ret, enum fa_call call, uint32_t index, 
 static bool is_readable(uint64_t address, const struct fa_stack_bounds *own)
 {
 	uint64_t page = address & ~(uint64_t)(PAGE - 1);
+	int r;
 
 	if (own->lo != 0 && address >= own->lo && address + 8 <= own->hi)
 		return true;
-	/* An older kernel knows no such advice. */
-	return fa_sys_madvise((void *)page, PAGE, FA_MADV_POPULATE_READ) != -ENOMEM;
+	r = fa_advise((const void *)page, PAGE, FA_MADV_POPULATE_READ);
+	return r == 0 || r == -EINVAL; /* an older kernel knows no such advice */
 }
 
 /* Are we within the call that was made with this return address, there? */

@@ -21,13 +21,18 @@
 #include "base/attr.h"
 #include "format/arena_format.h"
 #include "format/index_format.h"
+#include "shim/careful.h"
 
 enum fa_state { FA_ASK = 0, FA_DORMANT = 1, FA_ACTIVE = 2, FA_BUSY = 3 };
+
+/* How a heap call is recorded: by the entry point itself; not before fa_active() has looked for a fork (careful.h);
+ * in a table of live blocks (table.h). */
+enum fa_way { FA_WAY_QUICK = 0, FA_WAY_TABLE = 1, FA_WAY_CAREFUL = 2 };
 
 /* Alone on a page because of MADV_WIPEONFORK; in use from when a process is flagged (gate.c). */
 struct fa_state_page {
 	uint8_t state;
-	uint8_t table; /* 1: it keeps a table of live blocks (table.h) */
+	uint8_t way;   /* enum fa_way: of a process that is ACTIVE */
 	uint8_t rest[FA_ARENA_PAGE - 2];
 };
 extern FA_HIDDEN struct fa_state_page fa_state_page;
@@ -65,14 +70,19 @@ static FA_INLINE enum fa_state fa_state_now(void)
 	return __atomic_load_n(&fa_state_page.state, __ATOMIC_RELAXED);
 }
 
-/* Both bytes as the entry points look at them: ACTIVE, and no table. */
-static FA_INLINE bool fa_state_is_plain(void)
+/* Both bytes, as the entry points look at them. */
+static FA_INLINE uint16_t fa_state_word(void)
 {
 	uint16_t word;
 
 	__builtin_memcpy(&word, &fa_state_page, sizeof(word));
 	__asm__ volatile("" : : : "memory");
-	return word == FA_ACTIVE;
+	return word;
+}
+
+static FA_INLINE bool fa_state_is_plain(void)
+{
+	return fa_state_word() == FA_ACTIVE;
 }
 
 static FA_INLINE void fa_state_set(enum fa_state state)
@@ -114,6 +124,7 @@ bool fa_start_names_executable(const struct fa_start *start);
 /* gate.c */
 FA_HIDDEN void fa_init(int argc, char **argv); /* DT_INIT */
 void fa_ask(void); /* leaves ASK; returns at once when another thread or an outer frame is asking */
+/* careful.c */
 bool fa_state_page_use(void); /* before the first state is set; again: nothing is done */
 bool fa_state_page_wipe(void); /* a fork child begins with ASK */
 /* Why it is not to be traced, by what it is made of (enum fa_reason), 0: nothing. Reads only what was loaded

@@ -26,6 +26,11 @@ static void tell_time(void)
 	__atomic_store_n(&table.time, fa_table_pack_time(now) << 42, __ATOMIC_RELAXED);
 }
 
+static uint8_t events_way(void)
+{
+	return fa_care == FA_CARE_NONE ? FA_WAY_QUICK : FA_WAY_CAREFUL;
+}
+
 /* The byte last: from then on other threads come here. */
 static void start(uint64_t most)
 {
@@ -41,12 +46,12 @@ static void start(uint64_t most)
 	table.begin_stamp = fa_stamp();
 	__atomic_store_n(&fa_arena_head()->table.begin_stamp, table.begin_stamp, __ATOMIC_RELEASE);
 	fa_table_tick();
-	__atomic_store_n(&fa_state_page.table, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&fa_state_page.way, (uint8_t)FA_WAY_TABLE, __ATOMIC_RELEASE);
 }
 
 void fa_table_start(const struct fa_wish *wish)
 {
-	fa_state_page.table = 0;
+	fa_state_page.way = events_way();
 	table.begun = (wish->tracing_flags & FA_TRACING_SNAPSHOT) != 0;
 	if (table.begun)
 		start((uint64_t)(wish->options >> FA_RULE_TABLE_SHIFT & 0xfff) << 20);
@@ -73,7 +78,7 @@ void fa_table_tick(void)
 		       (quiet & FA_QUIET_EVENTS) == 0;
 	/* Not begun again: blocks were missed meanwhile. */
 	if ((quiet & FA_QUIET_TABLE) != 0)
-		fa_state_page.table = 0;
+		fa_state_page.way = events_way();
 	tell_time();
 }
 
@@ -214,7 +219,7 @@ static uint64_t thread_bits(uint32_t serial)
 
 static bool is_kept(void)
 {
-	return fa_state_now() == FA_ACTIVE && fa_state_page.table != 0;
+	return fa_state_now() == FA_ACTIVE && fa_state_page.way == FA_WAY_TABLE;
 }
 
 /* The usable size costs a call, which is short; the rest is known. */

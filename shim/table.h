@@ -1,7 +1,7 @@
 /*
  * table.h - the table of live blocks (format/table_format.h), for heap snapshots: our side.
  *
- * A process that keeps one has fa_state_page.table set: then none of its calls goes a quick way, and the hooks
+ * A process that keeps one has its own way (FA_WAY_TABLE): then none of its calls goes a quick way, and the hooks
  * that fa_active() sends away come here. Heap events, where they are wanted as well, are recorded from here.
  *
  * A block is entered after the call that gave it out, and taken out before the one that gives it back. What

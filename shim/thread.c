@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "shim/careful.h"
 #include "shim/stack.h"
 #include "shim/sys.h"
 
@@ -117,8 +118,8 @@ static void lay_out(struct fa_thread *t, size_t bytes, uint32_t shift)
  */
 static void fault_in(struct fa_thread *t, size_t bytes)
 {
-	(void)fa_sys_madvise(t, offsetof(struct fa_thread, recalls.walk), FA_MADV_POPULATE_WRITE);
-	(void)fa_sys_madvise(unwind_of(t, bytes, 0), FA_UNWIND_THREAD_USUAL, FA_MADV_POPULATE_WRITE);
+	(void)fa_advise(t, offsetof(struct fa_thread, recalls.walk), FA_MADV_POPULATE_WRITE);
+	(void)fa_advise(unwind_of(t, bytes, 0), FA_UNWIND_THREAD_USUAL, FA_MADV_POPULATE_WRITE);
 }
 
 static struct fa_thread *new_block(void)

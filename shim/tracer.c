@@ -20,6 +20,7 @@
  *
  * One file, though long: the quick ways at its end and the slow ones share what must be inlined into both.
  */
+#include "shim/careful.h"
 #include "shim/tracer.h"
 
 #include <link.h>
@@ -64,7 +65,7 @@ unsigned fa_tracer_init(int32_t pid, bool careful)
 	if (find == NULL)
 		return FA_REASON_OLD_LIBC;
 	tracer.tid_in_tcb = fa_tcb_tid() == pid || has_tid_in_tcb(careful);
-	if (careful && !tracer.tid_in_tcb)
+	if ((careful || fa_care != FA_CARE_NONE) && !tracer.tid_in_tcb)
 		return FA_REASON_FILTERED;
 	fa_thread_init(!careful);
 	return fa_unwind_init(find, fa_arena_module) == 0 ? 0 : FA_REASON_NO_MEMORY;
@@ -116,6 +117,12 @@ bool fa_tracer_join(void)
 	fa_thread_fork(t, pid);
 	fa_loader_fork(t == NULL ? NULL : &t->loading);
 	return true;
+}
+
+bool fa_tracer_has_forked(void)
+{
+	return self != NULL ? self->tid != fa_tcb_tid()
+			    : fa_sys_getpid() != firstalloc_process_block.pid;
 }
 
 void fa_tracer_before_fork(void)
@@ -317,7 +324,7 @@ static bool is_on_stack(const struct fa_thread *t, uint64_t address)
 static bool may_be_readable(uint64_t from, uint64_t size)
 {
 	uint64_t page = from & ~(uint64_t)(FA_ARENA_PAGE - 1);
-	int r = fa_sys_madvise((void *)page, from + size - page, FA_MADV_POPULATE_READ);
+	int r = fa_advise((void *)page, from + size - page, FA_MADV_POPULATE_READ);
 
 	return r == 0;
 }

@@ -27,15 +27,16 @@ void fa_tracer_before_fork(void);
 /* In a fork child of an active process: take a place in the family. false: there is none. */
 bool fa_tracer_join(void);
 
+/* Has this process forked since the calling thread was here last, as far as libc knows? For who is not told by the kernel. */
+bool fa_tracer_has_forked(void);
+
+bool fa_active_otherwise(void); /* careful.c */
+
 /* Is this call to be recorded, and no more? (Not so where there is a table: table.h.) Asks first where nothing is known yet, or the doorman has woken us. The state is
  * looked at once: between two looks a handler may fork, and the child would ask no more. */
 static FA_INLINE bool fa_active(void)
 {
-	if (FA_LIKELY(fa_state_is_plain()))
-		return true;
-	if (fa_state_now() != FA_ACTIVE)
-		fa_ask();
-	return fa_state_is_plain();
+	return FA_LIKELY(fa_state_is_plain()) || fa_active_otherwise();
 }
 
 /* Write an event. fn: enum fa_alloc_function. old, p: 0, NULL: no such block. */

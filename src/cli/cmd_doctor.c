@@ -87,14 +87,20 @@ static int run_doctor(const struct fa_cli *cli, int argc, char **argv)
 		fa_json_u64(&d.json, "problems", (uint64_t)d.problems);
 		fa_json_u64(&d.json, "warnings", (uint64_t)d.warnings);
 		fa_json_bool(&d.json, "ok", !d.problems && !status);
+		if (d.drop_in.len > 0)
+			fa_json_string(&d.json, "drop_in", d.drop_in.data);
 		fa_json_end_object(&d.json);
 		fa_json_newline(&d.json);
 	} else if (d.problems || d.warnings) {
+		if (d.drop_in.len > 0)
+			printf("\nWith this as a drop-in (systemctl edit %s) it can be traced:\n\n%s\n",
+			       argv[0], d.drop_in.data);
 		printf("%d problem%s, %d warning%s\n", d.problems, d.problems == 1 ? "" : "s",
 		       d.warnings, d.warnings == 1 ? "" : "s");
 	} else {
 		printf("%s\n", argc ? "nothing speaks against it" : "everything is in place");
 	}
+	fa_buf_done(&d.drop_in);
 	if (status != 0)
 		return status;
 	return d.problems ? FA_EXIT_FAILED : FA_EXIT_OK;
@@ -114,7 +120,7 @@ const struct fa_command fa_cmd_doctor = {
 		       "is the name of a program or its path: its rule, its file, the machine, the "
 		       "sessions. UNIT is a systemd unit (nginx.service): the program that it starts, "
 		       "as the user that it starts it as, and those of its sandbox settings that keep "
-		       "the library or the index away. PID is a process: whether it is traced, since "
+		       "the library or the index away, with the drop-in that cures it. PID is a process: whether it is traced, since "
 		       "when, or why not.\n\n"
 		       "Ends with 0 when nothing speaks against it, 1 when there is a problem, 4 when "
 		       "only root may look, 5 when there is no such program, unit or process.",

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/json.h"
 #include "cli/command.h"
 
@@ -23,6 +24,7 @@ struct fa_doctor {
 	int problems;
 	int warnings;
 	struct fa_json json;
+	struct fa_buf drop_in; /* of a unit: what cures its sandbox; empty: nothing is to be cured */
 };
 
 /* One line. `mend` is what to do about it, NULL when nothing is to be done. */

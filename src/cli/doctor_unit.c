@@ -3,12 +3,14 @@
  * settings keep the library or the index away. What a sandbox leaves visible and loadable does not matter:
  * the gate uses only what the dynamic linker has just used.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +23,7 @@
 #include "cli/status.h"
 #include "format/package_format.h"
 
-enum { SHOW_MAX = 1 << 20, SMALL_AS = 16 * (256 << 10) };
+enum { SHOW_MAX = 1 << 20, SMALL_AS = 16 * (256 << 10), GROUND_AS = 12 << 20 };
 
 bool fa_doctor_is_unit(const char *name)
 {
@@ -115,57 +117,102 @@ static bool covers(const char *list, const char *path)
 	return false;
 }
 
-static void check_root(struct fa_doctor *d, const char *text, const char *library)
-{
-	char root[1024], binds[8192];
-	size_t len;
+/* What a process must see, to be traced: files, and what is bound into its root to bring them. */
+static const struct {
+	const char *path; /* NULL: the library */
+	const char *bind; /* NULL: itself */
+} needed[] = {{NULL, NULL}, {FA_PATH_PRELOAD, NULL}, {FA_PATH_INDEX, FA_DIR_ETC}, {FA_PATH_BELL, FA_DIR_ETC}};
+enum { NEEDED = sizeof(needed) / sizeof(needed[0]) };
 
-	(void)value_of(text, "RootDirectory", root, sizeof(root));
+static bool has_own_root(const char *text, char *root, size_t size)
+{
+	(void)value_of(text, "RootDirectory", root, size);
 	if (*root == '\0' || strcmp(root, "/") == 0)
-		(void)value_of(text, "RootImage", root, sizeof(root));
-	if (*root == '\0' || strcmp(root, "/") == 0)
-		return;
-	(void)value_of(text, "BindReadOnlyPaths", binds, sizeof(binds));
-	len = strlen(binds);
-	(void)snprintf(binds + len, sizeof(binds) - len, " ");
-	(void)value_of(text, "BindPaths", binds + len + 1, sizeof(binds) - len - 1);
-	if (covers(binds, library) && covers(binds, FA_PATH_PRELOAD) && covers(binds, FA_PATH_INDEX))
-		fa_doctor_say(d, FA_VERDICT_OK, "root", NULL, "%s, with our files bound into it", root);
-	else
-		fa_doctor_say(d, FA_VERDICT_PROBLEM, "root",
-			      "in a drop-in: BindReadOnlyPaths=" FA_PATH_PRELOAD " " FA_DIR_ETC
-			      " and the library",
-			      "it runs in %s, where %s, " FA_PATH_PRELOAD " or " FA_DIR_ETC
-			      " is not to be seen",
-			      root, library);
+		(void)value_of(text, "RootImage", root, size);
+	return *root != '\0' && strcmp(root, "/") != 0;
 }
 
-/* Each names folders that it hides or makes useless; ours may be among them. */
-static void check_paths(struct fa_doctor *d, const char *text, const char *library)
+/* A folder as root may have all of it; what is empty is where something was bound once. */
+static bool is_in(const char *root, const char *path)
 {
-	static const char *const hiding[] = {"InaccessiblePaths", "TemporaryFileSystem"};
-	char list[8192], exec[8192], binds[8192];
+	char full[2048];
+	struct stat st;
+	int n = snprintf(full, sizeof(full), "%s%s", root, path);
 
-	(void)value_of(text, "BindReadOnlyPaths", binds, sizeof(binds));
-	for (size_t i = 0; i < 2; i++) {
-		const char *const ours[] = {library, FA_PATH_PRELOAD, FA_PATH_INDEX};
+	return n > 0 && (size_t)n < sizeof(full) && stat(full, &st) == 0 &&
+	       (st.st_size > 0 || strcmp(path, FA_PATH_BELL) == 0);
+}
 
-		(void)value_of(text, hiding[i], list, sizeof(list));
-		for (size_t k = 0; k < 3; k++)
-			if (covers(list, ours[k]) && !covers(binds, ours[k]))
-				fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox",
-					      "leave it out there, or bind it back with "
-					      "BindReadOnlyPaths=",
-					      "%s=%s hides %s", hiding[i], list, ours[k]);
+/* Files that another root or a tmpfs hides: bound back. */
+static void check_hidden(struct fa_doctor *d, const char *text, const char *library)
+{
+	char root[1024], tmpfs[8192], binds[16384], cure[1024] = "";
+	bool own_root = has_own_root(text, root, sizeof(root));
+	size_t len;
+
+	(void)value_of(text, "TemporaryFileSystem", tmpfs, sizeof(tmpfs));
+	(void)value_of(text, "BindReadOnlyPaths", binds, sizeof(binds) / 2);
+	len = strlen(binds);
+	binds[len++] = ' ';
+	(void)value_of(text, "BindPaths", binds + len, sizeof(binds) - len);
+	for (size_t i = 0; i < NEEDED; i++) {
+		const char *path = needed[i].path != NULL ? needed[i].path : library;
+		const char *bind = needed[i].bind != NULL ? needed[i].bind : path;
+
+		if (own_root ? is_in(root, path) : !covers(tmpfs, path))
+			continue;
+		if (covers(binds, path) || covers(cure, bind))
+			continue;
+		fa_doctor_say(d, FA_VERDICT_PROBLEM, own_root ? "root" : "sandbox", "see below",
+			      own_root ? "it runs in %s, where %s is not to be seen"
+				       : "TemporaryFileSystem=%s hides %s",
+			      own_root ? root : tmpfs, path);
+		len = strlen(cure);
+		(void)snprintf(cure + len, sizeof(cure) - len, "%s%s", len > 0 ? " " : "", bind);
 	}
+	if (*cure != '\0')
+		fa_buf_printf(&d->drop_in, "BindReadOnlyPaths=%s\n", cure);
+	else if (own_root)
+		fa_doctor_say(d, FA_VERDICT_OK, "root", NULL, "%s, with our files in it", root);
+}
+
+/* Nothing can be bound over what is made inaccessible: the list begins anew, without what hides our files. */
+static void check_inaccessible(struct fa_doctor *d, const char *text, const char *library)
+{
+	FA_CLEANUP(fa_buf_done) struct fa_buf rest = {0};
+	char list[8192], *next = NULL;
+	bool hides = false;
+
+	(void)value_of(text, "InaccessiblePaths", list, sizeof(list));
+	for (char *w = strtok_r(list, " ", &next); w != NULL; w = strtok_r(NULL, " ", &next)) {
+		const char *hidden = NULL;
+
+		for (size_t i = 0; i < NEEDED && hidden == NULL; i++)
+			if (covers(w, needed[i].path != NULL ? needed[i].path : library))
+				hidden = needed[i].path != NULL ? needed[i].path : library;
+		if (hidden != NULL)
+			fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox", "see below",
+				      "InaccessiblePaths=%s hides %s", w, hidden);
+		else
+			fa_buf_printf(&rest, "InaccessiblePaths=%s\n", w);
+		hides |= hidden != NULL;
+	}
+	if (hides)
+		fa_buf_printf(&d->drop_in, "InaccessiblePaths=\n%s", rest.len > 0 ? rest.data : "");
+}
+
+static void check_exec(struct fa_doctor *d, const char *text, const char *library)
+{
+	char list[8192], exec[8192];
+
 	(void)value_of(text, "NoExecPaths", list, sizeof(list));
 	(void)value_of(text, "ExecPaths", exec, sizeof(exec));
-	if (covers(list, library) && !covers(exec, library))
-		fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox",
-			      "add the library to ExecPaths= in a drop-in",
-			      "NoExecPaths=%s keeps %s from being loaded: it prints a line at its "
-			      "start",
-			      list, library);
+	if (!covers(list, library) || covers(exec, library))
+		return;
+	fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox", "see below",
+		      "NoExecPaths=%s keeps %s from being loaded: it prints a line at its start", list,
+		      library);
+	fa_buf_printf(&d->drop_in, "ExecPaths=%s\n", library);
 }
 
 static void check_limit(struct fa_doctor *d, const char *text)
@@ -173,10 +220,20 @@ static void check_limit(struct fa_doctor *d, const char *text)
 	char value[64];
 	uint64_t limit;
 
-	if (fa_parse_u64(value_of(text, "LimitAS", value, sizeof(value)), &limit) == 0 &&
-	    limit < SMALL_AS)
-		fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox", "raise it",
-			      "LimitAS=%s leaves no room for the buffers", value);
+	if (fa_parse_u64(value_of(text, "LimitAS", value, sizeof(value)), &limit) < 0 ||
+	    limit >= SMALL_AS)
+		return;
+	fa_doctor_say(d, FA_VERDICT_PROBLEM, "sandbox", "see below",
+		      "LimitAS=%s leaves no room for the buffers", value);
+	fa_buf_printf(&d->drop_in, "LimitAS=%u\n", SMALL_AS + GROUND_AS);
+}
+
+/* As a section of a file that `systemctl edit` makes. */
+static void begin_drop_in(struct fa_doctor *d, const char *unit)
+{
+	const char *kind = strrchr(unit, '.') + 1;
+
+	fa_buf_printf(&d->drop_in, "[%c%s]\n", toupper((unsigned char)*kind), kind + 1);
 }
 
 static uint32_t user_of(const char *text)
@@ -217,6 +274,7 @@ int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *u
 	const char *library = fa_setup_library_path(d->cli->root);
 	char path[4096], real[4097], state[64], cgroup[FA_CGROUP_TEXT_MAX], *text = NULL;
 	uint32_t options;
+	size_t before;
 	int e = ask_systemctl(unit, &text);
 
 	if (e < 0)
@@ -236,9 +294,14 @@ int fa_doctor_unit(struct fa_doctor *d, const struct fa_status *s, const char *u
 	cgroup_of(text, unit, cgroup, sizeof(cgroup));
 	options = fa_doctor_rule(d, real, fa_base_name(path), cgroup, user_of(text));
 	fa_doctor_program(d, real, options);
-	check_root(d, text, library);
-	check_paths(d, text, library);
+	begin_drop_in(d, unit);
+	before = d->drop_in.len;
+	check_hidden(d, text, library);
+	check_inaccessible(d, text, library);
+	check_exec(d, text, library);
 	check_limit(d, text);
+	if (d->drop_in.len == before)
+		fa_buf_clear(&d->drop_in);
 	fa_doctor_ground(d);
 	fa_doctor_session(d, s, fa_base_name(real), user_of(text));
 	free(text);

@@ -1,12 +1,12 @@
 /*
  * fuzz_cfi.c - hostile .eh_frame bytes through the reader and the interpreter of frames.
  *
- * objs: shim/cfi.c shim/full.c
+ * objs: shim/cfi.c shim/full.c shim/advise.c
  *
  * Input: 4 bytes pc (offset from the header), 4 bytes that fill the registers, then .eh_frame_hdr and
  * .eh_frame as one readable range. With libFuzzer:
  *   clang -fsanitize=fuzzer,address,undefined -std=c17 -D_GNU_SOURCE -g -O1 -Isrc -I. \
- *       tests/fuzz/fuzz_cfi.c shim/cfi.c shim/full.c -o fuzz_cfi
+ *       tests/fuzz/fuzz_cfi.c shim/cfi.c shim/full.c shim/advise.c -o fuzz_cfi
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #   32.9       a trace whose folder is mounted only later begins in memory and goes on in its file, also when the
 #              collector is killed before and after
 #   32.10      with a damaged index or configuration, a library that is gone, a firstallocd that cannot start, a full
-#              disk, and the kill switch, the machine boots, and its services do what they do
+#              disk, a /var that is full or read-only, and the kill switch, the machine boots, and its services do what they do
 #   32.11      after disable nothing is traced; after uninstall nothing is left
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/guest.sh"
@@ -170,6 +170,12 @@ wrong() {
 	with "no daemon" usr/sbin/firstallocd cp "$G/usr/bin/false" "$G/usr/sbin/firstallocd"
 	echo 'tmpfs /var/log/firstalloc tmpfs size=16k 0 0' >"$G/etc/fstab"
 	whole "full disk"
+	local how
+	for how in size=4k ro; do # all of it: registry, state, log
+		echo "tmpfs /var tmpfs $how 0 0" >"$G/etc/fstab"
+		whole "/var $how"
+		same "$(json "$RES/status.json" "[(s['file'], s['events_lost']) for s in j['sessions']]")" "[('(memory)', 0)]"
+	done
 	rm "$G/etc/fstab"
 	: >"$G/etc/firstalloc/off"
 	whole "switched off"

@@ -4,6 +4,7 @@
 #   45.5         what it costs: nothing where no rule of its name has such a scope
 #   45.6         a control group that the kernel has made
 #   45.7-45.9    commands: list, JSON, disable, slips; through firstallocd; what runs already
+#   45.10-45.11  programs under a system call filter that has no madvise
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/lib.sh"
 private_machine 45 "rules for packages"
@@ -210,4 +211,33 @@ running() {
 it 45.9 "of those that run, --live flags those of the unit; doctor says whom a rule is for" running
 none
 $fa stop s >/dev/null
+
+# Each process: its events, what was lost. The same program with and without the filter.
+counts() {
+	"$FA" report --json "$1" >"$1.json"
+	json "$1.json" "sorted((p['events_by_kind'], p['lost'], p['outstanding_bytes']) for p in j['processes'] if p['image'] == '$2')"
+}
+tight() {
+	local name=$1 status=0
+	shift
+	cp "$P/$name" "$T/m/$name"
+	# shellcheck disable=SC2086
+	by_name "$name" "$T/free.falloc" ${STRACE:-} "$T/m/$name" "$@" >"$T/free.out" 2>&1 || status=$?
+	by_name "$name" "$T/tight.falloc" "$P/tight" "$T/m/$name" "$@" >"$T/tight.out" 2>&1 || status=$((status - $?))
+	cat "$T/tight.out"
+	same $status 0
+	same "$(counts "$T/tight.falloc" "$name")" "$(counts "$T/free.falloc" "$name")"
+	same "$(json "$T/tight.falloc.json" "sum(p['lost'] for p in j['processes'])")" 0
+}
+it 45.10 "born under a filter that kills for madvise: a tree of forks is traced as without" tight fork_tree
+more() {
+	tight families
+	tight throws
+	STRACE="strace -f -e trace=madvise -o $T/calls" tight stacks new 40000 20
+	same "$(json "$T/tight.falloc.json" "[w for w in j['warnings'] if 'more stacks' in w]")" "[]"
+	grep -q madvise "$T/calls" # without the filter it is called, so that this is a test
+}
+if command -v strace >/dev/null; then
+	it 45.11 "so are all functions, exceptions, and more stacks than the first part of the arena holds" more
+fi
 results

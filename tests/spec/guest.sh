@@ -115,7 +115,7 @@ guest_own() {
 }
 
 container_boot() {
-	timeout -k 5 60 systemd-nspawn -q -D "$1" -b --register=no --keep-unit --private-network --console=pipe \
+	timeout -k 5 "${CONTAINER_LIMIT:-60}" systemd-nspawn -q -D "$1" -b --register=no --keep-unit --private-network --console=pipe \
 		--system-call-filter="fanotify_init fanotify_mark" --capability=all \
 		</dev/null >"$T/console" 2>&1 || { tail -n 20 "$T/console"; return 1; }
 }

@@ -2,7 +2,7 @@
  * test_unwind.c - the unwinder against libunwind's cursor, in the same call, frame by frame.
  *
  * libs: format
- * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/advise.c shim/cfi.c
  * ldlibs: -lunwind -ldl
  */
 #include <dlfcn.h>

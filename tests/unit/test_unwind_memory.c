@@ -3,7 +3,7 @@
  * stacks made up of return addresses with known rules, changed at random between walks.
  *
  * libs: format
- * objs: shim/unwind.c shim/recall.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/cfi.c
+ * objs: shim/unwind.c shim/recall.c shim/walk.c shim/walk_place.c shim/rules.c shim/full.c shim/advise.c shim/cfi.c
  * ldlibs: -lunwind -ldl
  */
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * another module at the same addresses. Needs a compiler (cc) to make the two.
  *
  * libs: format
- * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/recall.c shim/rules.c shim/full.c shim/cfi.c
+ * objs: shim/unwind.c shim/walk.c shim/walk_place.c shim/recall.c shim/rules.c shim/full.c shim/advise.c shim/cfi.c
  * ldlibs: -lunwind -ldl
  */
 #include <dlfcn.h>
