@@ -57,8 +57,12 @@ static void show(struct fa_trace *trace, const struct fa_trace_event *e)
 		       function_name(e->function), e->text, who(trace, e));
 		break;
 	case FA_EVENT_EXTENTS:
-		printf("extents %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", e->reserved, e->committed,
-		       e->resident);
+		/* The process had ended, or is not the collector's to look at. */
+		if (e->flags & FA_EVENT_UNREADABLE)
+			printf("no extents\n");
+		else
+			printf("extents %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", e->reserved, e->committed,
+			       e->resident);
 		break;
 	default:
 		break;
