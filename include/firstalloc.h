@@ -470,7 +470,8 @@ int fa_trace_open_live(fa_trace_handle handle, const char *session_name, struct 
 /* Of fa_trace_open_live_filtered(). */
 struct fa_live_filter {
 	uint32_t size;      /* in: sizeof(struct fa_live_filter) */
-	uint32_t kinds;     /* of the heap's events: bits 1u << FA_EVENT_ALLOC, _REALLOC, _FREE; 0: none of them */
+	uint32_t kinds;     /* of calls: bits 1u << FA_EVENT_ALLOC, _REALLOC, _FREE; one of _SPACE, _WAIT, _LOAD and _UNLOAD
+			     * brings all four; 0: none of them */
 	uint64_t bytes_from; /* only blocks from so many bytes */
 	uint64_t bytes_to;   /* up to, not including, so many; 0: of any size. Frees have no size, and are left out */
 	const int32_t *pids; /* only of these processes, at most 64 */
@@ -482,7 +483,7 @@ struct fa_live_filter {
 /*
  * fa_trace_open_live_filtered - read along with a part of a session that runs
  *
- * As fa_trace_open_live(), but of the heap's events only those that the filter names come. The others are left out by
+ * As fa_trace_open_live(), but of the calls of programs only those that the filter names come. The others are left out by
  * firstallocd, so that a reader of little loses nothing in a session of much. Processes, threads and marks are given out
  * in any case, and losses of those processes whose events are. filter NULL: everything.
  */

@@ -35,7 +35,9 @@ static int connect_to(fa_trace_handle handle, const char *name, struct fa_contro
 static int set_filter(const struct fa_live_filter *f, struct fa_control_request *q)
 {
 	static const uint8_t bits[][2] = {
-		{FA_EVENT_ALLOC, FA_EV_ALLOC}, {FA_EVENT_REALLOC, FA_EV_REALLOC}, {FA_EVENT_FREE, FA_EV_FREE}};
+		{FA_EVENT_ALLOC, FA_EV_ALLOC}, {FA_EVENT_REALLOC, FA_EV_REALLOC}, {FA_EVENT_FREE, FA_EV_FREE},
+		{FA_EVENT_SPACE, FA_EV_CALL},  {FA_EVENT_WAIT, FA_EV_CALL},       {FA_EVENT_LOAD, FA_EV_CALL},
+		{FA_EVENT_UNLOAD, FA_EV_CALL}};
 
 	if (f == NULL)
 		return FA_OK;

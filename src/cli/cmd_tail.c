@@ -119,12 +119,10 @@ static int read_filters(const struct fa_cli *cli, struct tail *t)
 /* Of more images than it can be told of it gives all, and we leave out. */
 static void make_filter(struct tail *t)
 {
-	const uint32_t heap = 1u << FA_EVENT_ALLOC | 1u << FA_EVENT_REALLOC | 1u << FA_EVENT_FREE;
-
 	t->filtered = given.pids.count != 0 || given.images.count != 0 || given.events != NULL || given.size != NULL;
 	t->filter = (struct fa_live_filter){
 		.size = sizeof(t->filter),
-		.kinds = t->kinds & heap,
+		.kinds = t->kinds,
 		.bytes_from = t->size_lo,
 		.bytes_to = given.size != NULL ? t->size_hi : 0,
 		.pids = t->pids,
@@ -453,7 +451,7 @@ static int show_all(struct tail *t)
 			t->lost += e.bytes;
 		if (t->info.start_real_ns == 0)
 			(void)fa_trace_get_info(t->trace, &t->info);
-		if (e.kind > FA_EVENT_THREAD_END || !is_wanted(t, &e))
+		if (e.kind > FA_EVENT_EXTENTS || !is_wanted(t, &e))
 			continue;
 		show(t, &e);
 		t->shown += e.kind != FA_EVENT_LOST;

@@ -234,11 +234,12 @@ static void give_events(struct consumer *k, unsigned tag, const struct fa_rec_ev
 {
 	struct fa_rec_events rec = *given;
 
-	if (k->filter.on && (tag == FA_TAG_CALLS || !tail_filter_wants(&k->filter, rec.process))) {
+	if (k->filter.on && (!tail_filter_wants(&k->filter, rec.process) ||
+			     (tag == FA_TAG_CALLS && (k->filter.want.kinds >> FA_EV_CALL & 1) == 0))) {
 		k->events_unwanted += count_events(tag, given, tail, len);
 		return;
 	}
-	if (k->filter.on)
+	if (k->filter.on && tag == FA_TAG_EVENTS)
 		k->events_unwanted += tail_filter_events(&k->filter, &rec, &tail, &len);
 	if (len == 0)
 		return;

@@ -2,7 +2,7 @@
 # 42 - counters of threads, sizes of buffers, filters of readers.
 #
 #   42.1-42.3  events and losses of each thread: what it made is what is in the trace and what is counted as lost
-#   42.4-42.5  a reader's filters are firstallocd's work
+#   42.4-42.5, 42.8  a reader's filters are firstallocd's work
 #   42.6-42.7  MinimumBuffers and MaximumBuffers, asked for and held; names of sessions
 #
 # tests/programs/losers counts the calls of each of its threads in a file, so that the sums can be made after a SIGKILL,
@@ -298,4 +298,27 @@ names() {
 	! $fa query Nightly 2>/dev/null || return 1
 }
 it 42.7 "names of sessions: capital or small letters make no other session" names
+
+# What is beside the heap is filtered by process and kind as well.
+beside() {
+	rm -f "$W"/*
+	$fa enable spaces --flags vm --starts 100 >/dev/null
+	$fa start r --real-time --min-free 0 >/dev/null
+	local n=0
+	for options in "" "--image spaces --events space" "--events alloc" "--image known"; do
+		# shellcheck disable=SC2086
+		"$FA" --root "$R" tail r --json --for 60s $options >"$W/tail.$n" & pids[n]=$!
+		n=$((n + 1))
+	done
+	wait_for 10 readers 4
+	echo "$lib" >/etc/ld.so.preload
+	"$P/spaces" >/dev/null
+	rm -f /etc/ld.so.preload
+	$fa stop r
+	wait "${pids[@]}"
+	calls() { grep -c '"event": "space"' "$W/tail.$1" || true; }
+	[ "$(calls 0)" -gt 0 ]
+	same "$(calls 1) $(calls 2) $(calls 3)" "$(calls 0) 0 0"
+}
+it 42.8 "the same of what is beside the heap" beside
 results
