@@ -12,7 +12,7 @@ static struct {
 	uint64_t begin_stamp;
 	uint64_t time; /* of the last tick, as an entry has it */
 	uint8_t begun; /* in this arena, be it over by now */
-	uint64_t full; /* fa_arena_room() + 1 when no level could be added */
+	uint64_t full; /* full_at() when no level could be added; 0: never */
 } table;
 
 /* By the collector's last tick, or now where there is none yet: that costs less than a look at the clock. */
@@ -141,6 +141,22 @@ static bool put_anywhere(uint32_t levels, uint32_t lines, uint64_t mixed, uint64
 	return false;
 }
 
+/* The room that there is, and the levels that are made of it. */
+static uint64_t full_at(uint32_t levels)
+{
+	return ((uint64_t)fa_arena_room() + 1) * (FA_TABLE_LEVELS + 1) + levels;
+}
+
+/* It found no room. true: nor would this one, since nothing has changed; now and then it is tried all the same, because
+ * buffers come back. */
+static bool is_full(uint32_t levels)
+{
+	const uint64_t again = 1024;
+
+	return __atomic_load_n(&table.full, __ATOMIC_RELAXED) == full_at(levels) &&
+	       __atomic_load_n(&fa_arena_head()->table.refused, __ATOMIC_RELAXED) % again != 0;
+}
+
 /*
  * The newest level has room, most often. Those before it are full but for what was freed since, which a few lines
  * show; all that may hold the entry are looked at before a level is added, unless none can be.
@@ -148,7 +164,7 @@ static bool put_anywhere(uint32_t levels, uint32_t lines, uint64_t mixed, uint64
 static void put(uint64_t address, uint64_t key, uint64_t block)
 {
 	const uint32_t few = 2;
-	uint64_t mixed = fa_table_mixed(address), room;
+	uint64_t mixed = fa_table_mixed(address);
 	uint32_t levels;
 
 	key |= mixed & FA_TABLE_KEY_MASK;
@@ -156,12 +172,12 @@ static void put(uint64_t address, uint64_t key, uint64_t block)
 		levels = __atomic_load_n(&fa_levels->count, __ATOMIC_ACQUIRE);
 		if (FA_LIKELY(put_anywhere(levels, few, mixed, key, block)))
 			return;
-		room = fa_arena_room() + 1;
-		if (__atomic_load_n(&table.full, __ATOMIC_RELAXED) != room &&
-		    put_anywhere(levels, FA_TABLE_REACH, mixed, key, block))
+		if (is_full(levels))
+			break;
+		if (put_anywhere(levels, FA_TABLE_REACH, mixed, key, block))
 			return;
 	} while (fa_levels_add(levels));
-	__atomic_store_n(&table.full, room, __ATOMIC_RELAXED);
+	__atomic_store_n(&table.full, full_at(levels), __ATOMIC_RELAXED);
 	__atomic_fetch_add(&fa_arena_head()->table.refused, 1, __ATOMIC_RELAXED);
 }
 

@@ -400,4 +400,16 @@ since() {
 }
 it 38.22 "config and status say what is armed, and since when" since
 
+full() { # the small arena of `run` has no room for one
+	local n collected=()
+	for n in 1000 5000; do
+		collected+=("$("$FA" run --flags snapshot --only events -o "$W/full$n.falloc" -- valgrind --tool=callgrind \
+			--callgrind-out-file=/dev/null "$P/events" same $n 2>&1 | sed -n 's/^==[0-9]*== Collected : //p' | tail -n 1)")
+	done
+	echo "${collected[@]}"
+	[ $(((collected[1] - collected[0]) / 4000)) -gt 250 ]
+	[ $(((collected[1] - collected[0]) / 4000)) -lt 800 ]
+}
+it 38.23 "where there is no room for a table an allocation does not look for it each time" full
+
 results
