@@ -2,9 +2,9 @@
  * bench_unwind.c - nanoseconds per walk, beside libunwind's unw_backtrace in the same run.
  *
  * Build by hand, with the flags of the shim for the unwinder:
- *   for f in unwind walk walk_place rules full cfi; do make build/pic/shim/$f.o; done
+ *   for f in unwind walk walk_place rules full cfi advise; do make build/pic/shim/$f.o; done
  *   gcc -std=c17 -D_GNU_SOURCE -O2 -fomit-frame-pointer -Isrc -I. -o build/bench_unwind \
- *       tests/bench/bench_unwind.c build/pic/shim/{unwind,walk,walk_place,rules,full,cfi}.o -lunwind
+ *       tests/bench/bench_unwind.c build/pic/shim/{unwind,walk,walk_place,rules,full,cfi,advise}.o -lunwind
  * (-fno-omit-frame-pointer: what frames by rbp cost). Prints the least of PASSES, less an empty call.
  *
  * Patterns: "8/desc": 8 events per descent along one of 64 random paths; "1/desc": every event after a

@@ -195,6 +195,27 @@ locked() {
 }
 it 13.13 "nobody but root can take the lock of firstallocd; a second one says that one runs" locked
 
+# Not by the clock, which a busy machine has for itself, but in time of a processor.
+cost() {
+	local n=40
+	bells >"$T/before"
+	for i in $(seq $n); do as $BOB "$gate" -n 10; done >"$T/o"
+	same "$(grep -c '^answer 1 ' "$T/o")" $n
+	us=$(($(spent) / n))
+	echo "$us us an answer"
+	[ $us -gt 0 ] && [ $((us * 5)) -lt 10000 ] || return 1 # with the four before it
+	alive
+}
+# The threads that answer, and how long each has run, in ns.
+bells() { for t in $(grep -lx fa-bell "/proc/$(pid_of doorman)"/task/*/comm); do echo "$t $(cut -d ' ' -f 1 "${t%comm}schedstat")"; done; }
+# By those that are still there, since $T/before: in us.
+spent() { bells | awk 'NR == FNR { had[$1] = $2; next } { s += $2 - had[$1] } END { print int(s / 1000) }' "$T/before" -; }
+if [ -e /proc/self/schedstat ]; then
+	it 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" cost
+else
+	skip 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" "no schedstat"
+fi
+
 us_of() { sed -n 's/^answer.* us \([0-9]*\).*/\1/p' "$1" | sort -n | tail -n 1; }
 many() {
 	"${alice[@]}" "$bell" many 3000 32 & attack=$!
@@ -231,25 +252,6 @@ turns() {
 	alive
 }
 it 13.26 "whose single ring stands behind eighty of another user has its turn before most of them" turns
-
-# Not by the clock, which a busy machine has for itself, but in time of a processor.
-cost() {
-	local before n=40
-	before=$(bell_ns)
-	for i in $(seq $n); do as $BOB "$gate" -n 10; done >"$T/o"
-	same "$(grep -c '^answer 1 ' "$T/o")" $n
-	spent=$((($(bell_ns) - before) / n / 1000))
-	echo "$spent us an answer"
-	[ $spent -gt 0 ] && [ $((spent * 5)) -lt 10000 ] || return 1 # with the four before it
-	alive
-}
-# Of the threads that answer.
-bell_ns() { for t in $(grep -lx fa-bell "/proc/$(pid_of doorman)"/task/*/comm); do cat "${t%comm}schedstat"; done | awk '{ s += $1 } END { print s }'; }
-if [ -e /proc/self/schedstat ]; then
-	it 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" cost
-else
-	skip 13.27 "an answer, and those that may come before it, take less than 10 ms of a processor" "no schedstat"
-fi
 
 slow() {
 	"${alice[@]}" "$bell" slow 2500 16 & attack=$!

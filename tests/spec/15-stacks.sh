@@ -5,7 +5,7 @@
 
 cd "$SRC" || exit 1
 gcc -D_GNU_SOURCE -w -shared -fPIC -O2 -std=gnu17 -Isrc -I. -o "$T/referee.so" tests/spec/referee.c \
-	"$B"/pic/shim/{unwind,walk,walk_place,rules,full,cfi}.o -lunwind -ldl -Wl,-Bsymbolic || exit 1
+	"$B"/pic/shim/{unwind,walk,walk_place,rules,full,cfi,advise}.o -lunwind -ldl -Wl,-Bsymbolic || exit 1
 repo=$T/repo
 history() { # 600 commits, each of one of nine files
 	for i in $(seq 600); do
