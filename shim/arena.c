@@ -171,7 +171,7 @@ static void write_head(const struct fa_start *start)
 	p->pid = fa_arena.pid;
 	p->parent_slot = ~0u;
 	p->origin = start->woken ? FA_ORIGIN_WOKEN : FA_ORIGIN_EXEC;
-	/* Nobody knows yet who will come, and a program that runs is not to wait for it. */
+	/* Nobody knows yet who will come: a program that runs does not wait for that, but for the moment that it takes. */
 	if (start->woken)
 		h->answer.policy = FA_POLICY_COUNT;
 	p->start_stamp = h->start_stamp;

@@ -45,8 +45,9 @@ static struct {
 /* Frees in a row; allocations in a row, of a process of which one thread only has used the heap. */
 enum { MOST_UNSTAMPED = 255, MOST_BARE = 7 };
 
-/* How long to wait for a buffer: FA_WAIT_NS without progress; without hope but for a dead thread's, in all. */
-static const uint64_t WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
+/* How long to wait for a buffer: FA_WAIT_NS without progress; woken, until somebody comes; without hope but for a dead
+ * thread's, in all. */
+static const uint64_t WAIT_WOKEN_NS = 20000000, WAIT_DEAD_NS = 200000000, WAIT_ALL_NS = 2000000000;
 
 /* Where it may not be asked it is believed when it looks like one. */
 static bool has_tid_in_tcb(bool careful)
@@ -157,8 +158,8 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 
 	for (unsigned turn = 0; is_ours(w, regs); turn++) {
 		struct fa_arena_buffer *b = NULL;
-		uint64_t room = fa_arena_room();
-		uint32_t now = (uint32_t)room;
+		uint64_t room = fa_arena_room(), limit = FA_WAIT_NS;
+		uint32_t now = (uint32_t)room, word;
 		uint64_t time;
 
 		/* All buffers are looked at again only when there is a reason to. */
@@ -166,10 +167,13 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 			b = fa_arena_take_buffer(t->serial | w->nested, t->tid, w->buffer_seq,
 						 w->lost, w->state.stamp, &w->taken, &may_come);
 		seen = room;
-		if (b != NULL || fa_arena.pid == 1 ||
-		    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == (1ULL << 32 | now) ||
-		    __atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT ||
-		    __atomic_load_n(&a->word, __ATOMIC_RELAXED) == FA_ANSWER_DETACHED)
+		word = __atomic_load_n(&a->word, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&a->policy, __ATOMIC_RELAXED) == FA_POLICY_COUNT)
+			limit = word == FA_ANSWER_NONE ? WAIT_WOKEN_NS : 0;
+		else if (!may_come)
+			limit = WAIT_DEAD_NS;
+		if (b != NULL || fa_arena.pid == 1 || limit == 0 || word == FA_ANSWER_DETACHED ||
+		    __atomic_load_n(&in_vain, __ATOMIC_RELAXED) == (1ULL << 32 | now))
 			return b;
 		time = fa_clock_mono_ns();
 		if (since == 0)
@@ -177,8 +181,7 @@ static struct fa_arena_buffer *wait_for_buffer(struct fa_thread *t, struct fa_wr
 		if (since == 0 || now != freed)
 			since = time;
 		freed = now;
-		if (time == 0 || time - since > (may_come ? FA_WAIT_NS : WAIT_DEAD_NS) ||
-		    time - begin > WAIT_ALL_NS) {
+		if (time == 0 || time - since > limit || time - begin > WAIT_ALL_NS) {
 			__atomic_store_n(&in_vain, 1ULL << 32 | now, __ATOMIC_RELAXED);
 			return NULL;
 		}
