@@ -60,6 +60,16 @@ static void select_threads(struct fa_engine *e)
 	}
 }
 
+/* Also who recorded nothing, because all was lost. */
+static void select_losers(struct fa_engine *e)
+{
+	for (size_t i = 0; e->o->thread_count == 0 && i < e->r->model.thread_count; i++) {
+		struct fa_thread *t = e->r->model.threads[i];
+
+		t->selected = t->selected || fa_thread_lost(t) > 0;
+	}
+}
+
 /* ---- records ---- */
 
 static void take_machine(struct fa_replay *r, const struct fa_trace_record *rec)
@@ -282,6 +292,7 @@ static int read_all(struct fa_engine *e, struct fa_trace_reader *reader)
 static void finish_all(struct fa_engine *e)
 {
 	select_threads(e);
+	select_losers(e);
 	fa_merge(e, UINT64_MAX, true);
 	for (size_t i = 0; i < e->r->model.process_count && e->error == 0; i++)
 		fa_apply_end(e, e->r->model.processes[i]);

@@ -246,6 +246,26 @@ SPEC(what_was_lost_before_the_session_came_is_not_counted)
 	CHECK(lost_of(true) == 3);
 }
 
+SPEC(a_thread_of_which_all_was_lost_is_told)
+{
+	const struct fa_rec_thread_lost l = {.process = 1, .thread = 5, .cause = FA_LOST_NO_BUFFER, .count = 9};
+
+	begin(1);
+	tb_thread(&t, 1, 5, 105, "unlucky");
+	tb_thread(&t, 1, 6, 106, "idle");
+	tb_put(&t, FA_TAG_THREAD_LOST, &l, sizeof(l), NULL, 0);
+	sb_alloc(&s[0], 20, 0x10, 5, 2);
+	struct fa_replay *r = replay(100);
+	unsigned told = 0;
+
+	for (size_t i = 0; i < r->model.thread_count; i++)
+		told += r->model.threads[i]->selected && r->model.threads[i]->tid == 105;
+	CHECK(told == 1);
+	for (size_t i = 0; i < r->model.thread_count; i++)
+		CHECK(!r->model.threads[i]->selected || r->model.threads[i]->tid != 106);
+	fa_replay_free(r);
+}
+
 SPEC(a_free_of_a_block_older_than_the_trace_is_no_error)
 {
 	begin(1);
@@ -731,6 +751,7 @@ int main(void)
 	RUN(a_free_that_is_missing_is_implied_and_one_that_is_late_frees_nothing_new);
 	RUN(after_a_loss_the_missing_free_is_not_waited_for);
 	RUN(what_was_lost_before_the_session_came_is_not_counted);
+	RUN(a_thread_of_which_all_was_lost_is_told);
 	RUN(a_free_of_a_block_older_than_the_trace_is_no_error);
 	RUN(processes_are_address_spaces_of_their_own_and_the_peak_is_of_all_together);
 	RUN(a_child_inherits_what_lived_at_the_fork_and_does_not_count_it_as_its_own);
