@@ -1,6 +1,7 @@
 /*
  * frames KIND N - about N heap calls from frames of a kind that is hard to unwind:
- *   alloca       frames of changing size, realigned frames, with and without rbp, callbacks of qsort
+ *   alloca       frames of changing size (alloca, arrays of variable length), realigned frames, with and without rbp,
+ *                callbacks of qsort
  *   coroutine    stacks made by makecontext, left and entered again by swapcontext
  *   signal       handlers that interrupt anything, at any instruction, on the same and on a stack of their own
  *   asm          hand-written frames with CFI: pushes, another register as base, expressions, registers saved in
@@ -52,6 +53,17 @@ FRAME void has_alloca(unsigned depth)
 	p[0] = (unsigned char)depth;
 	descend(depth - 1);
 	after = p[0];
+}
+
+FRAME void has_array(unsigned depth)
+{
+	size_t length = number() % 3000 + 1;
+	unsigned char p[length];
+
+	p[length - 1] = (unsigned char)depth;
+	__asm__ volatile("" : : "r"(p) : "memory");
+	descend(depth - 1);
+	after = p[length - 1];
 }
 
 FRAME void is_realigned(unsigned depth)
@@ -108,14 +120,14 @@ FRAME void through_sort(unsigned depth)
 
 FRAME void descend(unsigned depth)
 {
-	static void (*const way[])(unsigned) = {has_alloca, is_realigned, is_large,
+	static void (*const way[])(unsigned) = {has_alloca, has_array, is_realigned, is_large,
 						by_rbp,     saves_all,    through_sort};
 
 	allocate();
 	if (depth == 0)
 		at_bottom();
 	else
-		way[number() % 6](depth);
+		way[number() % (sizeof(way) / sizeof(way[0]))](depth);
 	allocate();
 }
 

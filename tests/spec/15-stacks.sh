@@ -63,7 +63,7 @@ if command -v lua5.4 >/dev/null; then
 else
 	skip 15.8 "lua, without a JIT" "no lua5.4 here"
 fi
-it 15.9 "alloca, realigned frames, callbacks" agree 50000 "$P/frames" alloca 50000
+it 15.9 "alloca, arrays of variable length, realigned frames, callbacks" agree 50000 "$P/frames" alloca 50000
 it 15.10 "coroutines by makecontext" agree 50000 "$P/frames" coroutine 50000
 it 15.11 "signal handlers at any instruction, on the same and another stack" agree 50000 "$P/frames" signal 50000
 it 15.12 "assembler with CFI" agree 50000 "$P/frames" asm 50000
