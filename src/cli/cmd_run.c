@@ -155,7 +155,9 @@ static int open_trace(struct run *run, char **argv)
 	run->file = open(run->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
 	if (run->file < 0)
 		return -errno;
-	run->pack_later = o.unsynced = may_pack_later(run->file);
+	run->pack_later = may_pack_later(run->file);
+	/* Whoever runs a command does not wait for the disk at its end; close() says what went wrong. */
+	o.unsynced = true;
 	o.codec = codec_to_use(run->pack_later);
 	r = fa_trace_writer_open(run->file, &o, &run->writer);
 	if (r == 0)
@@ -322,20 +324,22 @@ static bool go_on_packing(void *ctx, uint64_t done, uint64_t size)
 static void pack_trace(struct run *run)
 {
 	run->bytes = fa_trace_writer_bytes(run->writer);
-	if (!run->pack_later)
+	if (!run->pack_later || run->trace_error != 0)
 		return;
-	if (run->trace_error != 0) {
-		(void)fdatasync(run->file);
-		return;
-	}
 	int r = fa_trace_repack(run->path, run->file, go_on_packing, run, &run->bytes);
 
 	if (run->progress_shown)
 		(void)fputs("\r                 \r", stderr);
-	if (r < 0 && fdatasync(run->file) < 0 && errno != EINVAL && errno != EROFS)
-		run->trace_error = -errno;
 	if (r < 0 && r != -ENODATA && options.verbose)
 		fprintf(stderr, "firstalloc: %s: not compressed: %s\n", run->path, fa_strerror(r));
+}
+
+/* A file system on another machine may say only now that it could not write. */
+static void close_trace(struct run *run)
+{
+	if (close(run->file) < 0 && errno != EINTR && run->trace_error == 0)
+		run->trace_error = -errno;
+	run->file = -1;
 }
 
 /* --- the loop ----------------------------------------------------------------------------- */
@@ -516,6 +520,7 @@ static int run_command(const struct fa_cli *cli, int argc, char **argv)
 			collect(&run);
 			end_trace(&run);
 			pack_trace(&run);
+			close_trace(&run);
 			tell_summary(&run);
 			r = exit_status(&run);
 		}

@@ -197,7 +197,7 @@ orphan_found() {
 it 20.9 "both killed: found in a child with another user's id as well, and still its maker's" orphan_found
 
 keeper_killed() {
-	for _ in $(seq $(((kills + 4) / 5))); do
+	for _ in $(seq "${KEEPER_KILLS:-$(((kills + 4) / 5))}"); do
 		begin k
 		pids="$(part doorman) $(part collector)"
 		kill -9 "$(part keeper)"
