@@ -87,7 +87,7 @@ int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *modu
 	}
 	rules.find_object = find_object;
 	rules.tell = module;
-	/* Found in the dynamic linker itself: what stands before it in the list of objects was
+	/* Found in the dynamic linker or in libc: what stands before that in the list of objects was
 	 * there at the start of the program and cannot be unloaded. */
 	if (find_object((void *)(uintptr_t)find_object, &found) == 0)
 		rules.loader = found.dlfo_link_map;
@@ -98,10 +98,9 @@ int fa_rules_init(int (*find_object)(void *pc, void *result), fa_module_fn *modu
  * The list before the loader never changes, so it is safe to read. */
 static int stays_forever(uint64_t link_map)
 {
-	for (const struct link_map *l = rules.loader; l != NULL; l = l->l_prev) {
+	for (const struct link_map *l = rules.loader; l != NULL; l = l->l_prev)
 		if ((uint64_t)(uintptr_t)l == link_map)
 			return 1;
-	}
 	return 0;
 }
 
